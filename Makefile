@@ -1,0 +1,35 @@
+# make demo   recordings in, an interpretable answer out (PTBXL=DIR for real ones)
+# make test   lint and all tests
+# Both make their own virtual environment in .venv first.
+
+PYTHON ?= python3
+BIN := .venv/bin
+OUT ?= demo-output
+PTBXL ?=
+
+.PHONY: demo test lint format install clean
+
+demo: install
+	$(BIN)/ecgsk demo $(if $(PTBXL),--ptbxl "$(PTBXL)") --out "$(OUT)"
+
+test: lint
+	$(BIN)/python -m pytest -q --durations=10
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+install: .venv/.installed
+
+.venv/.installed: setup.py constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -c constraints.txt torch
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv .data $(OUT) build *.egg-info

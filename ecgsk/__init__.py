@@ -1,0 +1,36 @@
+"""scikit-learn estimators for the 12-lead ECG."""
+
+from importlib import import_module
+
+from ecgsk._records import RecordArray
+from ecgsk._signal import STANDARD_LEADS, ECGQualityWarning, check_ecg
+from ecgsk._version import __version__
+
+# Torch takes seconds to import: what needs it is imported when it is first asked for.
+_LAZY = {
+    "MTECGClassifier": "ecgsk.estimators",
+    "ProbabilityTransformer": "ecgsk.tabular",
+    "load_ptbxl": "ecgsk.datasets",
+    "load_wfdb": "ecgsk.datasets",
+    "make_ecg": "ecgsk.datasets",
+    "make_lef_cohort": "ecgsk.datasets",
+}
+
+__all__ = [
+    "ECGQualityWarning",
+    "RecordArray",
+    "STANDARD_LEADS",
+    "__version__",
+    "check_ecg",
+    *_LAZY,
+]
+
+
+def __getattr__(name):
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'ecgsk' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

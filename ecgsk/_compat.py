@@ -1,0 +1,60 @@
+"""The only place that touches scikit-learn's private names.
+
+scikit-learn keeps parameter validation private but maintains no public equal; when a release
+moves one of these, this file is what changes.
+"""
+
+from sklearn.base import _fit_context
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    InvalidParameterError,
+    Options,
+    StrOptions,
+    validate_params,
+)
+from sklearn.utils._set_output import _get_output_config
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_n_features,
+    _check_sample_weight,
+    _check_y,
+    check_is_fitted,
+    validate_data,
+)
+
+__all__ = [
+    "HasMethods",
+    "Interval",
+    "InvalidParameterError",
+    "Options",
+    "StrOptions",
+    "available_if",
+    "check_feature_names",
+    "check_is_fitted",
+    "check_n_features",
+    "check_sample_weight",
+    "check_y",
+    "fit_context",
+    "output_container",
+    "set_output_container",
+    "validate_data",
+    "validate_params",
+]
+
+fit_context = _fit_context
+check_sample_weight = _check_sample_weight
+check_feature_names = _check_feature_names
+check_n_features = _check_n_features
+check_y = _check_y
+
+
+def output_container(estimator) -> str:
+    """Return what ``set_output`` asks of the estimator's transform: "default", "pandas", ..."""
+    return _get_output_config("transform", estimator)["dense"]
+
+
+def set_output_container(estimator, container: str) -> None:
+    """Store what `output_container` returns: scikit-learn ties its own setter to column names."""
+    estimator._sklearn_output_config = {"transform": container}

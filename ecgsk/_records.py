@@ -1,0 +1,206 @@
+"""Recordings that are read when they are needed: arrays larger than memory."""
+
+import mmap
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import sklearn
+
+
+class RecordArray:
+    """ECG recordings on disk that behave like a float32 array of shape (records, leads, samples).
+
+    Nothing is read until it is asked for. An integer gives one record as an array; a slice, a
+    list, an index array or a mask gives another ``RecordArray`` over those records, so that
+    cross-validation splits it without reading it. ``np.asarray`` reads everything.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(indices)`` returns the records of an integer array of indices as float32 of shape
+        ``(len(indices), n_leads, n_samples)``, mV. It has to be picklable for use with several
+        processes.
+    shape : tuple of (int, int, int)
+        ``(n_records, n_leads, n_samples)``.
+
+    Attributes
+    ----------
+    shape : tuple of (int, int, int)
+        ``(n_records, n_leads, n_samples)``.
+    dtype : numpy.dtype
+        Always float32.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ecgsk import RecordArray
+    >>> def read(indices):
+    ...     return np.ones((len(indices), 12, 1000), dtype="float32")
+    >>> X = RecordArray(read, (30_000_000, 12, 1000))
+    >>> X[::2].shape
+    (15000000, 12, 1000)
+    >>> np.asarray(X[:3]).shape
+    (3, 12, 1000)
+    """
+
+    ndim = 3
+    dtype = np.dtype(np.float32)
+
+    def __init__(
+        self,
+        read: Callable[[np.ndarray], np.ndarray],
+        shape: tuple[int, int, int],
+        *,
+        _indices: np.ndarray | range | None = None,
+    ):
+        self._read = read
+        self._source_shape = tuple(int(size) for size in shape)
+        self._indices = range(self._source_shape[0]) if _indices is None else _indices
+        self.shape = (len(self._indices), *self._source_shape[1:])
+
+    @classmethod
+    def wrap(cls, array) -> "RecordArray":
+        """Wrap a memory map, an h5py or a zarr array of shape (records, leads, samples)."""
+        return cls(_ArrayReader(array), array.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Size in memory, in bytes, if it were all read."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        return f"RecordArray(shape={self.shape}, dtype=float32)"
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, key):
+        rest = ()
+        if isinstance(key, tuple):
+            key, *rest = key
+            # scikit-learn indexes rows as array[rows, ...].
+            rest = tuple(item for item in rest if item is not Ellipsis)
+        if isinstance(key, (int, np.integer)):
+            return self.read([key])[0][rest]
+        if isinstance(key, slice) and isinstance(self._indices, range):
+            rows = self._indices[key]
+        else:
+            rows = np.asarray(self._indices)[key]
+        subset = RecordArray(self._read, self._source_shape, _indices=rows)
+        return np.asarray(subset)[(slice(None), *rest)] if rest else subset
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("A RecordArray is read from its source: copy=False is not possible.")
+        out = np.empty(self.shape, dtype=np.float32)
+        for rows in batches(len(self), self.shape[1:]):
+            out[rows] = self.read(np.arange(rows.start, rows.stop))
+        return out if dtype is None else out.astype(dtype, copy=False)
+
+    def read(self, rows) -> np.ndarray:
+        """Read records into memory.
+
+        Parameters
+        ----------
+        rows : array-like of int
+            Positions in this array; negative ones count from the end.
+
+        Returns
+        -------
+        ndarray of shape (len(rows), n_leads, n_samples)
+            float32, mV.
+        """
+        rows = np.asarray(rows, dtype=np.intp)
+        out_of_range = (rows < -len(self)) | (rows >= len(self))
+        if out_of_range.any():
+            raise IndexError(
+                f"record {rows[out_of_range][0]} is out of range: there are {len(self)} records"
+            )
+        rows = np.where(rows < 0, rows + len(self), rows)
+        if isinstance(self._indices, range):
+            source_rows = self._indices.start + rows * self._indices.step
+        else:
+            source_rows = np.asarray(self._indices)[rows]
+        records = np.asarray(self._read(source_rows), dtype=np.float32)
+        expected = (len(rows), *self.shape[1:])
+        if records.shape != expected:
+            raise ValueError(f"The source returned shape {records.shape}; expected {expected}.")
+        return records
+
+    def map(self, function: Callable, shape: tuple[int, int]) -> "RecordArray":
+        """Return a RecordArray that applies a function to each batch as it is read.
+
+        Parameters
+        ----------
+        function : callable
+            Takes and returns float32 arrays of shape ``(n, leads, samples)``; each record's
+            result must depend on that record alone.
+        shape : tuple of (int, int)
+            Leads and samples of the result.
+        """
+        return RecordArray(_Mapped(self, function), (len(self), *shape))
+
+
+class _Mapped:
+    def __init__(self, records: RecordArray, function: Callable):
+        self.records = records
+        self.function = function
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        return self.function(self.records.read(rows))
+
+
+class _ArrayReader:
+    """Reads rows of anything that slices like an array, without keeping mapped pages."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        if len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
+            records = np.array(self.array[rows[0] : rows[0] + len(rows)], dtype=np.float32)
+        else:
+            # h5py refuses unsorted or repeated indices; a record is large enough to read alone.
+            records = np.empty((len(rows), *self.array.shape[1:]), dtype=np.float32)
+            for position in np.argsort(rows, kind="stable"):
+                records[position] = self.array[int(rows[position])]
+        _release_pages(self.array)
+        return records
+
+
+def _release_pages(array) -> None:
+    """Give back the pages of a memory map that were read, so that streaming stays small.
+
+    A mapped file counts as resident memory page by page until the kernel needs the space. In the
+    copy-on-write mode "c" the pages may hold changes that exist nowhere else, so it is left alone.
+    """
+    mapped = getattr(array, "_mmap", None)
+    if getattr(array, "mode", None) in ("r", "r+") and hasattr(mmap, "MADV_DONTNEED"):
+        try:
+            mapped.madvise(mmap.MADV_DONTNEED)
+        except (AttributeError, OSError, ValueError):
+            pass
+
+
+def is_lazy(X) -> bool:
+    """Tell whether X is to be read a batch at a time.
+
+    RecordArray, h5py and zarr arrays are; a NumPy memory map is once its float32 copy would
+    exceed scikit-learn's ``working_memory``.
+    """
+    if isinstance(X, RecordArray):
+        return True
+    if isinstance(X, np.memmap):
+        return X.ndim == 3 and X.size * 4 > sklearn.get_config()["working_memory"] * 2**20
+    module = type(X).__module__.partition(".")[0]
+    return module in ("h5py", "zarr") and len(getattr(X, "shape", ())) == 3
+
+
+def batches(n_records: int, record_shape: tuple[int, int], megabytes: int = 32) -> Iterator[slice]:
+    """Yield slices over the records that are about so many megabytes of float32 each."""
+    size = max(1, (megabytes << 18) // max(1, int(np.prod(record_shape))))
+    for start in range(0, n_records, size):
+        yield slice(start, min(start + size, n_records))

@@ -1,0 +1,17 @@
+"""Recordings from files and made-up ones, as arrays."""
+
+from ecgsk.datasets._make_ecg import make_ecg
+from ecgsk.datasets._make_lef_cohort import make_lef_cohort
+from ecgsk.datasets._ptbxl import load_ptbxl
+from ecgsk.datasets._ptbxl_labels import PTBXL_TASKS
+from ecgsk.datasets._wfdb import load_wfdb
+from ecgsk.datasets._wfdb_signal import RecordsLeftOutWarning
+
+__all__ = [
+    "PTBXL_TASKS",
+    "RecordsLeftOutWarning",
+    "load_ptbxl",
+    "load_wfdb",
+    "make_ecg",
+    "make_lef_cohort",
+]

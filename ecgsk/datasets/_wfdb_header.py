@@ -1,0 +1,191 @@
+"""WFDB headers, read strictly: what is not understood is refused, never guessed."""
+
+import math
+import os
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+_NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+
+_RECORD_LINE = re.compile(
+    rf"(?P<name>[^\s/]+)(?:/(?P<n_segments>\d+))?\s+(?P<n_signals>\d+)"
+    rf"(?:\s+(?P<rate>{_NUMBER})(?:/\S+)?(?:\s+(?P<n_samples>\d+)(?:\s.*)?)?)?"
+)
+
+_SIGNAL_LINE = re.compile(
+    r"(?P<file>\S+)\s+(?P<format>\d+)(?:x(?P<per_frame>\d+))?(?::(?P<skew>\d+))?"
+    r"(?:\+(?P<offset>\d+))?"
+    rf"(?:\s+(?P<gain>[-+]?{_NUMBER})(?:\((?P<baseline>-?\d+)\))?(?:/(?P<unit>\S+))?"
+    r"(?:\s+\d+(?:\s+(?P<zero>-?\d+)(?:\s+-?\d+(?:\s+-?\d+(?:\s+-?\d+(?:\s+(?P<name>\S.*)"
+    r")?)?)?)?)?)?)?"
+)
+
+_SEGMENT_LINE = re.compile(r"(?P<name>\S+)\s+(?P<n_samples>\d+)")
+
+
+class RecordError(ValueError):
+    """A record cannot be read.
+
+    Attributes
+    ----------
+    file : str
+        Path of the header.
+    reason : str
+        What is wrong with the record.
+    missing : bool
+        Whether a file is not there, as opposed to being unreadable.
+    """
+
+    def __init__(self, file: str, reason: str, missing: bool = False):
+        # All arguments go to the base class so that the error can be pickled by a worker process.
+        super().__init__(file, reason, missing)
+        self.file = file
+        self.reason = reason
+        self.missing = missing
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """Leads of a record and what their counts mean; records that agree share one object."""
+
+    names: tuple[str, ...]
+    gains: tuple[float, ...]
+    baselines: tuple[int, ...]
+    units: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a header says.
+
+    ``data_file`` is set only for the plain case: every signal in that one file, format 16, one
+    sample a frame, no skew. ``n_samples`` is None where the header leaves it open. ``segments``
+    are the names and lengths of the pieces of a multi-segment record.
+    """
+
+    path: str
+    sampling_rate: float
+    n_samples: int | None
+    signals: Signals
+    data_file: str | None = None
+    offset: int = 0
+    segments: tuple[tuple[str, int], ...] = ()
+    comments: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> str:
+        return os.path.dirname(self.path)
+
+
+def read_header(path: str) -> Header:
+    """Read a ``.hea`` file.
+
+    Raises
+    ------
+    RecordError
+        If the file cannot be read or is not a WFDB header.
+    """
+    try:
+        with open(path, "rb", buffering=0) as stream:
+            content = stream.read()
+    except FileNotFoundError:
+        raise RecordError(path, "there is no such header", missing=True) from None
+    except OSError as error:
+        raise RecordError(path, f"the header cannot be opened ({error.strerror})") from None
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    try:
+        return _parse(text, path)
+    except ValueError as error:
+        raise RecordError(path, str(error)) from None
+
+
+def _parse(text: str, path: str) -> Header:
+    lines, comments = [], []
+    for line in text.splitlines():
+        line = line.strip()
+        if line.startswith("#"):
+            comments.append(line)
+        elif line:
+            lines.append(line)
+    if not lines:
+        raise ValueError("the header is empty")
+    record = _RECORD_LINE.fullmatch(lines[0])
+    if record is None:
+        raise ValueError(f"the first line is not a WFDB record line: {lines[0][:60]!r}")
+    if not float(record["rate"] or 0) > 0 or math.isinf(float(record["rate"])):
+        raise ValueError(f"the record line gives no usable sampling rate: {lines[0][:60]!r}")
+    fields = {
+        "path": path,
+        "sampling_rate": float(record["rate"]),
+        "n_samples": int(record["n_samples"] or 0) or None,
+        "comments": tuple(comments),
+    }
+    if record["n_segments"] is not None:
+        segments = _segments(lines[1:], int(record["n_segments"]))
+        return Header(signals=Signals((), (), (), ()), segments=segments, **fields)
+    signals = [_signal_fields(line) for line in lines[1:]]
+    if len(signals) != int(record["n_signals"]):
+        raise ValueError(
+            f"the header announces {record['n_signals']} signals and describes {len(signals)}"
+        )
+    data_file, offset = _plain_file(signals)
+    return Header(
+        signals=_shared_signals(
+            tuple(signal["name"] or "" for signal in signals),
+            tuple(float(signal["gain"] or 0) for signal in signals),
+            # A missing baseline is the count of zero volt at the converter.
+            tuple(int(signal["baseline"] or signal["zero"] or 0) for signal in signals),
+            tuple(signal["unit"] or "mV" for signal in signals),
+        ),
+        data_file=data_file and os.path.join(os.path.dirname(path), data_file),
+        offset=offset,
+        **fields,
+    )
+
+
+def _signal_fields(line: str) -> re.Match:
+    signal = _SIGNAL_LINE.fullmatch(line)
+    if signal is None:
+        raise ValueError(f"this is not a WFDB signal line: {line[:80]!r}")
+    if os.path.basename(signal["file"]) != signal["file"]:
+        raise ValueError(f"the signal file {signal['file']!r} lies outside the record's folder")
+    return signal
+
+
+def _segments(lines: list[str], n_segments: int) -> tuple[tuple[str, int], ...]:
+    segments = [_SEGMENT_LINE.fullmatch(line) for line in lines]
+    if None in segments or len(segments) != n_segments:
+        raise ValueError(f"the header announces {n_segments} segments and does not list them")
+    for segment in segments:
+        if os.path.basename(segment["name"]) != segment["name"]:
+            raise ValueError(f"the segment {segment['name']!r} lies outside the record's folder")
+    return tuple((segment["name"], int(segment["n_samples"])) for segment in segments)
+
+
+def _plain_file(signals: list[re.Match]) -> tuple[str | None, int]:
+    """Return the one file and byte offset of a record that needs no special decoding."""
+    layouts = {(signal["file"], signal["format"], signal["offset"]) for signal in signals}
+    if len(layouts) != len({layout[0] for layout in layouts}):
+        raise ValueError("signals of one file have different formats or byte offsets")
+    if len(layouts) != 1:
+        return None, 0
+    file, sample_format, offset = layouts.pop()
+    plain = (
+        sample_format == "16"
+        and file not in ("~", "-")
+        and all(signal["per_frame"] in (None, "1") for signal in signals)
+        and all(signal["skew"] in (None, "0") for signal in signals)
+    )
+    return (file, int(offset or 0)) if plain else (None, 0)
+
+
+@lru_cache(maxsize=1024)
+def _shared_signals(names, gains, baselines, units) -> Signals:
+    return Signals(names, gains, baselines, units)

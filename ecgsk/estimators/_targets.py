@@ -1,0 +1,142 @@
+"""From the user's labels to what a loss takes, and back."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.utils import column_or_1d
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+
+from ecgsk._compat import check_y
+
+
+@dataclass
+class Targets:
+    """Labels of a classification task.
+
+    Parameters
+    ----------
+    kind : {"binary", "multiclass", "multilabel"}
+        The task.
+    encoded : ndarray
+        float32 of shape (n_records,) for binary and (n_records, n_labels) for multilabel, int64
+        class indices of shape (n_records,) for multiclass.
+    classes : ndarray of shape (n_classes,)
+        Sorted class labels; ``0 ... n_labels - 1`` for multilabel.
+    label_names : list of str or None
+        Columns of a multilabel target that was a DataFrame.
+    dtype : numpy.dtype
+        Of the labels as they were given.
+    """
+
+    kind: str
+    encoded: np.ndarray
+    classes: np.ndarray
+    label_names: list[str] | None
+    dtype: np.dtype
+
+    @property
+    def n_outputs(self) -> int:
+        """Logits that the task needs."""
+        return 1 if self.kind == "binary" else len(self.classes)
+
+    def strata(self) -> np.ndarray | None:
+        """Return what a stratified split stratifies by; nothing for multilabel."""
+        return None if self.kind == "multilabel" else self.encoded.astype(int)
+
+
+def encode_targets(y, *, used: np.ndarray, estimator_name: str) -> Targets:
+    """Tell binary, multiclass and multilabel targets apart and encode them.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_records,) or (n_records, n_labels)
+        Labels of any type, or an indicator matrix of 0 and 1.
+    used : ndarray of bool of shape (n_records,)
+        Records whose weight is not zero: only they make classes.
+    estimator_name : str
+        For messages.
+
+    Raises
+    ------
+    ValueError
+        When y is missing, holds NaN, is continuous, or has fewer than two classes.
+    """
+    if y is None:
+        raise ValueError(
+            f"This {estimator_name} estimator requires y to be passed, but the target y is None."
+        )
+    names = [str(name) for name in y.columns] if hasattr(y, "columns") else None
+    checked = check_y(y, multi_output=True)
+    check_classification_targets(checked)
+    kind = type_of_target(checked, input_name="y")
+    if kind == "multilabel-indicator":
+        if hasattr(checked, "toarray"):
+            checked = checked.toarray()
+        return Targets(
+            "multilabel",
+            checked.astype(np.float32),
+            np.arange(checked.shape[1]),
+            names,
+            checked.dtype,
+        )
+    if kind == "multiclass-multioutput":
+        raise ValueError(
+            f"y has shape {checked.shape} with values beside 0 and 1: multiclass-multioutput is "
+            "not supported. Give one column of classes, or an indicator matrix of 0 and 1."
+        )
+    checked = column_or_1d(checked, warn=True)
+    classes = np.unique(checked[used])
+    if len(classes) < 2:
+        raise ValueError(
+            f"{estimator_name} needs records of at least 2 classes; y holds 1 class: "
+            f"{classes[0]!r} (records of weight 0 do not count)."
+        )
+    # Records without weight may have a class of their own; they are never trained on.
+    encoded = np.searchsorted(classes, checked).clip(max=len(classes) - 1)
+    if len(classes) == 2:
+        return Targets("binary", encoded.astype(np.float32), classes, None, checked.dtype)
+    return Targets("multiclass", encoded.astype(np.int64), classes, None, checked.dtype)
+
+
+def class_weights(class_weight, targets: Targets, rows: np.ndarray) -> np.ndarray | None:
+    """Return the weights of classes as the loss takes them.
+
+    Parameters
+    ----------
+    class_weight : None, "balanced", dict, or list of dict
+        As scikit-learn's; for multilabel a list with a dict of the weights of 0 and 1 for each
+        label.
+    targets : Targets
+        The task.
+    rows : ndarray of int
+        Training records, from which "balanced" counts.
+
+    Returns
+    -------
+    ndarray or None
+        Shape (n_classes,) for multiclass, (2, n_outputs) otherwise, see
+        `ecgsk.training._losses.WeightedLoss`.
+    """
+    if class_weight is None:
+        return None
+    if targets.kind == "multilabel":
+        return _label_weights(class_weight, targets.encoded[rows])
+    labels = targets.classes[targets.encoded[rows].astype(int)]
+    weights = compute_class_weight(class_weight, classes=targets.classes, y=labels)
+    return weights if targets.kind == "multiclass" else weights[:, np.newaxis]
+
+
+def _label_weights(class_weight, indicator: np.ndarray) -> np.ndarray:
+    n_labels = indicator.shape[1]
+    if isinstance(class_weight, str):
+        positives = indicator.sum(axis=0)
+        counts = np.stack([len(indicator) - positives, positives])
+        # A label with one class only has nothing to balance.
+        return np.where(counts.min(axis=0) > 0, len(indicator) / (2 * counts.clip(min=1)), 1.0)
+    if not isinstance(class_weight, (list, tuple)) or len(class_weight) != n_labels:
+        raise ValueError(
+            f"class_weight={class_weight!r} does not fit a target of {n_labels} labels: use "
+            "'balanced', or a list with one dict {0: weight, 1: weight} for each label."
+        )
+    return np.array([[label.get(value, 1.0) for label in class_weight] for value in (0, 1)])

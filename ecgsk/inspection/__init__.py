@@ -1,0 +1,6 @@
+"""Pictures of recordings and of models."""
+
+from ecgsk.inspection._ebm_plot import plot_ebm_terms
+from ecgsk.inspection._ecg_plot import plot_ecg
+
+__all__ = ["plot_ebm_terms", "plot_ecg"]

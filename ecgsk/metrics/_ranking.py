@@ -1,0 +1,64 @@
+"""How well scores rank records, for one label and for many."""
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+
+def label_roc_auc(y_true, y_score) -> np.ndarray:
+    """Return the area under the ROC curve of each label.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_records, n_labels)
+        0 and 1.
+    y_score : array-like of shape (n_records, n_labels)
+        Probabilities or any scores.
+
+    Returns
+    -------
+    ndarray of shape (n_labels,)
+        NaN for a label of which ``y_true`` holds one class only: nothing can be ranked there.
+
+    Raises
+    ------
+    ValueError
+        When the shapes differ or are not two-dimensional.
+
+    Examples
+    --------
+    >>> label_roc_auc([[0, 1], [1, 1], [1, 1]], [[0.2, 0.1], [0.6, 0.3], [0.1, 0.2]])
+    array([0.5, nan])
+    """
+    y_true, y_score = np.asarray(y_true), np.asarray(y_score)
+    if y_true.ndim != 2 or y_true.shape != y_score.shape:
+        raise ValueError(
+            f"y_true has shape {y_true.shape} and y_score {y_score.shape}; both have to be "
+            "(n_records, n_labels)."
+        )
+    ranked = (y_true == 0).any(axis=0) & (y_true == 1).any(axis=0)
+    areas = np.full(y_true.shape[1], np.nan)
+    for label in np.flatnonzero(ranked):
+        areas[label] = roc_auc_score(y_true[:, label], y_score[:, label])
+    return areas
+
+
+def macro_roc_auc(y_true, y_score) -> float:
+    """Return the mean of the areas under the ROC curves of the labels that have both classes.
+
+    Parameters
+    ----------
+    y_true, y_score : array-like of shape (n_records, n_labels)
+        As `label_roc_auc` takes them, which also tells which labels were left out.
+
+    Returns
+    -------
+    float
+        NaN when no label has both classes.
+
+    Examples
+    --------
+    >>> macro_roc_auc([[0, 1], [1, 1], [1, 1]], [[0.2, 0.1], [0.6, 0.3], [0.3, 0.2]])
+    1.0
+    """
+    areas = label_roc_auc(y_true, y_score)
+    return float(np.nanmean(areas)) if np.isfinite(areas).any() else float("nan")

@@ -1,0 +1,16 @@
+"""Stateless transformers from ECG arrays to ECG arrays."""
+
+from ecgsk.preprocessing._filters import BandPass, MedianBaseline, Notch
+from ecgsk.preprocessing._resample import Resample
+from ecgsk.preprocessing._scale import Standardise
+from ecgsk.preprocessing._shape import CropPad, SelectLeads
+
+__all__ = [
+    "BandPass",
+    "CropPad",
+    "MedianBaseline",
+    "Notch",
+    "Resample",
+    "SelectLeads",
+    "Standardise",
+]

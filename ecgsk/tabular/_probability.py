@@ -1,0 +1,318 @@
+"""From recordings to a table of named probabilities."""
+
+from numbers import Integral
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags, indexable
+from sklearn.utils.multiclass import type_of_target
+
+from ecgsk._compat import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    check_is_fitted,
+    fit_context,
+    output_container,
+)
+from ecgsk.tabular._out_of_fold import accepted, out_of_fold, stack_labels
+
+# Below this, and above 1 minus this, a float32 probability cannot be told from 0 or 1.
+_SATURATION = float(np.finfo(np.float32).eps)
+
+
+class ProbabilityTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
+    """Turn a classifier of recordings into a step that yields a table of its probabilities.
+
+    The table is what an interpretable model such as interpret's ``ExplainableBoostingClassifier``
+    or a logistic regression reads, with a column for each label, under its name.
+
+    A classifier that is to be fitted never judges records it has learnt from: `fit_transform`,
+    which is what a Pipeline calls in its own ``fit``, returns out-of-fold probabilities, while
+    `transform` uses the classifier refitted on all records. Wrap a fitted classifier in
+    ``sklearn.frozen.FrozenEstimator`` to use it as it is; then nothing is fitted and no targets
+    are needed.
+
+    Parameters
+    ----------
+    estimator : estimator with ``predict_proba``
+        For example an `ecgsk.MTECGClassifier`, a Pipeline that ends in one, or any scikit-learn
+        classifier. It is cloned and fitted unless it is frozen.
+    cv : int, splitter or iterable of (train, test), default=5
+        Folds of `fit_transform`. An int makes shuffled folds that keep the records of a group
+        together where ``groups`` are given and stratify single-label targets.
+    scale : {"probability", "logit"}, default="probability"
+        ``"logit"`` gives log(p / (1 - p)) of probabilities held 1.2e-7 away from 0 and 1, which
+        keeps it within -16 and 16.
+    feature_names : list of str, default=None
+        Names of the columns. None takes, in this order: the columns of ``diagnoses`` where it is
+        a DataFrame, the ``label_names_`` of the estimator, the class labels.
+    n_jobs : int, default=None
+        Folds fitted at once. Leave it at None for a network, which uses all cores by itself.
+    random_state : int, RandomState instance or None, default=None
+        Shuffles the folds when ``cv`` is an int.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The classifier that `transform` uses.
+    n_features_in_ : int
+        As the classifier reports it.
+
+    See Also
+    --------
+    sklearn.frozen.FrozenEstimator : Keeps a fitted classifier from being refitted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from ecgsk import ProbabilityTransformer
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(60, 4))
+    >>> findings = (X[:, :2] > 0).astype(int)
+    >>> from sklearn.neural_network import MLPClassifier
+    >>> step = ProbabilityTransformer(
+    ...     MLPClassifier(max_iter=20, random_state=0), feature_names=["LVH", "AFIB"], cv=3
+    ... )
+    >>> list(step.fit_transform(X, y=rng.integers(2, size=60), diagnoses=findings).columns)
+    ['LVH', 'AFIB']
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit", "predict_proba"])],
+        "cv": [Interval(Integral, 2, None, closed="left"), "cv_object"],
+        "scale": [StrOptions({"probability", "logit"})],
+        "feature_names": ["array-like", None],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        estimator,
+        *,
+        cv=5,
+        scale="probability",
+        feature_names=None,
+        n_jobs=None,
+        random_state=None,
+    ):
+        self.estimator = estimator
+        self.cv = cv
+        self.scale = scale
+        self.feature_names = feature_names
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y=None, *, diagnoses=None, groups=None, sample_weight=None):
+        """Fit the classifier on all records, unless it is frozen.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples)
+            Recordings, mV, or whatever the classifier takes.
+        y : array-like of shape (n_records,), default=None
+            Targets of the classifier where ``diagnoses`` is None.
+        diagnoses : array-like of shape (n_records,) or (n_records, n_labels), default=None
+            Targets of the classifier where they are not the ``y`` of the Pipeline: the findings
+            that become columns, while ``y`` is the question put to the table.
+        groups : array-like of shape (n_records,), default=None
+            Patients. Handed to the classifier's ``fit`` where it takes groups.
+        sample_weight : array-like of shape (n_records,), default=None
+            Handed to the classifier's ``fit``.
+
+        Returns
+        -------
+        self : object
+            The fitted transformer.
+
+        Raises
+        ------
+        ValueError
+            When the classifier is to be fitted and there are no targets.
+        """
+        self._fit(X, y, diagnoses, groups, sample_weight)
+        return self
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit_transform(self, X, y=None, *, diagnoses=None, groups=None, sample_weight=None):
+        """Fit the classifier and return out-of-fold probabilities of the same records.
+
+        Parameters
+        ----------
+        X, y, diagnoses, groups, sample_weight
+            As `fit` takes them. No fold holds records of a patient that its classifier has seen.
+
+        Returns
+        -------
+        DataFrame of shape (n_records, n_columns)
+            Probabilities or logits; an ndarray or another container after ``set_output``. One
+            column for a binary classifier: the probability of the second class.
+        """
+        X, target = self._fit(X, y, diagnoses, groups, sample_weight)
+        if not self._needs_fit():
+            return self.transform(X)
+        table = np.empty((len(target), len(self._names)))
+        for test, classes, probabilities in out_of_fold(
+            self.estimator,
+            X,
+            target,
+            cv=self.cv,
+            groups=groups,
+            sample_weight=sample_weight,
+            n_jobs=self.n_jobs,
+            random_state=self.random_state,
+        ):
+            table[test] = self._columns(classes, probabilities)
+        return self._output(table, X)
+
+    def transform(self, X):
+        """Return the probabilities of records by the classifier fitted on all.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples)
+            Recordings, mV.
+
+        Returns
+        -------
+        DataFrame of shape (n_records, n_columns)
+            See `fit_transform`. For records that the classifier was fitted on these are
+            optimistic; `fit_transform` gave their out-of-fold ones.
+        """
+        if self._needs_fit():
+            check_is_fitted(self)
+        classifier = self._classifier()
+        probabilities = stack_labels(classifier.predict_proba(X), classifier.classes_)
+        return self._output(self._columns(classifier.classes_, probabilities), X)
+
+    def get_feature_names_out(self, input_features=None) -> np.ndarray:
+        """Return the names of the columns.
+
+        Parameters
+        ----------
+        input_features : ignored
+            Here for scikit-learn's sake.
+
+        Returns
+        -------
+        ndarray of str
+            One for each column.
+        """
+        if self._needs_fit():
+            check_is_fitted(self)
+        return np.asarray(self._column_names(), dtype=object)
+
+    def _fit(self, X, y, diagnoses, groups, sample_weight):
+        if not self._needs_fit():
+            self.estimator_ = self.estimator
+            self._names = self._column_names()
+            self._copy_n_features()
+            return X, None
+        target = y if diagnoses is None else diagnoses
+        if target is None:
+            raise ValueError(
+                f"{type(self).__name__} fits its estimator and requires y to be passed, but the "
+                "target y is None. Give y or diagnoses, or wrap a fitted classifier in "
+                "sklearn.frozen.FrozenEstimator."
+            )
+        self._diagnosis_names = [str(name) for name in getattr(diagnoses, "columns", [])]
+        X, target, groups, sample_weight = indexable(X, target, groups, sample_weight)
+        self.estimator_ = clone(self.estimator)
+        self.estimator_.fit(
+            X, target, **accepted(self.estimator_, groups=groups, sample_weight=sample_weight)
+        )
+        self._multilabel = type_of_target(target) == "multilabel-indicator"
+        self._copy_n_features()
+        self._names = self._column_names()
+        return X, target
+
+    def _copy_n_features(self) -> None:
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self.estimator_, name):
+                setattr(self, name, getattr(self.estimator_, name))
+
+    def _needs_fit(self) -> bool:
+        frozen = isinstance(self.estimator, FrozenEstimator)
+        return not frozen and get_tags(self.estimator).requires_fit
+
+    def _classifier(self):
+        return self.estimator_ if hasattr(self, "estimator_") else self.estimator
+
+    def _column_names(self) -> list[str]:
+        classifier = self._classifier()
+        classes = classifier.classes_
+        if self._is_multilabel():
+            names = [f"label_{i}" for i in range(len(classes))]
+        else:
+            shown = [c if isinstance(c, str) else f"class_{c}" for c in classes]
+            names = shown[1:] if len(shown) == 2 else shown
+        n_columns = len(names)
+        learnt = getattr(self, "_diagnosis_names", []) or getattr(classifier, "label_names_", [])
+        if self.feature_names is not None:
+            names = [str(name) for name in self.feature_names]
+        elif len(learnt) == n_columns:
+            names = list(learnt)
+        if len(names) != n_columns:
+            raise ValueError(
+                f"feature_names has {len(names)} names, but the estimator gives {n_columns} "
+                "columns: give one name for each."
+            )
+        if len(set(names)) < len(names):
+            raise ValueError(f"feature_names={names} holds a name twice: columns need their own.")
+        return names
+
+    def _is_multilabel(self) -> bool:
+        """Tell whether every probability column is a label of its own."""
+        if hasattr(self, "_multilabel"):
+            return self._multilabel
+        classifier = _last_step(self._classifier())
+        if isinstance(classifier.classes_, list):
+            return True
+        known = getattr(classifier, "multilabel_", None)
+        if known is None:
+            # Two columns may be two labels or one binary answer: the names given decide.
+            return self.feature_names is not None and len(self.feature_names) == 2
+        return known
+
+    def _columns(self, classes, probabilities: np.ndarray) -> np.ndarray:
+        """Bring a fold's probabilities to the columns of the table."""
+        own = self._classifier().classes_
+        if not self._is_multilabel():
+            # A fold may lack a class; then nothing speaks for it there.
+            aligned = np.zeros((len(probabilities), len(own)))
+            aligned[:, np.searchsorted(own, classes)] = probabilities
+            probabilities = aligned[:, 1:] if len(own) == 2 else aligned
+        if self.scale == "logit":
+            p = np.clip(probabilities.astype(np.float64), _SATURATION, 1 - _SATURATION)
+            return np.log(p) - np.log1p(-p)
+        return probabilities.astype(np.float64)
+
+    def _output(self, table: np.ndarray, X):
+        if output_container(self) != "default":
+            return table
+        return pd.DataFrame(
+            table,
+            columns=self._column_names(),
+            index=X.index if isinstance(X, pd.DataFrame) else None,
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.estimator)
+        tags.input_tags = inner.input_tags
+        tags.target_tags.required = self._needs_fit()
+        tags.requires_fit = self._needs_fit()
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def _last_step(classifier):
+    if isinstance(classifier, FrozenEstimator):
+        return _last_step(classifier.estimator)
+    return _last_step(classifier[-1]) if isinstance(classifier, Pipeline) else classifier

@@ -1,0 +1,53 @@
+"""Batches of records, read when their turn comes."""
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from ecgsk._records import RecordArray
+
+
+def read_batch(X: np.ndarray | RecordArray, rows) -> torch.Tensor:
+    """Return records as a float32 tensor of shape (len(rows), n_leads, n_samples)."""
+    records = X.read(rows) if isinstance(X, RecordArray) else X[rows]
+    # torch warns of arrays that it cannot write to, such as read-only memory maps.
+    return torch.from_numpy(np.require(records, np.float32, ["C", "W"]))
+
+
+class ECGDataset(Dataset):
+    """Records with their targets and weights, fetched a batch at a time.
+
+    Parameters
+    ----------
+    X : ndarray or RecordArray of shape (n_records, n_leads, n_samples)
+        Recordings, mV.
+    y : ndarray of shape (n_records,) or (n_records, n_outputs)
+        Encoded targets.
+    weights : ndarray of shape (n_records,)
+        Weight of each record in the loss.
+    rows : ndarray of int
+        The records of X that belong to this data set.
+    """
+
+    def __init__(self, X, y: np.ndarray, weights: np.ndarray, rows: np.ndarray):
+        self.X = X
+        self.y = torch.as_tensor(y)
+        self.weights = torch.as_tensor(weights)
+        self.rows = np.asarray(rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitems__(self, indices: list[int]):
+        """Fetch a batch: torch asks for all of its indices at once."""
+        rows = self.rows[indices]
+        return read_batch(self.X, rows), (self.y[rows], self.weights[rows])
+
+    def __getitem__(self, index: int):
+        records, (y, weights) = self.__getitems__([index])
+        return records[0], (y[0], weights[0])
+
+
+def keep_batch(batch):
+    """Collate nothing: `ECGDataset` hands out whole batches."""
+    return batch

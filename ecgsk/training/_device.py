@@ -1,0 +1,71 @@
+"""Where and in which precision a network runs, and with which random numbers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+PRECISIONS = ("auto", "float32", "bf16", "float64")
+
+
+def resolve_device(device: str) -> str:
+    """Return the device to use.
+
+    Parameters
+    ----------
+    device : str
+        ``"auto"`` takes cuda, mps or cpu, the first there is; anything else is a torch device
+        such as ``"cpu"`` or ``"cuda:1"``.
+
+    Raises
+    ------
+    ValueError
+        When torch does not know the device, or it is not there.
+    """
+    available = ["cpu"]
+    if torch.backends.mps.is_available():
+        available.insert(0, "mps")
+    if torch.cuda.is_available():
+        available[:0] = ["cuda"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    if device == "auto":
+        return available[0]
+    if device not in available:
+        raise ValueError(
+            f"device={device!r} is not available; here there are {', '.join(available)}. "
+            "Use device='auto' to take the first of them."
+        )
+    return device
+
+
+def has_fast_bfloat16(device: str) -> bool:
+    """Tell whether the device multiplies bfloat16 matrices in hardware."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    if device == "cpu":
+        # Older processors emulate bfloat16 and are slower with it. torch keeps these questions
+        # private; where a version lacks them, float32 is the safe answer.
+        return any(
+            getattr(torch.cpu, question, lambda: False)()
+            for question in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+        )
+    return False
+
+
+def resolve_precision(precision: str, device: str, *, training: bool) -> str:
+    """Return "float32", "bf16" or "float64".
+
+    "auto" trains in bf16 autocast where the hardware has it and predicts in float32 always, so
+    that a model answers alike on every machine.
+    """
+    if precision != "auto":
+        return precision
+    return "bf16" if training and has_fast_bfloat16(device) else "float32"
+
+
+@contextmanager
+def seeded(seed: int, device: str) -> Iterator[None]:
+    """Seed torch inside the block and leave its global generators as they were."""
+    devices = [torch.device(device)] if device.startswith("cuda") else []
+    with torch.random.fork_rng(devices=devices, device_type="cuda"):
+        torch.manual_seed(seed)
+        yield

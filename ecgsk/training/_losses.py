@@ -1,0 +1,41 @@
+"""Losses over logits, with a weight for each record and each class."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class WeightedLoss(nn.Module):
+    """Weighted mean of the cross-entropy of records.
+
+    Parameters
+    ----------
+    kind : {"binary", "multiclass", "multilabel"}
+        Binary and multilabel targets go through a sigmoid for each logit, multiclass ones through
+        a softmax over logits.
+    class_weights : Tensor or None, default=None
+        Shape (n_classes,) for multiclass; (2, n_outputs), the weights of 0 and of 1, otherwise.
+    """
+
+    def __init__(self, kind: str, class_weights: torch.Tensor | None = None):
+        super().__init__()
+        self.kind = kind
+        self.register_buffer("class_weights", class_weights)
+
+    def forward(
+        self, logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the loss of a batch: sum of weight times loss over the sum of weights."""
+        weights = weights.to(logits.dtype)
+        if self.kind == "multiclass":
+            losses = F.cross_entropy(logits, target, reduction="none")
+            if self.class_weights is not None:
+                weights = weights * self.class_weights.to(logits.dtype)[target]
+            return (losses * weights).sum() / weights.sum().clamp(min=1e-12)
+        target = target.to(logits.dtype).reshape(logits.shape)
+        losses = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+        weights = weights[:, None].expand_as(losses)
+        if self.class_weights is not None:
+            negative, positive = self.class_weights.to(logits.dtype)
+            weights = weights * torch.where(target > 0.5, positive, negative)
+        return (losses * weights).sum() / weights.sum().clamp(min=1e-12)

@@ -1,0 +1,89 @@
+"""A recipe is data: a fit is a list of phases."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of training with one optimiser.
+
+    Parameters
+    ----------
+    name : str
+        Shown in the progress bar and written to the history.
+    epochs : int
+        Passes over the training records.
+    learning_rate : float
+        Peak rate of AdamW, reached at the end of the warm-up.
+    weight_decay : float, default=0.05
+        For matrices and kernels; biases, gains and what the network exempts have none.
+    layer_decay : float, default=1.0
+        The rate of a layer is this factor times the rate of the next deeper one.
+    warmup : float, default=0.1
+        Share of the steps over which the rate grows linearly from 0.
+    final_rate : float, default=0.0
+        Share of the peak rate at which the half cosine after the warm-up ends.
+    stochastic_depth : float, default=0.0
+        Rate of the deepest block, see `ecgsk.networks.set_stochastic_depth`.
+    dropout : float, default=0.0
+        Rate of dropout.
+    trainable : {"all", "head"}, default="all"
+        Which parameters learn.
+    """
+
+    name: str
+    epochs: int
+    learning_rate: float
+    weight_decay: float = 0.05
+    layer_decay: float = 1.0
+    warmup: float = 0.1
+    final_rate: float = 0.0
+    stochastic_depth: float = 0.0
+    dropout: float = 0.0
+    trainable: str = "all"
+
+
+def trainable_parameters(network: nn.Module, phase: Phase) -> Iterator[tuple[str, nn.Parameter]]:
+    """Freeze what a phase does not train and yield the rest with its names."""
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(phase.trainable == "all" or name.startswith("head."))
+        if parameter.requires_grad:
+            yield name, parameter
+
+
+def parameter_groups(network: nn.Module, phase: Phase) -> list[dict]:
+    """Return AdamW's parameter groups: one for each depth and kind of weight decay.
+
+    Every group has an ``lr_scale``, which multiplies the scheduled rate: ``layer_decay`` to the
+    power of the layers between the group and the head.
+    """
+    exempt = getattr(network, "no_weight_decay", frozenset())
+    groups: dict[tuple[int, bool], dict] = {}
+    for name, parameter in trainable_parameters(network, phase):
+        decays = parameter.ndim > 1 and name not in exempt
+        depth = network.layer_of(name)
+        group = groups.setdefault(
+            (depth, decays),
+            {
+                "params": [],
+                "weight_decay": phase.weight_decay if decays else 0.0,
+                "lr_scale": phase.layer_decay ** (network.n_layers - 1 - depth),
+                "lr": 0.0,
+            },
+        )
+        group["params"].append(parameter)
+    return list(groups.values())
+
+
+def rate_factor(step: int, n_steps: int, phase: Phase) -> float:
+    """Return the share of the peak rate at a step: linear warm-up, then half a cosine."""
+    n_warmup = int(phase.warmup * n_steps)
+    if step < n_warmup:
+        return (step + 1) / n_warmup
+    progress = (step - n_warmup) / max(1, n_steps - n_warmup)
+    cosine = 0.5 * (1.0 + torch.cos(torch.tensor(progress * torch.pi)).item())
+    return phase.final_rate + (1.0 - phase.final_rate) * cosine

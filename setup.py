@@ -1,0 +1,55 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = {}
+exec((HERE / "ecgsk" / "_version.py").read_text(encoding="utf-8"), VERSION)
+
+EXTRAS = {
+    "hub": ["huggingface_hub>=0.23"],
+    "data": ["pooch>=1.8"],
+    # The EBM itself comes with interpret-core; this adds interpret's interactive dashboards.
+    "interpret": ["interpret>=0.7.4"],
+    "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
+    "dev": ["pytest>=8", "ruff>=0.6", "psutil>=5.9", "numpydoc>=1.7"],
+    "docs": ["sphinx>=7", "numpydoc>=1.7", "sphinx-gallery>=0.16"],
+}
+
+setup(
+    name="ecgsk",
+    version=VERSION["__version__"],
+    description="scikit-learn estimators for the 12-lead ECG",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="BSD-3-Clause",
+    license_files=["LICENSE"],
+    packages=find_packages(include=["ecgsk", "ecgsk.*"]),
+    include_package_data=True,
+    python_requires=">=3.10",
+    install_requires=[
+        "numpy>=1.26",
+        "scipy>=1.11",
+        "scikit-learn>=1.6",
+        "skorch>=1.3.1",
+        "torch>=2.4",
+        "wfdb>=4.3.1",
+        "pandas>=2.2",
+        "interpret-core>=0.7.4",
+        "optuna>=4.0",
+        "joblib>=1.4",
+        "safetensors>=0.4",
+        "tqdm>=4.66",
+        "matplotlib>=3.8",
+    ],
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["ecgsk = ecgsk.cli:main"]},
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Science/Research",
+        "Intended Audience :: Healthcare Industry",
+        "License :: OSI Approved :: BSD License",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Medical Science Apps.",
+    ],
+)

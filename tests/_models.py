@@ -1,0 +1,32 @@
+"""Small instances of the estimators, and recordings that they learn in a second."""
+
+import numpy as np
+
+from ecgsk import MTECGClassifier
+
+RATE = 100
+
+
+def small_models() -> dict:
+    """Return an instance of each network estimator, quick enough for a test."""
+    return {
+        "mtecg": MTECGClassifier(
+            "nano",
+            sampling_rate=RATE,
+            max_epochs=8,
+            batch_size=16,
+            learning_rate=1e-2,
+            precision="float32",
+            random_state=0,
+        )
+    }
+
+
+def recordings(n_records: int = 48, n_samples: int = 200, seed: int = 0):
+    """Return three leads and binary targets: 1 has a fast wave in the second lead."""
+    random = np.random.default_rng(seed)
+    X = random.normal(scale=0.1, size=(n_records, 3, n_samples)).astype(np.float32)
+    y = np.arange(n_records) % 2
+    t = np.arange(n_samples) / RATE
+    X[y == 1, 1] += 0.4 * np.sin(2 * np.pi * 5 * t).astype(np.float32)
+    return X, y

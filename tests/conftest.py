@@ -1,0 +1,29 @@
+import os
+from pathlib import Path
+
+import matplotlib
+import pytest
+
+matplotlib.use("Agg")
+
+
+def _folder(variable: str, default: str) -> Path:
+    return Path(os.environ.get(variable, Path(__file__).parent.parent / ".data" / default))
+
+
+@pytest.fixture(scope="session")
+def ptbxl_path() -> Path:
+    """Return the folder of a PTB-XL download: $ECGSK_PTBXL or .data/ptbxl."""
+    path = _folder("ECGSK_PTBXL", "ptbxl")
+    if not (path / "ptbxl_database.csv").exists():
+        pytest.skip("no PTB-XL: set ECGSK_PTBXL to the folder that holds ptbxl_database.csv")
+    return path
+
+
+@pytest.fixture(scope="session")
+def cinc_path() -> Path:
+    """Return a folder of CinC 2020/2021 records: $ECGSK_CINC or .data/cinc2021."""
+    path = _folder("ECGSK_CINC", "cinc2021")
+    if not any(path.glob("*.hea")):
+        pytest.skip("no CinC records: set ECGSK_CINC to a folder of .hea and .mat files")
+    return path
