@@ -5,6 +5,7 @@ moves one of these, this file is what changes.
 """
 
 from sklearn.base import _fit_context
+from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -38,6 +39,7 @@ __all__ = [
     "check_y",
     "fit_context",
     "output_container",
+    "safe_indexing",
     "set_output_container",
     "validate_data",
     "validate_params",
@@ -48,6 +50,7 @@ check_sample_weight = _check_sample_weight
 check_feature_names = _check_feature_names
 check_n_features = _check_n_features
 check_y = _check_y
+safe_indexing = _safe_indexing
 
 
 def output_container(estimator) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 import torch
 from _models import RATE, recordings, small_models
 from sklearn.base import clone
@@ -20,7 +21,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from ecgsk import RecordArray
-from ecgsk.preprocessing import Resample, Standardise
+from ecgsk.preprocessing import BandPass, Resample, Standardise
 
 pytestmark = pytest.mark.parametrize("name", list(small_models()))
 TESTS = Path(__file__).parent
@@ -183,6 +184,37 @@ def test_unfitted(model, data):
 def test_wrong_parameters_are_named(model, data, params, said):
     with pytest.raises(ValueError, match=said):
         model.set_params(**params).fit(*data)
+
+
+def test_bfloat16_keeps_fine_logits(model, data):
+    X, y = data
+    model.set_params(precision="bf16").fit(X, y)
+    assert model.score(*recordings(seed=1)) > 0.9
+    logits = model.decision_function(X).astype(np.float32)
+    # A logit that went through bfloat16 ends in 16 bits of zero.
+    assert (logits.view(np.uint32) & 0xFFFF).any()
+    np.testing.assert_allclose(
+        logits, model.set_params(precision="float32").decision_function(X), atol=0.2
+    )
+
+
+def test_units_do_not_matter_to_what_is_learnt(model, data):
+    X, y = data
+    scaled = clone(model).fit(8 * X, y).predict_proba(8 * X)
+    np.testing.assert_allclose(scaled, model.fit(X, y).predict_proba(X), atol=1e-3)
+
+
+def test_recordings_larger_than_memory_stream_through_a_pipeline(model, data, tmp_path):
+    X, y = np.tile(data[0], (20, 1, 1)), np.tile(data[1], 20)
+    np.save(tmp_path / "x.npy", X)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    pipeline = make_pipeline(BandPass(1, 30, sampling_rate=RATE), model.set_params(max_epochs=1))
+    expected = pipeline.fit(X, y).predict_proba(X)
+    with sklearn.config_context(working_memory=1):
+        assert isinstance(pipeline[:-1].transform(mapped), RecordArray)
+        np.testing.assert_allclose(pipeline.predict_proba(mapped), expected, atol=1e-6)
+        refitted = clone(pipeline).fit(mapped, y).predict_proba(mapped[:100])
+    np.testing.assert_allclose(refitted, expected[:100], atol=1e-5)
 
 
 def test_class_weight_moves_the_answer(model, data):

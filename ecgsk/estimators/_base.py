@@ -69,6 +69,9 @@ class BaseECGClassifier(ClassifierMixin, BaseEstimator):
         """Return the recipe."""
         raise NotImplementedError(f"{type(self).__name__} has to define _phases")
 
+    def _look_at(self, X, rows: np.ndarray, weights: np.ndarray) -> None:
+        """Learn what the network has to know of the training records before it is built."""
+
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, *, sample_weight=None, groups=None):
         """Fit the network.
@@ -132,6 +135,7 @@ class BaseECGClassifier(ClassifierMixin, BaseEstimator):
             checkpoint = Checkpoint(self.checkpoint_dir, fingerprint(*identity))
 
         class_weight = class_weights(self.class_weight, targets, train)
+        self._look_at(X, train, weights)
         with seeded(seed, self.device_):
             net = self._build_net(targets, X.shape, class_weight)
             run = Run(

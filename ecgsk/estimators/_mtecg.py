@@ -5,7 +5,7 @@ from numbers import Integral, Real
 from ecgsk._compat import Interval, StrOptions
 from ecgsk.estimators._base import BaseECGClassifier
 from ecgsk.networks import MTECG, MTECG_PRESETS
-from ecgsk.training import Phase
+from ecgsk.training import Phase, signal_scale
 
 
 class MTECGClassifier(BaseECGClassifier):
@@ -18,8 +18,8 @@ class MTECGClassifier(BaseECGClassifier):
     ----------
     preset : {"ti_12_25", "small", "nano"}, default="ti_12_25"
         Size of the network. ``"ti_12_25"`` is the published one (width 192, depth 12, 3 heads,
-        segments of 0.05 s: 25 samples at 500 Hz; 5.4 million parameters); ``"small"`` (128, 4, 4,
-        0.1 s) trains on a CPU; ``"nano"`` (32, 2, 2, 0.2 s) is for tests.
+        segments of 0.05 s: 25 samples at 500 Hz; 5.4 million parameters); ``"small"`` (96, 4, 3,
+        0.2 s) trains on a CPU; ``"nano"`` (32, 2, 2, 0.2 s) is for tests.
     patch_size : int, default=None
         Samples of a segment. None: the preset's duration at ``sampling_rate``.
     width, depth, n_heads : int, default=None
@@ -84,6 +84,9 @@ class MTECGClassifier(BaseECGClassifier):
         Leads of the recordings seen in `fit` (samples, where they had two dimensions).
     n_samples_in_ : int
         Samples of the recordings seen in `fit`.
+    scale_ : float
+        Standard deviation of the training recordings, by which the network divides: recordings
+        in mV and standardised ones are learnt alike.
     lead_names_ : list of str
         The leads in standard spelling, where ``leads`` was given.
     device_ : str
@@ -183,6 +186,9 @@ class MTECGClassifier(BaseECGClassifier):
         self.random_state = random_state
         self.verbose = verbose
 
+    def _look_at(self, X, rows, weights) -> None:
+        self.scale_ = signal_scale(X, rows, weights)
+
     def _network(self, n_leads: int, n_samples: int, n_outputs: int) -> tuple[type, dict]:
         size = dict(MTECG_PRESETS[self.preset])
         patch_size = max(1, round(size.pop("patch_duration") * self.sampling_rate))
@@ -195,6 +201,7 @@ class MTECGClassifier(BaseECGClassifier):
             "n_outputs": n_outputs,
             "patch_size": patch_size if self.patch_size is None else self.patch_size,
             "pooling": self.pooling,
+            "input_scale": self.scale_,
             **size,
         }
 

@@ -1,9 +1,11 @@
 """Intervals by resampling patients."""
 
+import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import check_consistent_length, check_random_state
 
 
@@ -82,13 +84,16 @@ def bootstrap(
     value = float(metric(*arrays))
     members = _members(len(arrays[0]), groups)
     values = []
-    for _ in range(n_resamples):
-        drawn = random.randint(len(members), size=len(members))
-        rows = np.concatenate([members[i] for i in drawn])
-        try:
-            values.append(float(metric(*(array[rows] for array in arrays))))
-        except ValueError:
-            values.append(np.nan)
+    with warnings.catch_warnings():
+        # Resamples of one class are expected here and counted below.
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        for _ in range(n_resamples):
+            drawn = random.randint(len(members), size=len(members))
+            rows = np.concatenate([members[i] for i in drawn])
+            try:
+                values.append(float(metric(*(array[rows] for array in arrays))))
+            except ValueError:
+                values.append(np.nan)
     values = np.asarray(values)[np.isfinite(values)]
     if len(values) < n_resamples / 2:
         raise ValueError(

@@ -61,7 +61,15 @@ def set_stochastic_depth(network: nn.Module, rate: float, rule: str = "linear") 
 
 
 def set_dropout(network: nn.Module, rate: float) -> None:
-    """Set the rate of every dropout layer of a network."""
+    """Set the rate of every dropout layer of a network.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Changed in place.
+    rate : float
+        Probability that a value is dropped while training.
+    """
     for layer in network.modules():
         if isinstance(layer, nn.Dropout):
             layer.p = rate

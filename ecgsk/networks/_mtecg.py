@@ -11,7 +11,7 @@ from ecgsk.networks._layers import StochasticDepth, set_dropout, set_stochastic_
 # patch_duration is in seconds: the published 25 samples at 500 Hz are 0.05 s at any rate.
 MTECG_PRESETS = {
     "ti_12_25": {"width": 192, "depth": 12, "n_heads": 3, "patch_duration": 0.05},
-    "small": {"width": 128, "depth": 4, "n_heads": 4, "patch_duration": 0.1},
+    "small": {"width": 96, "depth": 4, "n_heads": 3, "patch_duration": 0.2},
     "nano": {"width": 32, "depth": 2, "n_heads": 2, "patch_duration": 0.2},
 }
 
@@ -46,6 +46,8 @@ class MTECG(nn.Module):
         Rate of dropout on attention output and hidden layers.
     pooling : {"cls", "mean"}, default="cls"
         Whether the head reads the class token or the mean of the segments' tokens.
+    input_scale : float, default=1.0
+        What recordings are divided by, mV. The other weights start for values of deviation 1.
 
     References
     ----------
@@ -80,6 +82,7 @@ class MTECG(nn.Module):
         stochastic_depth: float = 0.0,
         dropout: float = 0.0,
         pooling: str = "cls",
+        input_scale: float = 1.0,
     ):
         super().__init__()
         if width % n_heads:
@@ -90,6 +93,7 @@ class MTECG(nn.Module):
         self.pooling = pooling
         self.n_tokens = math.ceil(n_samples / patch_size)
         self.n_layers = depth + 2
+        self.register_buffer("input_scale", torch.tensor(float(input_scale)))
 
         self.patch_embed = nn.Linear(n_leads * patch_size, width)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
@@ -128,7 +132,7 @@ class MTECG(nn.Module):
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Return what the head reads, of shape (n_records, width)."""
-        tokens = self.patch_embed(self.segment(x)) + self.positions[:, 1:]
+        tokens = self.patch_embed(self.segment(x / self.input_scale)) + self.positions[:, 1:]
         first = (self.cls_token + self.positions[:, :1]).expand(len(x), -1, -1)
         tokens = torch.cat([first.to(tokens.dtype), tokens], dim=1)
         for block in self.blocks:

@@ -15,10 +15,12 @@ from sklearn.model_selection import (
     check_cv,
 )
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import has_fit_parameter
+
+from ecgsk._compat import safe_indexing
 
 
 def out_of_fold(
@@ -102,13 +104,13 @@ def _splitter(cv, strata, groups, random_state):
 
 def _fold(estimator, X, target, train, test, groups, sample_weight):
     weights, patients = (
-        None if values is None else _safe_indexing(values, train)
+        None if values is None else safe_indexing(values, train)
         for values in (sample_weight, groups)
     )
     estimator.fit(
-        _safe_indexing(X, train),
-        _safe_indexing(target, train),
+        safe_indexing(X, train),
+        safe_indexing(target, train),
         **accepted(estimator, groups=patients, sample_weight=weights),
     )
-    probabilities = estimator.predict_proba(_safe_indexing(X, test))
+    probabilities = estimator.predict_proba(safe_indexing(X, test))
     return estimator.classes_, stack_labels(probabilities, estimator.classes_)

@@ -1,7 +1,7 @@
 """How a network is fitted: phases, parameter groups, schedules, the composed skorch net."""
 
 from ecgsk.training._checkpoint import Checkpoint, fingerprint
-from ecgsk.training._data import ECGDataset
+from ecgsk.training._data import ECGDataset, signal_scale
 from ecgsk.training._device import PRECISIONS, resolve_device, resolve_precision, seeded
 from ecgsk.training._net import ECGNet
 from ecgsk.training._phases import Phase, parameter_groups, rate_factor
@@ -22,4 +22,5 @@ __all__ = [
     "resolve_device",
     "resolve_precision",
     "seeded",
+    "signal_scale",
 ]

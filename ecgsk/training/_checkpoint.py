@@ -12,8 +12,16 @@ import torch
 def fingerprint(*parts) -> str:
     """Return a short hash that tells one fit from another.
 
-    Arrays and records enter with their shape and the bytes of up to 64 rows spread over them;
-    everything else with its representation.
+    Parameters
+    ----------
+    *parts
+        What the fit depends on. Arrays and records enter with their shape and the bytes of up to
+        64 rows spread over them; everything else with its representation.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
     """
     digest = hashlib.sha256()
     for part in parts:

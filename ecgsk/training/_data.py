@@ -14,6 +14,34 @@ def read_batch(X: np.ndarray | RecordArray, rows) -> torch.Tensor:
     return torch.from_numpy(np.require(records, np.float32, ["C", "W"]))
 
 
+def signal_scale(X: np.ndarray | RecordArray, rows: np.ndarray, weights: np.ndarray) -> float:
+    """Return the standard deviation of all samples of records, mV.
+
+    Parameters
+    ----------
+    X : ndarray or RecordArray of shape (n_records, n_leads, n_samples)
+        Recordings, mV.
+    rows : ndarray of int
+        Records that count. At most 512 are read, spread evenly.
+    weights : ndarray of shape (n_records,)
+        How much each counts.
+
+    Returns
+    -------
+    float
+        1 for recordings without any deflection.
+    """
+    rows = rows[np.unique(np.linspace(0, len(rows) - 1, 512).astype(int))]
+    moments = np.zeros(2)
+    for start in range(0, len(rows), 64):
+        part = rows[start : start + 64]
+        records = read_batch(X, part).numpy().astype(np.float64)
+        by_record = np.stack([records.mean(axis=(1, 2)), (records**2).mean(axis=(1, 2))])
+        moments += by_record @ weights[part]
+    mean, square = moments / weights[rows].sum()
+    return float(np.sqrt(max(square - mean**2, 0.0))) or 1.0
+
+
 class ECGDataset(Dataset):
     """Records with their targets and weights, fetched a batch at a time.
 

@@ -52,10 +52,22 @@ def has_fast_bfloat16(device: str) -> bool:
 
 
 def resolve_precision(precision: str, device: str, *, training: bool) -> str:
-    """Return "float32", "bf16" or "float64".
+    """Return the precision to compute in.
 
-    "auto" trains in bf16 autocast where the hardware has it and predicts in float32 always, so
-    that a model answers alike on every machine.
+    Parameters
+    ----------
+    precision : {"auto", "float32", "bf16", "float64"}
+        "auto" trains in bf16 autocast where the hardware has it and predicts in float32 always,
+        so that a model answers alike on every machine.
+    device : str
+        As `resolve_device` returns it.
+    training : bool
+        Whether it is for training.
+
+    Returns
+    -------
+    {"float32", "bf16", "float64"}
+        What `ECGNet` takes.
     """
     if precision != "auto":
         return precision
@@ -64,7 +76,15 @@ def resolve_precision(precision: str, device: str, *, training: bool) -> str:
 
 @contextmanager
 def seeded(seed: int, device: str) -> Iterator[None]:
-    """Seed torch inside the block and leave its global generators as they were."""
+    """Seed torch inside the block and leave its global generators as they were.
+
+    Parameters
+    ----------
+    seed : int
+        For all of torch's generators.
+    device : str
+        As `resolve_device` returns it; a cuda device's generator is kept as well.
+    """
     devices = [torch.device(device)] if device.startswith("cuda") else []
     with torch.random.fork_rng(devices=devices, device_type="cuda"):
         torch.manual_seed(seed)

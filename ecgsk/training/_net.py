@@ -13,7 +13,7 @@ class ECGNet(NeuralNet):
     Parameters
     ----------
     module : type
-        Class of the network.
+        Class of the network: a torch module with ``features`` and a linear ``head``.
     precision : {"float32", "bf16", "float64"}, default="float32"
         Precision of forward passes. Parameters stay float32 under bf16; losses and logits are
         never bf16.
@@ -46,8 +46,9 @@ class ECGNet(NeuralNet):
         x = x.to(self.device, torch.float64 if self.precision == "float64" else torch.float32)
         device_type = torch.device(self.device).type
         with torch.autocast(device_type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
-            logits = self.module_(x)
-        return logits.float() if self.precision == "bf16" else logits
+            features = self.module_.features(x)
+        # bfloat16 has eight bits: the logits of rare findings would move in steps of 3 %.
+        return self.module_.head(features.float() if self.precision == "bf16" else features)
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Return the weighted loss of a batch whose target is (y, weights)."""

@@ -58,8 +58,19 @@ def trainable_parameters(network: nn.Module, phase: Phase) -> Iterator[tuple[str
 def parameter_groups(network: nn.Module, phase: Phase) -> list[dict]:
     """Return AdamW's parameter groups: one for each depth and kind of weight decay.
 
-    Every group has an ``lr_scale``, which multiplies the scheduled rate: ``layer_decay`` to the
-    power of the layers between the group and the head.
+    Parameters
+    ----------
+    network : torch.nn.Module
+        With ``layer_of`` and ``n_layers``, and ``no_weight_decay`` where it exempts parameters.
+        What the phase does not train is frozen.
+    phase : Phase
+        The phase to come.
+
+    Returns
+    -------
+    list of dict
+        Groups with an ``lr_scale``, which multiplies the scheduled rate: ``layer_decay`` to the
+        power of the layers between the group and the head.
     """
     exempt = getattr(network, "no_weight_decay", frozenset())
     groups: dict[tuple[int, bool], dict] = {}
@@ -80,7 +91,17 @@ def parameter_groups(network: nn.Module, phase: Phase) -> list[dict]:
 
 
 def rate_factor(step: int, n_steps: int, phase: Phase) -> float:
-    """Return the share of the peak rate at a step: linear warm-up, then half a cosine."""
+    """Return the share of the peak rate at a step: linear warm-up, then half a cosine.
+
+    Parameters
+    ----------
+    step : int
+        Steps done in this phase.
+    n_steps : int
+        Steps of the whole phase.
+    phase : Phase
+        Gives ``warmup`` and ``final_rate``.
+    """
     n_warmup = int(phase.warmup * n_steps)
     if step < n_warmup:
         return (step + 1) / n_warmup

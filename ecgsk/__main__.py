@@ -1,0 +1,7 @@
+"""``python -m ecgsk`` is ``ecgsk``."""
+
+import sys
+
+from ecgsk.cli import main
+
+sys.exit(main())

@@ -1,0 +1,56 @@
+"""The command ``ecgsk``."""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+
+from ecgsk import __version__
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, default=None
+        Words after the program's name; None takes those of the process.
+
+    Returns
+    -------
+    int
+        Exit status: 0 for success, 2 for what the user can mend.
+    """
+    parser = argparse.ArgumentParser(
+        prog="ecgsk",
+        description="scikit-learn estimators for the 12-lead ECG. Not a medical device.",
+    )
+    parser.add_argument("--version", action="version", version=f"ecgsk {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    demo = commands.add_parser(
+        "demo", help="recordings in, an interpretable answer out, with figures and pictures"
+    )
+    demo.add_argument(
+        "--ptbxl", metavar="DIR", help="folder of a PTB-XL download (default: synthetic ECGs)"
+    )
+    demo.add_argument("--out", metavar="DIR", default="demo-output", help="where results go")
+    demo.add_argument("--seed", type=int, default=0, help="seeds everything (default: 0)")
+    options = parser.parse_args(arguments)
+    # Torch and interpret take seconds to import, which --help should not.
+    from ecgsk._demo import run_demo
+
+    warnings.showwarning = _show_plainly
+    try:
+        run_demo(options.ptbxl, options.out, seed=options.seed)
+    except (OSError, ValueError) as error:
+        print(f"ecgsk {options.command}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _show_plainly(message, category, filename, lineno, file=None, line=None) -> None:
+    print(f"{category.__name__}: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""Promises that hold for the package as a whole."""
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ecgsk
+
+ROOT = Path(ecgsk.__file__).parent
+MODULES = sorted(ROOT.rglob("*.py"))
+# The order of docs/architecture.md: a room may use those above it.
+ROOMS = [
+    "datasets",
+    "preprocessing",
+    "networks",
+    "training",
+    "estimators",
+    "tabular",
+    "metrics",
+    "inspection",
+]
+KNOWS_NOTHING_OF = {
+    "networks": {"sklearn", "skorch", "interpret"},
+    "tabular": {"torch", "skorch"},
+    "metrics": {"torch", "skorch", "interpret"},
+    "datasets": {"torch", "skorch", "interpret"},
+    "preprocessing": {"torch", "skorch", "interpret"},
+}
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module)
+    return names
+
+
+def public_objects():
+    for room in ROOMS:
+        module = importlib.import_module(f"ecgsk.{room}")
+        yield from ((f"{room}.{name}", getattr(module, name)) for name in module.__all__)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_use_only_those_above_them(room):
+    below = {f"ecgsk.{name}" for name in ROOMS[ROOMS.index(room) + 1 :]}
+    for path in (ROOT / room).rglob("*.py"):
+        names = imported(path)
+        assert not {name for name in names if any(name.startswith(b) for b in below)}, path
+        tops = {name.partition(".")[0] for name in names}
+        assert not tops & KNOWS_NOTHING_OF.get(room, set()), path
+
+
+def test_private_names_of_scikit_learn_stay_in_one_file():
+    for path in MODULES:
+        if path.name == "_compat.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("sklearn"):
+                private = [part for part in node.module.split(".") if part.startswith("_")]
+                private += [alias.name for alias in node.names if alias.name.startswith("_")]
+                assert not private, f"{path}: {private}"
+
+
+def test_modules_are_small():
+    sizes = [len(path.read_text().splitlines()) for path in MODULES]
+    assert statistics.median(sizes) < 300
+    assert max(sizes) <= 650
+
+
+def test_importing_the_package_does_not_import_torch():
+    script = "import sys, ecgsk; sys.exit('torch' in sys.modules or 'interpret' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_every_promised_name_is_there():
+    for name in ecgsk.__all__:
+        assert getattr(ecgsk, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = ecgsk.nonsense
+
+
+def test_all_modules_import():
+    for module in pkgutil.walk_packages(ecgsk.__path__, "ecgsk."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+
+
+@pytest.mark.parametrize(("name", "thing"), list(public_objects()))
+def test_public_parameters_are_documented(name, thing):
+    if not callable(thing) or (inspect.isclass(thing) and issubclass(thing, (tuple, Warning))):
+        return
+    doc = inspect.getdoc(thing)
+    assert doc and doc.splitlines()[0].endswith("."), name
+    section = doc.partition("Parameters\n")[2].partition("\n\nReturns")[0]
+    for parameter in inspect.signature(thing).parameters:
+        assert f"{parameter}" in section, f"{name}: {parameter} is not documented"

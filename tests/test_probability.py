@@ -1,0 +1,256 @@
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+from _models import recordings, small_models
+from interpret.glassbox import ExplainableBoostingClassifier
+from sklearn.base import clone
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold, PredefinedSplit, cross_validate
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from ecgsk import ProbabilityTransformer, RecordArray
+from ecgsk.preprocessing import Standardise
+from ecgsk.tabular._out_of_fold import accepted
+
+NAMES = ["AFIB", "LVH", "SR"]
+
+
+@pytest.fixture
+def table():
+    random = np.random.default_rng(0)
+    X = random.normal(size=(90, 4))
+    findings = (X[:, :3] + random.normal(size=(90, 3)) > 0).astype(int)
+    return X, findings, np.arange(90) // 3
+
+
+class Remembers(LogisticRegression):
+    """Gives the share of ones among the records of a patient that it was fitted on."""
+
+    def fit(self, X, y, sample_weight=None):
+        self.known_ = {row[0]: label for row, label in zip(X, y, strict=True)}
+        return super().fit(X, y)
+
+    def predict_proba(self, X):
+        p = np.array([self.known_.get(row[0], 0.5) for row in X])
+        return np.stack([1 - p, p], axis=1)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_no_record_is_judged_by_what_has_seen_its_patient(given):
+    patient = np.repeat(np.arange(30), 3)
+    X = np.column_stack([patient, np.zeros(90)]).astype(float)
+    y = patient % 2
+    step = ProbabilityTransformer(Remembers(), cv=5, random_state=0)
+    leaked = step.fit_transform(X, y, groups=patient if given else None).to_numpy()[:, 0]
+    # A classifier that knows a patient answers 0 or 1; one that does not answers 0.5.
+    assert (leaked == 0.5).all() == given
+    assert set(step.transform(X).to_numpy()[:, 0]) == {0.0, 1.0}
+
+
+def test_out_of_fold_values_are_those_of_the_folds(table):
+    X, findings, groups = table
+    folds = PredefinedSplit(groups % 3)
+    step = ProbabilityTransformer(GaussianNB(), cv=folds)
+    values = step.fit_transform(X, findings[:, 0]).to_numpy()[:, 0]
+    for train, test in folds.split():
+        fold = GaussianNB().fit(X[train], findings[train, 0])
+        np.testing.assert_array_equal(values[test], fold.predict_proba(X[test])[:, 1])
+    whole = GaussianNB().fit(X, findings[:, 0])
+    np.testing.assert_array_equal(step.transform(X)["class_1"], whole.predict_proba(X)[:, 1])
+
+
+def test_diagnoses_not_y_are_learnt_and_name_the_columns(table):
+    X, findings, groups = table
+    question = np.random.default_rng(1).integers(2, size=90)
+    diagnoses = pd.DataFrame(findings, columns=NAMES)
+    step = ProbabilityTransformer(KNeighborsClassifier(3), cv=3, random_state=0)
+    first = step.fit_transform(X, question, diagnoses=diagnoses, groups=groups)
+    assert list(first.columns) == list(step.get_feature_names_out()) == NAMES
+    second = clone(step).fit_transform(X, 1 - question, diagnoses=diagnoses, groups=groups)
+    pd.testing.assert_frame_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        KNeighborsClassifier(3),
+        RandomForestClassifier(5, random_state=0),
+        OneVsRestClassifier(LogisticRegression()),
+    ],
+)
+def test_scikit_learns_multilabel_answers_become_one_table(table, estimator):
+    X, findings, _ = table
+    findings[:, 2] = 0  # a label that never occurs
+    step = ProbabilityTransformer(estimator, feature_names=NAMES, cv=3, random_state=0)
+    out = step.fit(X, diagnoses=findings).transform(X)
+    assert list(out.columns) == NAMES
+    fitted = clone(estimator).fit(X, findings)
+    of_second = fitted.predict_proba(X)
+    of_second = of_second[1][:, 1] if isinstance(of_second, list) else of_second[:, 1]
+    np.testing.assert_allclose(out["LVH"], of_second)
+    assert (out["SR"] == 0).all()
+    assert step.fit_transform(X, diagnoses=findings).shape == (90, 3)
+
+
+@pytest.mark.parametrize(
+    ("labels", "columns"),
+    [
+        ([0, 1], ["class_1"]),
+        (["no", "yes"], ["yes"]),
+        (["a", "b", "c"], ["a", "b", "c"]),
+        ([3, 5, 9], ["class_3", "class_5", "class_9"]),
+    ],
+)
+def test_columns_of_single_label_targets(table, labels, columns):
+    X, findings, _ = table
+    y = np.asarray(labels)[findings.sum(axis=1) % len(labels)]
+    out = ProbabilityTransformer(GaussianNB(), cv=3).fit_transform(X, y)
+    assert list(out.columns) == columns
+
+
+def test_a_class_that_a_fold_lacks_has_no_probability_there(table):
+    X = table[0]
+    y = np.array(["a", "b"])[(X[:, 0] > 0).astype(int)].astype(object)
+    y[0] = "rare"
+    out = ProbabilityTransformer(GaussianNB(), cv=3, random_state=0).fit_transform(X, y)
+    assert list(out.columns) == ["a", "b", "rare"]
+    assert out.loc[0, "rare"] == 0
+    np.testing.assert_allclose(out.sum(axis=1), 1)
+
+
+def test_frozen_classifiers_are_used_as_they_are(table):
+    X, findings, _ = table
+    fitted = make_pipeline(StandardScaler(), GaussianNB()).fit(X, findings[:, 0])
+    step = ProbabilityTransformer(FrozenEstimator(fitted), feature_names=["AFIB"])
+    expected = fitted.predict_proba(X)[:, 1]
+    np.testing.assert_array_equal(step.transform(X)["AFIB"], expected)
+    np.testing.assert_array_equal(step.fit_transform(X, 1 - findings[:, 0])["AFIB"], expected)
+    assert clone(step).fit(X).estimator_.estimator is fitted
+
+
+def test_a_classifier_to_be_fitted_needs_targets(table):
+    with pytest.raises(ValueError, match="y is None.*diagnoses.*FrozenEstimator"):
+        ProbabilityTransformer(GaussianNB()).fit(table[0])
+
+
+@pytest.mark.parametrize(
+    ("names", "said"), [(["A"], "1 names.*3 columns"), (["A", "B", "A"], "twice")]
+)
+def test_names_have_to_fit(table, names, said):
+    X, findings, _ = table
+    with pytest.raises(ValueError, match=said):
+        ProbabilityTransformer(KNeighborsClassifier(), feature_names=names).fit(
+            X, diagnoses=findings
+        )
+
+
+def test_folds_have_to_partition_the_records(table):
+    X, findings, _ = table
+    some = [(np.arange(60), np.arange(60, 90))]
+    with pytest.raises(ValueError, match="60 of 90 records in no test fold"):
+        ProbabilityTransformer(GaussianNB(), cv=some).fit_transform(X, findings[:, 0])
+
+
+class Saturated(GaussianNB):
+    """Is as sure as a float32 can be."""
+
+    def predict_proba(self, X):
+        p = (np.arange(len(X)) % 3 / 2).astype(np.float32)
+        return np.stack([1 - p, p], axis=1)
+
+
+def test_logits_are_finite_where_probabilities_saturate(table):
+    X, findings, _ = table
+    step = ProbabilityTransformer(Saturated(), scale="logit").fit(X, findings[:, 0])
+    logits = step.transform(X)["class_1"].to_numpy()
+    assert set(logits.round(3)) == {-15.942, 0.0, 15.942}
+
+
+def test_containers(table):
+    X, findings, _ = table
+    frame = pd.DataFrame(X, columns=list("abcd"), index=np.arange(90) + 1000)
+    step = ProbabilityTransformer(GaussianNB(), cv=3).fit(frame, findings[:, 0])
+    assert list(step.transform(frame).index[:2]) == [1000, 1001]
+    assert list(step.feature_names_in_) == list("abcd")
+    assert isinstance(step.set_output(transform="pandas").transform(frame), pd.DataFrame)
+
+
+def test_sample_weight_and_groups_reach_the_last_step_of_a_pipeline(table):
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression())
+    given = accepted(pipeline, groups=np.ones(3), sample_weight=np.ones(3))
+    assert list(given) == ["logisticregression__sample_weight"]
+    model = make_pipeline(Standardise(), small_models()["mtecg"])
+    assert set(accepted(model, groups=np.ones(3), sample_weight=None)) == {
+        "mtecgclassifier__groups"
+    }
+
+
+@pytest.fixture(scope="module")
+def cohort():
+    X, y = recordings(60)
+    findings = pd.DataFrame({"FAST": y, "SLOW": 1 - y, "NONE": 0})
+    question = np.where(np.arange(60) % 10 == 0, 1 - y, y)
+    return X, findings, question, np.arange(60) // 2
+
+
+def glass_box(cv=2):
+    return make_pipeline(
+        ProbabilityTransformer(small_models()["mtecg"], cv=cv, random_state=0),
+        ExplainableBoostingClassifier(
+            interactions=0, outer_bags=2, max_rounds=50, min_samples_leaf=2, n_jobs=1
+        ),
+    )
+
+
+def test_the_glass_box_sees_names(cohort):
+    X, findings, question, groups = cohort
+    pipeline = glass_box().fit(
+        X,
+        question,
+        probabilitytransformer__diagnoses=findings,
+        probabilitytransformer__groups=groups,
+    )
+    assert pipeline[-1].feature_names_in_ == ["FAST", "SLOW", "NONE"]
+    assert pipeline.score(*recordings(40, seed=5)) == 1.0
+    again = pickle.loads(pickle.dumps(pipeline))
+    np.testing.assert_array_equal(again.predict_proba(X), pipeline.predict_proba(X))
+
+
+def test_the_whole_pipeline_is_cross_validated_with_routing(cohort):
+    X, findings, question, groups = cohort
+    with sklearn.config_context(enable_metadata_routing=True):
+        pipeline = glass_box()
+        pipeline[0].set_fit_request(diagnoses=True, groups=True)
+        scores = cross_validate(
+            pipeline,
+            RecordArray.wrap(X),
+            question,
+            cv=GroupKFold(2),
+            params={"diagnoses": findings, "groups": groups},
+            error_score="raise",
+        )
+    assert scores["test_score"].min() >= 0.8
+
+
+def test_pandas_output_is_set_on_a_whole_pipeline(cohort):
+    X, findings, _, _ = cohort
+    pipeline = make_pipeline(Standardise(), ProbabilityTransformer(small_models()["mtecg"], cv=2))
+    pipeline.set_output(transform="pandas")
+    out = pipeline.fit_transform(X, probabilitytransformer__diagnoses=findings)
+    assert list(out.columns) == ["FAST", "SLOW", "NONE"]
+
+
+def test_a_frozen_network_with_two_labels_keeps_both(cohort):
+    X, findings, _, _ = cohort
+    network = small_models()["mtecg"].fit(X, findings[["FAST", "SLOW"]].to_numpy())
+    out = ProbabilityTransformer(FrozenEstimator(network)).transform(X)
+    assert list(out.columns) == ["label_0", "label_1"]
