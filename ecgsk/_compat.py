@@ -5,6 +5,7 @@ moves one of these, this file is what changes.
 """
 
 from sklearn.base import _fit_context
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -26,6 +27,7 @@ from sklearn.utils.validation import (
 )
 
 __all__ = [
+    "BaseSearchCV",
     "HasMethods",
     "Interval",
     "InvalidParameterError",
@@ -53,9 +55,11 @@ check_y = _check_y
 safe_indexing = _safe_indexing
 
 
-def output_container(estimator) -> str:
-    """Return what ``set_output`` asks of the estimator's transform: "default", "pandas", ..."""
-    return _get_output_config("transform", estimator)["dense"]
+def output_container(estimator) -> str | None:
+    """Return the container that was asked for: "default", "pandas", "polars"; None if none was."""
+    own = getattr(estimator, "_sklearn_output_config", {}).get("transform")
+    asked = _get_output_config("transform", estimator)["dense"]
+    return None if own is None and asked == "default" else asked
 
 
 def set_output_container(estimator, container: str) -> None:

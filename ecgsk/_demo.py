@@ -109,11 +109,11 @@ def run_demo(ptbxl=None, out="demo-output", *, seed: int = 0, cohort: Cohort | N
     """
     say = _Speaker()
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     say(f"ecgsk demo. {_NOTE}")
     if cohort is None:
         say("Reading recordings ...")
         cohort = synthetic_cohort(seed) if ptbxl is None else ptbxl_cohort(ptbxl)
+    out.mkdir(parents=True, exist_ok=True)
     n_train, n_patients = int(cohort.train.sum()), len(set(cohort.groups[cohort.train]))
     say(
         f"{cohort.name}: {n_train} records of {n_patients} patients to learn from, "

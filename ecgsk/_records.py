@@ -61,6 +61,10 @@ class RecordArray:
     @classmethod
     def wrap(cls, array) -> "RecordArray":
         """Wrap a memory map, an h5py or a zarr array of shape (records, leads, samples)."""
+        if len(array.shape) != 3:
+            raise ValueError(
+                f"array has shape {tuple(array.shape)}; expected (n_records, n_leads, n_samples)."
+            )
         return cls(_ArrayReader(array), array.shape)
 
     @property
@@ -83,8 +87,13 @@ class RecordArray:
             key, *rest = key
             # scikit-learn indexes rows as array[rows, ...].
             rest = tuple(item for item in rest if item is not Ellipsis)
-        if isinstance(key, (int, np.integer)):
-            return self.read([key])[0][rest]
+        if isinstance(key, (int, np.integer)) or np.ndim(key) == 0 and isinstance(key, np.ndarray):
+            return self.read([key])[0][tuple(rest)]
+        if key is None or np.ndim(key) > 1:
+            raise IndexError(
+                "A RecordArray is indexed by an integer, a slice, or a list, array or mask in one "
+                "dimension."
+            )
         if isinstance(key, slice) and isinstance(self._indices, range):
             rows = self._indices[key]
         else:

@@ -25,6 +25,8 @@ _MILLIVOLT_PER_UNIT = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3
 _DEVIATION_TOO_LARGE = 20.0
 _DEVIATION_TOO_SMALL = 2e-3
 _RECORDS_LOOKED_AT = 256
+# No counts of a converter and no unit of a voltage come near it; fill values of 1e20 do.
+_LARGEST = 1e9
 
 
 class ECGQualityWarning(UserWarning):
@@ -168,7 +170,8 @@ def check_ecg(
     n_samples : int or None, default=None
         Samples that X must have; None allows any number.
     missing : {"error", "zero"}, default="error"
-        What to do with NaN and infinite samples: refuse them, or set them to 0 mV.
+        What to do with samples that are NaN, infinite or beyond 1e9: refuse them, or set them to
+        0 mV.
     warn : bool, default=True
         Whether to warn of flat leads and of amplitudes that do not look like millivolt.
 
@@ -224,16 +227,23 @@ def _as_float32(X) -> np.ndarray:
             "(n_records, n_leads, n_samples), or (n_records, n_samples) for one lead. "
             "Give a single recording as X[np.newaxis]."
         )
-    X = check_array(
-        X,
-        dtype=np.float32,
-        allow_nd=True,
-        ensure_2d=False,
-        ensure_all_finite=False,
-        ensure_min_samples=0,
-        ensure_min_features=0,
-        input_name="X",
-    )
+    if isinstance(X, list) and len({np.shape(record) for record in X}) > 1:
+        raise ValueError(
+            "X is a list of recordings of different shapes; they have to be alike. Load them "
+            "with load_wfdb(..., sampling_rate=, n_samples=), or bring each to one length."
+        )
+    with np.errstate(over="ignore"):
+        # What float32 cannot hold becomes infinite and is refused as such.
+        X = check_array(
+            X,
+            dtype=np.float32,
+            allow_nd=True,
+            ensure_2d=False,
+            ensure_all_finite=False,
+            ensure_min_samples=0,
+            ensure_min_features=0,
+            input_name="X",
+        )
     if X.ndim not in (2, 3):
         return _as_float32(X)
     return X[:, np.newaxis, :] if X.ndim == 2 else X
@@ -260,29 +270,29 @@ def _check_shape(shape, n_leads, n_samples) -> None:
 
 
 def check_finite(X: np.ndarray, *, missing: str, numbers=None) -> np.ndarray:
-    """Refuse NaN and infinite samples, or set them to zero in a copy.
+    """Refuse samples that are NaN, infinite or beyond 1e9, or set them to zero in a copy.
 
     ``numbers`` are those of the records in the array they were read from, for the message.
     """
     bad_records, n_bad = [], 0
     for rows in batches(len(X), X.shape[1:]):
-        # A sum is not finite if one of its terms is not: most batches need no second look.
-        with np.errstate(invalid="ignore"):
-            if np.isfinite(np.sum(X[rows], dtype=np.float64)):
-                continue
-        bad = ~np.isfinite(X[rows])
+        part = X[rows]
+        # NaN fails both comparisons; most batches need no second look.
+        if part.min() >= -_LARGEST and part.max() <= _LARGEST:
+            continue
+        bad = ~(np.abs(part) <= _LARGEST)
         n_bad += int(bad.sum())
         bad_records.extend(np.flatnonzero(bad.any(axis=(1, 2))) + rows.start)
     if not n_bad:
         return X
     if missing == "zero":
-        return np.nan_to_num(X, nan=0.0, posinf=0.0, neginf=0.0)
+        return np.where(np.abs(X) <= _LARGEST, X, X.dtype.type(0))
     first = bad_records[0] if numbers is None else numbers[bad_records[0]]
     among = f"{len(X)} records" if numbers is None else f"the {len(X)} records read together"
     raise ValueError(
-        f"X contains {n_bad} NaN or infinite samples in {len(bad_records)} of {among}, the first "
-        f"in record {first}. Leave those records out, or have such samples read as 0 mV: "
-        "ecgsk.check_ecg(X, missing='zero')."
+        f"X contains {n_bad} NaN or infinite samples (or beyond 1e9) in {len(bad_records)} of "
+        f"{among}, the first in record {first}. Leave those records out, or have such samples "
+        "read as 0 mV: ecgsk.check_ecg(X, missing='zero')."
     )
 
 
@@ -301,7 +311,7 @@ def warn_of_quality(X: np.ndarray) -> None:
     """Warn of flat leads and of amplitudes that do not look like millivolt."""
     if X.shape[2] < 2:
         return
-    deviation = X.std(axis=2, dtype=np.float64)
+    deviation = X.std(axis=2)
     flat = deviation == 0
     if X.shape[1] > 1 and flat.any():
         records = np.flatnonzero(flat.any(axis=1))

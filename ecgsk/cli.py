@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0 for success, 2 for what the user can mend.
+        Exit status: 0 for success, 2 for what the user can mend, 130 after Ctrl-C.
     """
     parser = argparse.ArgumentParser(
         prog="ecgsk",
@@ -34,18 +34,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--ptbxl", metavar="DIR", help="folder of a PTB-XL download (default: synthetic ECGs)"
     )
     demo.add_argument("--out", metavar="DIR", default="demo-output", help="where results go")
-    demo.add_argument("--seed", type=int, default=0, help="seeds everything (default: 0)")
+    demo.add_argument("--seed", type=_seed, default=0, help="seeds everything (default: 0)")
     options = parser.parse_args(arguments)
     # Torch and interpret take seconds to import, which --help should not.
     from ecgsk._demo import run_demo
 
-    warnings.showwarning = _show_plainly
     try:
-        run_demo(options.ptbxl, options.out, seed=options.seed)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_plainly
+            run_demo(options.ptbxl, options.out, seed=options.seed)
     except (OSError, ValueError) as error:
         print(f"ecgsk {options.command}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"ecgsk {options.command}: interrupted", file=sys.stderr)
+        return 130
     return 0
+
+
+def _seed(text: str) -> int:
+    seed = int(text)
+    if not 0 <= seed < 2**32:
+        raise argparse.ArgumentTypeError(f"{seed} is not between 0 and 2**32 - 1")
+    return seed
 
 
 def _show_plainly(message, category, filename, lineno, file=None, line=None) -> None:

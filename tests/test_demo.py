@@ -52,6 +52,7 @@ def test_the_questions_put_to_ptbxl_are_none_of_its_statements(ptbxl_path):
 
 def test_a_wrong_folder_is_one_line_and_a_status(tmp_path, capsys):
     assert cli.main(["demo", "--ptbxl", str(tmp_path / "none"), "--out", str(tmp_path)]) == 2
+    assert not list(tmp_path.iterdir())
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1 and "ptbxl_database.csv" in said[0]
 
@@ -62,3 +63,17 @@ def test_version_and_usage(capsys):
     assert __version__ in capsys.readouterr().out
     with pytest.raises(SystemExit, match="2"):
         cli.main([])
+
+
+def test_interruption_and_odd_seeds(monkeypatch, capsys):
+    from ecgsk import _demo
+
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_demo, "run_demo", interrupt)
+    assert cli.main(["demo"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["demo", "--seed", "-1"])
+    assert "--seed" in capsys.readouterr().err

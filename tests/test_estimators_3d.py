@@ -14,6 +14,7 @@ import pytest
 import sklearn
 import torch
 from _models import RATE, recordings, small_models
+from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import log_loss
@@ -361,6 +362,115 @@ def test_other_data_do_not_meet_a_foreign_checkpoint(model, data, tmp_path):
     expected = clone(model).set_params(checkpoint_dir=None).fit(X[:40], y[:40]).predict_proba(X)
     model.fit(X, y)
     np.testing.assert_array_equal(model.fit(X[:40], y[:40]).predict_proba(X), expected)
+
+
+def test_corrected_labels_do_not_meet_the_old_checkpoint(model, data, tmp_path, monkeypatch):
+    X, y = data
+    model.set_params(checkpoint_dir=tmp_path)
+    from ecgsk.training import Run
+
+    original = Run._stop_if_done
+
+    def die(self):
+        if self.epoch == 3:
+            raise KeyboardInterrupt
+        original(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "_stop_if_done", die)
+        with pytest.raises(KeyboardInterrupt):
+            clone(model).fit(X, y)
+    assert len(list(tmp_path.glob("*.ckpt"))) == 1
+    corrected = y.copy()
+    corrected[[3, 17, 31]] = 1 - corrected[[3, 17, 31]]
+    fresh = clone(model).set_params(checkpoint_dir=None).fit(X, corrected)
+    np.testing.assert_array_equal(
+        clone(model).fit(X, corrected).predict_proba(X), fresh.predict_proba(X)
+    )
+
+
+def test_checkpoints_need_a_seed_and_a_folder(model, data, tmp_path):
+    with pytest.raises(ValueError, match="random_state to be an int; got None"):
+        clone(model).set_params(checkpoint_dir=tmp_path, random_state=None).fit(*data)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="checkpoint_dir=.*file"):
+        model.set_params(checkpoint_dir=tmp_path / "file").fit(*data)
+
+
+def test_a_loss_that_explodes_stops_the_fit(model, data):
+    with pytest.raises(ValueError, match="no longer finite in epoch 1 .*Lower learning_rate"):
+        model.set_params(learning_rate=1e30).fit(*data)
+    assert not hasattr(model, "net_")
+
+
+def test_one_absurd_record_does_not_spoil_the_others(model, data):
+    X, y = data[0].copy(), data[1]
+    X[5] *= 1e5
+    assert model.fit(X, y).score(*recordings(seed=1)) > 0.9
+    X[5, 0, 0] = 1e20  # a fill value
+    with pytest.raises(ValueError, match="1 NaN or infinite samples .or beyond 1e9.*record 5"):
+        model.fit(X, y)
+
+
+def test_a_refit_that_fails_leaves_no_mixture(model, data):
+    X, y = data
+    model.fit(X, y)
+    with pytest.raises(ValueError, match="not available"):
+        model.set_params(device="cuda:77").fit(X, np.arange(48) % 4)
+    with pytest.raises(NotFittedError):
+        model.predict(X)
+
+
+def test_a_refit_forgets_names(model, data):
+    X, y = data
+    findings = pd.DataFrame({"A": y, "B": 1 - y})
+    model.set_params(leads=["I", "II", "V1"], max_epochs=1).fit(X, findings)
+    model.set_params(leads=None).fit(X, y)
+    assert not hasattr(model, "lead_names_") and not hasattr(model, "label_names_")
+    frame = pd.DataFrame(X[:, 0]).add_prefix("t")
+    model.fit(frame, y)
+    assert len(model.feature_names_in_) == 200
+    assert not hasattr(model.fit(X, y), "feature_names_in_")
+
+
+def test_precision_may_change_after_the_fit(model, data):
+    X, y = data
+    expected = model.fit(X, y).predict_proba(X)
+    for precision in ("float64", "auto"):
+        model.set_params(precision=precision)
+        np.testing.assert_allclose(model.predict_proba(X), expected, atol=1e-6)
+
+
+def test_a_single_recording_is_told_how_to_be_given(model, data):
+    model.set_params(max_epochs=1).fit(*data)
+    with pytest.raises(ValueError, match=r"2 dimension.*\(n_records, 3, 200\).*X\[np\.newaxis\]"):
+        model.predict(data[0][0])
+
+
+def test_threads_that_fit_at_once_do_not_disturb_each_other(model, data):
+    expected = clone(model).fit(*data).predict_proba(data[0])
+    state = torch.get_rng_state()
+    fits = Parallel(n_jobs=4, backend="threading")(
+        delayed(clone(model).fit)(*data) for _ in range(4)
+    )
+    for fit in fits:
+        np.testing.assert_array_equal(fit.predict_proba(data[0]), expected)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_devices_may_be_torchs_own(model, data):
+    model.set_params(max_epochs=1, device=torch.device("cpu")).fit(*data)
+    assert model.device_ == model.set_params(device="cpu:0").fit(*data).device_ == "cpu"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_model_trained_on_a_gpu_predicts_alike_there_and_on_a_cpu(model, data):
+    X, y = data
+    model.set_params(device="cuda").fit(X, y)
+    assert model.device_.startswith("cuda")
+    there = model.predict_proba(X)
+    model.net_.set_params(device="cpu")
+    np.testing.assert_allclose(model.predict_proba(X), there, atol=1e-4)
 
 
 def test_the_progress_bar_can_be_silent(model, data, capfd):

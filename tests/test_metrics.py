@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
@@ -80,3 +81,30 @@ def test_seeds_and_text():
     first, second = (bootstrap(np.mean, x, random_state=3, n_resamples=50) for _ in range(2))
     assert first == second
     assert str(Estimate(0.5, 0.25, 0.75)) == "0.500 (0.250 to 0.750)"
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"level": 95}, "level=95 has to be between 0 and 1"),
+        ({"n_resamples": 0}, "n_resamples=0"),
+        ({"groups": np.zeros(10)}, "1 group to resample"),
+        ({"groups": np.arange(9)}, "groups has shape"),
+        ({"groups": np.r_[np.nan, np.arange(9)]}, "missing for 1 of 10"),
+    ],
+)
+def test_bootstraps_that_cannot_be(params, said):
+    with pytest.raises(ValueError, match=said):
+        bootstrap(np.mean, np.arange(10.0), **params)
+
+
+def test_tables_are_not_compared_by_position_alone(scores):
+    y, s = (pd.DataFrame(part, columns=list("abcd")) for part in scores)
+    assert macro_roc_auc(y, s) == macro_roc_auc(*scores)
+    with pytest.raises(ValueError, match="the same, in one order"):
+        macro_roc_auc(y, s[list("bacd")])
+
+
+def test_likelihoods_are_no_truth(scores):
+    with pytest.raises(ValueError, match="y_true holds the values"):
+        macro_roc_auc(100 * scores[0], scores[1])

@@ -207,7 +207,7 @@ def test_fit_on_other_recordings_forgets_the_first(X):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_holes_are_counted(method, value, X):
     X[4, 1, 7:9] = X[6, 0, 0] = value
-    message = "3 NaN or infinite samples in 2 of 7 records, the first in record 4"
+    message = "3 NaN or infinite samples .* in 2 of 7 records, the first in record 4"
     with pytest.raises(ValueError, match=message):
         getattr(Standardise(), method)(X)
 

@@ -6,14 +6,17 @@ import pytest
 import sklearn
 from _models import recordings, small_models
 from interpret.glassbox import ExplainableBoostingClassifier
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import NotFittedError, UnsetMetadataPassedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold, PredefinedSplit, cross_validate
+from sklearn.model_selection import GridSearchCV, GroupKFold, PredefinedSplit, cross_validate
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -192,6 +195,119 @@ def test_sample_weight_and_groups_reach_the_last_step_of_a_pipeline(table):
     assert set(accepted(model, groups=np.ones(3), sample_weight=None)) == {
         "mtecgclassifier__groups"
     }
+
+
+def test_weights_that_nothing_takes_are_not_lost(table):
+    X, findings, _ = table
+    with pytest.raises(ValueError, match="fit of KNeighborsClassifier does not take it"):
+        ProbabilityTransformer(KNeighborsClassifier()).fit(
+            X, findings[:, 0], sample_weight=np.ones(90)
+        )
+
+
+class NotesGroups(LogisticRegression):
+    """Remembers the patients it was fitted with."""
+
+    seen = []
+
+    def fit(self, X, y, groups=None, sample_weight=None):
+        self.seen.append(groups)
+        return super().fit(X, y)
+
+
+@pytest.mark.parametrize("routing", [False, True])
+def test_groups_reach_every_step_and_search_inside(table, routing):
+    X, findings, groups = table
+    y = findings[:, 0]
+    NotesGroups.seen.clear()
+    with sklearn.config_context(enable_metadata_routing=routing):
+        last = NotesGroups()
+        if routing:
+            last.set_fit_request(groups=True)
+        inner = make_pipeline(StandardScaler(), last)
+        ProbabilityTransformer(inner, cv=3).fit_transform(X, y, groups=groups)
+    assert [len(g) for g in NotesGroups.seen] == [90, 60, 60, 60]
+    search = GridSearchCV(GaussianNB(), {"var_smoothing": [1e-9, 1e-3]}, cv=GroupKFold(3))
+    ProbabilityTransformer(search, cv=2).fit_transform(X, y, groups=groups)
+
+
+def test_routing_asks_for_what_was_not_said(table):
+    X, findings, groups = table
+    with sklearn.config_context(enable_metadata_routing=True):
+        step = ProbabilityTransformer(make_pipeline(StandardScaler(), NotesGroups()))
+        with pytest.raises(UnsetMetadataPassedError, match="groups"):
+            step.fit(X, findings[:, 0], groups=groups)
+
+
+def test_nested_steps_fold_by_patient(table):
+    X, findings, groups = table
+    X = np.column_stack([groups, np.zeros(90)]).astype(float)
+    y = groups % 2
+    inner = make_pipeline(ProbabilityTransformer(Remembers(), cv=3), LogisticRegression())
+    inner_step = ProbabilityTransformer(inner, cv=3, random_state=0).fit(X, y, groups=groups)
+    # What the inner last step learnt from is 0.5 throughout: nothing was known of a patient.
+    assert inner_step.estimator_[-1].coef_[0, 0] == pytest.approx(0, abs=1e-6)
+
+
+def test_labels_have_to_be_0_and_1(table):
+    X, findings, _ = table
+    for wrong in (findings + 1, 100 * findings, 2 * findings - 1):
+        with pytest.raises(ValueError, match="has to hold 0 and 1"):
+            ProbabilityTransformer(RandomForestClassifier(2)).fit(X, diagnoses=wrong)
+    with pytest.raises(ValueError, match="multiclass-multioutput"):
+        ProbabilityTransformer(RandomForestClassifier(2)).fit(X, diagnoses=findings.cumsum(axis=1))
+
+
+def test_nothing_of_an_earlier_fit_is_left(table):
+    X, findings, _ = table
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    step = ProbabilityTransformer(KNeighborsClassifier(3), cv=2)
+    step.fit_transform(frame, diagnoses=pd.DataFrame(findings, columns=NAMES))
+    three = GaussianNB().fit(X, findings.sum(axis=1) % 3)
+    step.set_params(estimator=FrozenEstimator(three))
+    assert list(step.fit_transform(X).columns) == ["class_0", "class_1", "class_2"]
+    assert not hasattr(step, "feature_names_in_")
+
+
+def test_frozen_perceptrons_with_two_labels_keep_both(table):
+    X, findings, _ = table
+    fitted = MLPClassifier(max_iter=5, random_state=0).fit(X, findings[:, :2])
+    step = ProbabilityTransformer(FrozenEstimator(fitted))
+    assert list(step.fit_transform(X).columns) == ["label_0", "label_1"]
+
+
+def test_a_frozen_classifier_has_to_be_fitted(table):
+    with pytest.raises(NotFittedError):
+        ProbabilityTransformer(FrozenEstimator(GaussianNB())).fit(table[0])
+
+
+@pytest.mark.parametrize("kind", ["sparse", "column", "series"])
+def test_diagnoses_in_other_containers(table, kind):
+    X, findings, _ = table
+    step = ProbabilityTransformer(KNeighborsClassifier(3), cv=3, random_state=0)
+    diagnoses, columns = {
+        "sparse": (sparse.csr_array(findings), ["label_0", "label_1", "label_2"]),
+        "column": (pd.DataFrame({"LVH": findings[:, 0]}), ["LVH"]),
+        "series": (pd.Series(findings[:, 0], name="LVH", index=np.arange(90)[::-1]), ["LVH"]),
+    }[kind]
+    out = step.fit_transform(X, diagnoses=diagnoses)
+    assert list(out.columns) == columns
+    plain = findings if kind == "sparse" else findings[:, 0]
+    np.testing.assert_array_equal(out, clone(step).fit_transform(X, diagnoses=plain))
+
+
+def test_an_iterator_of_folds_serves_once(table):
+    X, findings, _ = table
+    step = ProbabilityTransformer(GaussianNB(), cv=GroupKFold(3).split(X, groups=table[2]))
+    step.fit_transform(X, findings[:, 0])
+    with pytest.raises(ValueError, match="an iterator serves once"):
+        step.fit_transform(X, findings[:, 0])
+
+
+def test_an_array_comes_out_where_it_is_asked_for(table):
+    X, findings, _ = table
+    step = ProbabilityTransformer(GaussianNB(), cv=3).set_output(transform="default")
+    assert type(step.fit_transform(X, findings[:, 0])) is np.ndarray
 
 
 @pytest.fixture(scope="module")

@@ -103,3 +103,18 @@ def test_streaming_a_memory_map_leaves_no_pages_resident(tmp_path):
         X.read(np.arange(start, start + 40))
     grown = psutil.Process().memory_info().rss - before
     assert grown < 50e6  # the file is 96 MB
+
+
+@pytest.mark.parametrize("key", [None, np.zeros((2, 2), int), [[1, 2]]])
+def test_odd_indices_are_refused_at_once(array, key):
+    with pytest.raises(IndexError, match="an integer, a slice, or a list"):
+        RecordArray.wrap(array)[key]
+
+
+def test_a_zero_dimensional_index_is_an_integer(array):
+    np.testing.assert_array_equal(RecordArray.wrap(array)[np.array(3)], array[3])
+
+
+def test_only_three_dimensions_are_wrapped():
+    with pytest.raises(ValueError, match=r"shape \(4, 5\); expected \(n_records"):
+        RecordArray.wrap(np.zeros((4, 5)))

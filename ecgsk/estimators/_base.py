@@ -9,9 +9,11 @@ from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_consistent_length, check_random_state
 
+from ecgsk._checks import check_groups
 from ecgsk._compat import (
     Interval,
     StrOptions,
+    check_feature_names,
     check_is_fitted,
     check_n_features,
     check_sample_weight,
@@ -54,7 +56,7 @@ class BaseECGClassifier(ClassifierMixin, BaseEstimator):
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
-        "device": [str],
+        "device": [str, torch.device],
         "precision": [StrOptions(set(PRECISIONS))],
         "checkpoint_dir": [str, os.PathLike, None],
         "random_state": ["random_state"],
@@ -101,8 +103,17 @@ class BaseECGClassifier(ClassifierMixin, BaseEstimator):
             For recordings that are no ECG (see `ecgsk.check_ecg`), targets of fewer than two
             classes, and devices that are not there.
         """
+        # A refit that fails must not leave the old network under new labels.
+        for name in ("net_", "label_names_", "lead_names_"):
+            vars(self).pop(name, None)
+        if self.checkpoint_dir is not None and not isinstance(self.random_state, Integral):
+            raise ValueError(
+                f"checkpoint_dir needs random_state to be an int; got {self.random_state!r}. A fit "
+                "that does not repeat cannot go on where it was killed."
+            )
         X = self._check_X(X, reset=True)
-        check_consistent_length(X, y, groups)
+        check_consistent_length(X, y)
+        groups = check_groups(groups, len(X))
         weights = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if not weights.any():
             raise ValueError("sample_weight is zero for all records: nothing to learn from.")
@@ -110,8 +121,6 @@ class BaseECGClassifier(ClassifierMixin, BaseEstimator):
         self.classes_ = targets.classes
         if targets.label_names is not None:
             self.label_names_ = targets.label_names
-        elif hasattr(self, "label_names_"):
-            del self.label_names_
         self.multilabel_ = targets.kind == "multilabel"
         self._target_kind, self._target_dtype = targets.kind, targets.dtype
         self.device_ = resolve_device(self.device)
@@ -125,7 +134,7 @@ class BaseECGClassifier(ClassifierMixin, BaseEstimator):
                 len(train),
                 fraction=self.validation_fraction,
                 strata=None if strata is None else strata[train],
-                groups=None if groups is None else np.asarray(groups)[train],
+                groups=None if groups is None else groups[train],
                 seed=seed,
             )
             train, valid = train[kept], train[held]
@@ -187,11 +196,13 @@ class BaseECGClassifier(ClassifierMixin, BaseEstimator):
         if len(getattr(X, "shape", ())) == 3:
             X = check_ecg(X, n_leads=n_leads, n_samples=n_samples, missing=self.missing)
             check_n_features(self, X, reset=reset)
+            check_feature_names(self, X, reset=reset)
             n_dims = 3
         else:
-            X = validate_data(
-                self, X, reset=reset, dtype=np.float32, allow_nd=True, ensure_all_finite=False
-            )
+            with np.errstate(over="ignore"):
+                X = validate_data(
+                    self, X, reset=reset, dtype=np.float32, allow_nd=True, ensure_all_finite=False
+                )
             n_dims = X.ndim
             X = check_ecg(X, n_leads=n_leads, n_samples=n_samples, missing=self.missing)
         if reset:
@@ -207,6 +218,12 @@ class BaseECGClassifier(ClassifierMixin, BaseEstimator):
     def _as_seen_in_fit(self, X):
         """Give one lead the number of dimensions that it had in fit."""
         n_dims = len(getattr(X, "shape", ()))
+        if n_dims != 3 and self._n_dims_in == 3 and self.n_features_in_ > 1 and n_dims:
+            raise ValueError(
+                f"X has {n_dims} dimension(s) and shape {tuple(X.shape)}; expected (n_records, "
+                f"{self.n_features_in_}, {self.n_samples_in_}) as in fit. "
+                "Give a single recording as X[np.newaxis]."
+            )
         if n_dims == 2 and self._n_dims_in == 3 and self.n_features_in_ == 1:
             return np.asarray(X)[:, np.newaxis, :]
         if n_dims == 3 and self._n_dims_in == 2 and X.shape[1] == 1:
@@ -226,10 +243,16 @@ class BaseECGClassifier(ClassifierMixin, BaseEstimator):
         ndarray of shape (n_records,), (n_records, n_classes) or (n_records, n_labels)
             For binary, multiclass and multilabel targets.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "net_")
         X = self._check_X(X, reset=False)
         self.net_.precision = resolve_precision(self.precision, self.net_.device, training=False)
         logits = predict_logits(self.net_, X, batch_size=self.batch_size)
+        lost = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+        if len(lost):
+            raise ValueError(
+                f"The network has no finite answer for {len(lost)} of {len(X)} records, the first "
+                f"is record {lost[0]}: look at its amplitude."
+            )
         return logits[:, 0] if self._target_kind == "binary" else logits
 
     def predict_proba(self, X) -> np.ndarray:

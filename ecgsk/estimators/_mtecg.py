@@ -58,7 +58,7 @@ class MTECGClassifier(BaseECGClassifier):
         Epochs without a better validation loss after which training stops.
     tol : float, default=1e-4
         Smallest fall of the validation loss that counts as better.
-    device : str, default="auto"
+    device : str or torch.device, default="auto"
         ``"auto"`` takes cuda, mps or cpu, the first there is; or a torch device.
     precision : {"auto", "float32", "bf16", "float64"}, default="auto"
         ``"auto"`` trains in bfloat16 autocast where the hardware multiplies it and predicts in
@@ -66,7 +66,8 @@ class MTECGClassifier(BaseECGClassifier):
         independent of the order of sums.
     checkpoint_dir : path-like, default=None
         Folder in which the state is written after each epoch. The same fit on the same data goes
-        on from there after it was killed; the file is removed when the fit ends.
+        on from there after it was killed; the file is removed when the fit ends. Needs
+        ``random_state`` to be an int.
     random_state : int, RandomState instance or None, default=None
         An int makes a fit repeat bit for bit on CPU. Global generators stay as they are.
     verbose : int, default=0
@@ -85,8 +86,8 @@ class MTECGClassifier(BaseECGClassifier):
     n_samples_in_ : int
         Samples of the recordings seen in `fit`.
     scale_ : float
-        Standard deviation of the training recordings, by which the network divides: recordings
-        in mV and standardised ones are learnt alike.
+        Median standard deviation of the training recordings, by which the network divides:
+        recordings in mV and standardised ones are learnt alike.
     lead_names_ : list of str
         The leads in standard spelling, where ``leads`` was given.
     device_ : str

@@ -1,12 +1,7 @@
 """The records on which early stopping looks."""
 
 import numpy as np
-from sklearn.model_selection import (
-    GroupShuffleSplit,
-    ShuffleSplit,
-    StratifiedGroupKFold,
-    StratifiedShuffleSplit,
-)
+from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 
 
 def validation_split(
@@ -19,19 +14,20 @@ def validation_split(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split records into some to learn from and some to stop early by.
 
-    No group is on both sides. Classes keep their shares where every class has enough records (or
-    groups) for it.
+    What is split are patients where there are groups, else records. One of each class stays on
+    the training side, so that a rare class costs no fit; the others keep the classes' shares as
+    far as their number allows.
 
     Parameters
     ----------
     n_records : int
         Number of records.
     fraction : float
-        Share of the records (of the groups, where there are groups) set aside.
-    strata : ndarray of shape (n_records,) or None
-        Classes.
+        Share of the patients or records set aside.
+    strata : ndarray of int of shape (n_records,) or None
+        Classes, 0 to n_classes - 1.
     groups : ndarray of shape (n_records,) or None
-        Patients.
+        Patients. A patient with records of several classes counts for the highest.
     seed : int
         Chooses the split.
 
@@ -43,32 +39,38 @@ def validation_split(
     Raises
     ------
     ValueError
-        When one side would be empty or would lack a class that the other has to know.
+        When there are too few patients or records for two sides.
     """
-    dummy = np.zeros(n_records)
-    smallest = np.bincount(strata).min() if strata is not None else 0
-    if groups is not None:
-        n_groups = len(np.unique(groups))
-        if n_groups < 2:
-            raise ValueError(
-                f"early_stopping=True needs records of at least 2 groups; groups holds {n_groups}."
-            )
-        n_folds = min(max(2, round(1 / fraction)), n_groups)
-        if smallest >= n_folds:
-            splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
-        else:
-            splitter = GroupShuffleSplit(1, test_size=fraction, random_state=seed)
-    else:
-        n_valid = int(np.ceil(fraction * n_records))
-        n_classes = len(np.unique(strata)) if strata is not None else 0
-        stratified = smallest >= 2 and min(n_valid, n_records - n_valid) >= n_classes
-        splitter = (StratifiedShuffleSplit if stratified else ShuffleSplit)(
-            1, test_size=fraction, random_state=seed
-        )
-    train, valid = next(splitter.split(dummy, strata, groups))
-    if len(valid) == 0 or (strata is not None and len(set(strata[train])) < len(set(strata))):
+    names, unit = np.unique(np.arange(n_records) if groups is None else groups, return_inverse=True)
+    random = np.random.RandomState(seed)
+    order = random.permutation(len(names))
+    pinned = np.empty(0, dtype=int)
+    classes = None
+    if strata is not None:
+        classes = np.zeros(len(names), dtype=int)
+        np.maximum.at(classes, unit, strata)
+        # A class may be the highest of no patient: pin one that has it all the same.
+        firsts = [order[np.isin(order, unit[strata == c])][0] for c in np.unique(strata)]
+        pinned = np.unique(firsts)
+    free = np.setdiff1d(np.arange(len(names)), pinned)
+    n_valid = int(np.ceil(fraction * len(names)))
+    if not 0 < n_valid < len(free) + bool(len(pinned)):
         raise ValueError(
-            f"validation_fraction={fraction} of {n_records} records leaves a side without records "
-            "or the training side without a class. Give more records or early_stopping=False."
+            f"validation_fraction={fraction} of {len(names)} "
+            f"{'records' if groups is None else 'groups'} leaves too few to learn from besides "
+            "one of each class. Give more, a smaller fraction, or early_stopping=False."
         )
-    return np.sort(train), np.sort(valid)
+    held = np.isin(unit, free[_choose(free, n_valid, classes, seed)])
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def _choose(free, n_valid, classes, seed) -> np.ndarray:
+    """Return which of the free units are set aside."""
+    if n_valid == len(free):
+        return np.arange(len(free))
+    shares = np.unique(classes[free], return_counts=True)[1] if classes is not None else [0]
+    stratified = min(shares) >= 2 and len(shares) <= min(n_valid, len(free) - n_valid)
+    splitter = (StratifiedShuffleSplit if stratified else ShuffleSplit)(
+        1, test_size=n_valid, random_state=seed
+    )
+    return next(splitter.split(free, None if classes is None else classes[free]))[1]

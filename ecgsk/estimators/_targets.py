@@ -7,6 +7,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
+from ecgsk._checks import check_indicator
 from ecgsk._compat import check_y
 
 
@@ -73,6 +74,7 @@ def encode_targets(y, *, used: np.ndarray, estimator_name: str) -> Targets:
     if kind == "multilabel-indicator":
         if hasattr(checked, "toarray"):
             checked = checked.toarray()
+        check_indicator(checked, "y")
         return Targets(
             "multilabel",
             checked.astype(np.float32),
@@ -90,7 +92,7 @@ def encode_targets(y, *, used: np.ndarray, estimator_name: str) -> Targets:
     if len(classes) < 2:
         raise ValueError(
             f"{estimator_name} needs records of at least 2 classes; y holds 1 class: "
-            f"{classes[0]!r} (records of weight 0 do not count)."
+            f"{classes[0]} (records of weight 0 do not count)."
         )
     # Records without weight may have a class of their own; they are never trained on.
     encoded = np.searchsorted(classes, checked).clip(max=len(classes) - 1)
@@ -121,10 +123,15 @@ def class_weights(class_weight, targets: Targets, rows: np.ndarray) -> np.ndarra
     if class_weight is None:
         return None
     if targets.kind == "multilabel":
-        return _label_weights(class_weight, targets.encoded[rows])
-    labels = targets.classes[targets.encoded[rows].astype(int)]
-    weights = compute_class_weight(class_weight, classes=targets.classes, y=labels)
-    return weights if targets.kind == "multiclass" else weights[:, np.newaxis]
+        weights = _label_weights(class_weight, targets.encoded[rows])
+    else:
+        labels = targets.classes[targets.encoded[rows].astype(int)]
+        weights = compute_class_weight(class_weight, classes=targets.classes, y=labels)
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+        raise ValueError(
+            f"class_weight={class_weight!r} has to hold weights of 0 or more, not all of them 0."
+        )
+    return weights[:, np.newaxis] if targets.kind == "binary" else weights
 
 
 def _label_weights(class_weight, indicator: np.ndarray) -> np.ndarray:
@@ -134,7 +141,8 @@ def _label_weights(class_weight, indicator: np.ndarray) -> np.ndarray:
         counts = np.stack([len(indicator) - positives, positives])
         # A label with one class only has nothing to balance.
         return np.where(counts.min(axis=0) > 0, len(indicator) / (2 * counts.clip(min=1)), 1.0)
-    if not isinstance(class_weight, (list, tuple)) or len(class_weight) != n_labels:
+    fits = isinstance(class_weight, (list, tuple)) and len(class_weight) == n_labels
+    if not fits or not all(isinstance(label, dict) for label in class_weight):
         raise ValueError(
             f"class_weight={class_weight!r} does not fit a target of {n_labels} labels: use "
             "'balanced', or a list with one dict {0: weight, 1: weight} for each label."

@@ -8,6 +8,8 @@ import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import check_consistent_length, check_random_state
 
+from ecgsk._checks import check_groups
+
 
 class Estimate(NamedTuple):
     """A figure with the ends of its interval.
@@ -79,10 +81,22 @@ def bootstrap(
     0.804 (0.741 to 0.860)
     """
     arrays = [np.asarray(array) for array in arrays]
-    check_consistent_length(*arrays, groups)
+    if not arrays:
+        raise ValueError("bootstrap needs at least one array to resample, for example y_true.")
+    check_consistent_length(*arrays)
+    groups = check_groups(groups, len(arrays[0]))
+    if not 0 < level < 1:
+        raise ValueError(f"level={level!r} has to be between 0 and 1, for example 0.95.")
+    if n_resamples < 1:
+        raise ValueError(f"n_resamples={n_resamples!r} has to be at least 1.")
     random = check_random_state(random_state)
     value = float(metric(*arrays))
     members = _members(len(arrays[0]), groups)
+    if len(members) < 2:
+        raise ValueError(
+            f"There is {len(members)} {'record' if groups is None else 'group'} to resample; an "
+            "interval needs at least 2."
+        )
     values = []
     with warnings.catch_warnings():
         # Resamples of one class are expected here and counted below.

@@ -3,6 +3,8 @@
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from ecgsk._checks import check_indicator
+
 
 def label_roc_auc(y_true, y_score) -> np.ndarray:
     """Return the area under the ROC curve of each label.
@@ -22,19 +24,27 @@ def label_roc_auc(y_true, y_score) -> np.ndarray:
     Raises
     ------
     ValueError
-        When the shapes differ or are not two-dimensional.
+        When the shapes differ or are not two-dimensional, when two DataFrames differ in their
+        columns, and when ``y_true`` holds anything but 0 and 1.
 
     Examples
     --------
     >>> label_roc_auc([[0, 1], [1, 1], [1, 1]], [[0.2, 0.1], [0.6, 0.3], [0.1, 0.2]])
     array([0.5, nan])
     """
+    columns = [list(getattr(table, "columns", [])) for table in (y_true, y_score)]
+    if all(columns) and columns[0] != columns[1]:
+        raise ValueError(
+            f"y_true has the columns {columns[0][:5]} and y_score {columns[1][:5]} (the first "
+            "five are shown); they have to be the same, in one order."
+        )
     y_true, y_score = np.asarray(y_true), np.asarray(y_score)
     if y_true.ndim != 2 or y_true.shape != y_score.shape:
         raise ValueError(
             f"y_true has shape {y_true.shape} and y_score {y_score.shape}; both have to be "
             "(n_records, n_labels)."
         )
+    check_indicator(y_true, "y_true")
     ranked = (y_true == 0).any(axis=0) & (y_true == 1).any(axis=0)
     areas = np.full(y_true.shape[1], np.nan)
     for label in np.flatnonzero(ranked):

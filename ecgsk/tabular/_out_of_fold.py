@@ -16,11 +16,10 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
-from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import has_fit_parameter
 
-from ecgsk._compat import safe_indexing
+from ecgsk._compat import BaseSearchCV, safe_indexing
 
 
 def out_of_fold(
@@ -47,7 +46,10 @@ def out_of_fold(
     """
     strata = _strata(target)
     splitter = _splitter(cv, strata, groups, random_state)
-    folds = list(splitter.split(np.zeros(len(np.asarray(target))), strata, groups))
+    labels = target if strata is None else strata
+    folds = list(splitter.split(np.zeros(len(target)), labels, groups))
+    if not folds:
+        raise ValueError(f"cv={cv!r} has no folds left: an iterator serves once. Give a list.")
     times = np.bincount(np.concatenate([test for _, test in folds]), minlength=len(target))
     if (times != 1).any():
         raise ValueError(
@@ -64,15 +66,42 @@ def out_of_fold(
 
 
 def accepted(estimator, **params) -> dict:
-    """Return the fit parameters that are given and that the estimator takes."""
-    given = {name: value for name, value in params.items() if value is not None}
-    if isinstance(estimator, Pipeline):
-        if get_config()["enable_metadata_routing"]:
-            consumed = get_routing_for_object(estimator).consumes("fit", given)
-            return {name: given[name] for name in consumed}
-        last = estimator.steps[-1][0]
-        return {f"{last}__{k}": v for k, v in accepted(estimator[-1], **given).items()}
-    return {name: value for name, value in given.items() if has_fit_parameter(estimator, name)}
+    """Return the fit parameters that are given and that the estimator, or a step of it, takes.
+
+    Groups that nothing takes have served the folds; weights that nothing takes would be lost.
+
+    Raises
+    ------
+    ValueError
+        When ``sample_weight`` is given and nothing in the estimator takes it.
+    """
+    taken = {}
+    for name, value in params.items():
+        if value is None:
+            continue
+        if isinstance(estimator, Pipeline):
+            # Steps on the way may fold by patient as well; weights concern the last alone.
+            steps = estimator.steps if name == "groups" else estimator.steps[-1:]
+            keys = [f"{step}__{name}" for step, part in steps if _takes(part, name)]
+            if keys and get_config()["enable_metadata_routing"]:
+                # The Pipeline routes, and says so where a step has not been asked.
+                keys = [name]
+        else:
+            keys = [name] if _takes(estimator, name) else []
+        if not keys and name == "sample_weight":
+            raise ValueError(
+                f"sample_weight was given, but the fit of {type(estimator).__name__} does not "
+                "take it. Leave it out or use a classifier that does."
+            )
+        taken |= dict.fromkeys(keys, value)
+    return taken
+
+
+def _takes(estimator, name: str) -> bool:
+    if has_fit_parameter(estimator, name):
+        return True
+    # A search takes groups among its **params and hands them to its splitter.
+    return name == "groups" and isinstance(estimator, BaseSearchCV)
 
 
 def stack_labels(probabilities, classes) -> np.ndarray:

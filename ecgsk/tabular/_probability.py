@@ -4,12 +4,14 @@ from numbers import Integral
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.multiclass import type_of_target
 
+from ecgsk._checks import check_groups, check_indicator
 from ecgsk._compat import (
     HasMethods,
     Interval,
@@ -18,6 +20,7 @@ from ecgsk._compat import (
     fit_context,
     output_container,
 )
+from ecgsk._records import RecordArray, is_lazy
 from ecgsk.tabular._out_of_fold import accepted, out_of_fold, stack_labels
 
 # Below this, and above 1 minus this, a float32 probability cannot be told from 0 or 1.
@@ -151,10 +154,10 @@ class ProbabilityTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator
         Returns
         -------
         DataFrame of shape (n_records, n_columns)
-            Probabilities or logits; an ndarray or another container after ``set_output``. One
+            Probabilities or logits; an ndarray after ``set_output(transform="default")``. One
             column for a binary classifier: the probability of the second class.
         """
-        X, target = self._fit(X, y, diagnoses, groups, sample_weight)
+        X, target, groups = self._fit(X, y, diagnoses, groups, sample_weight)
         if not self._needs_fit():
             return self.transform(X)
         table = np.empty((len(target), len(self._names)))
@@ -209,11 +212,15 @@ class ProbabilityTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator
         return np.asarray(self._column_names(), dtype=object)
 
     def _fit(self, X, y, diagnoses, groups, sample_weight):
+        for name in ("_diagnosis_names", "_multilabel", "estimator_"):
+            vars(self).pop(name, None)
         if not self._needs_fit():
+            if isinstance(self.estimator, FrozenEstimator):
+                check_is_fitted(self.estimator)
             self.estimator_ = self.estimator
             self._names = self._column_names()
             self._copy_n_features()
-            return X, None
+            return X, None, None
         target = y if diagnoses is None else diagnoses
         if target is None:
             raise ValueError(
@@ -221,19 +228,22 @@ class ProbabilityTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator
                 "target y is None. Give y or diagnoses, or wrap a fitted classifier in "
                 "sklearn.frozen.FrozenEstimator."
             )
-        self._diagnosis_names = [str(name) for name in getattr(diagnoses, "columns", [])]
-        X, target, groups, sample_weight = indexable(X, target, groups, sample_weight)
+        self._diagnosis_names = _names_of(diagnoses)
+        target = _as_labels(target)
+        X, target, sample_weight = indexable(_lazily(X), target, sample_weight)
+        groups = check_groups(groups, len(target))
         self.estimator_ = clone(self.estimator)
         self.estimator_.fit(
             X, target, **accepted(self.estimator_, groups=groups, sample_weight=sample_weight)
         )
-        self._multilabel = type_of_target(target) == "multilabel-indicator"
+        self._multilabel = np.ndim(target) == 2
         self._copy_n_features()
         self._names = self._column_names()
-        return X, target
+        return X, target, groups
 
     def _copy_n_features(self) -> None:
         for name in ("n_features_in_", "feature_names_in_"):
+            vars(self).pop(name, None)
             if hasattr(self.estimator_, name):
                 setattr(self, name, getattr(self.estimator_, name))
 
@@ -274,11 +284,12 @@ class ProbabilityTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator
         classifier = _last_step(self._classifier())
         if isinstance(classifier.classes_, list):
             return True
-        known = getattr(classifier, "multilabel_", None)
-        if known is None:
-            # Two columns may be two labels or one binary answer: the names given decide.
-            return self.feature_names is not None and len(self.feature_names) == 2
-        return known
+        # scikit-learn's MLP says it by its output alone.
+        by_output = (
+            getattr(classifier, "out_activation_", "") == "logistic"
+            and getattr(classifier, "n_outputs_", 1) > 1
+        )
+        return getattr(classifier, "multilabel_", by_output)
 
     def _columns(self, classes, probabilities: np.ndarray) -> np.ndarray:
         """Bring a fold's probabilities to the columns of the table."""
@@ -294,7 +305,7 @@ class ProbabilityTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator
         return probabilities.astype(np.float64)
 
     def _output(self, table: np.ndarray, X):
-        if output_container(self) != "default":
+        if output_container(self) is not None:
             return table
         return pd.DataFrame(
             table,
@@ -310,6 +321,36 @@ class ProbabilityTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator
         tags.requires_fit = self._needs_fit()
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _names_of(labels) -> list[str]:
+    """Return the names that a DataFrame or a Series brings."""
+    names = getattr(labels, "columns", [getattr(labels, "name", None)])
+    return [str(name) for name in names if name is not None]
+
+
+def _as_labels(target):
+    """Return one column of classes or a matrix of 0 and 1."""
+    if sparse.issparse(target):
+        target = target.toarray()
+    if not isinstance(target, (pd.DataFrame, pd.Series)):
+        target = np.asarray(target)
+    if np.ndim(target) == 2 and np.shape(target)[1] == 1:
+        target = np.ravel(target)
+    kind = type_of_target(target, input_name="y")
+    if kind == "multilabel-indicator":
+        check_indicator(np.asarray(target), "y" if not hasattr(target, "columns") else "diagnoses")
+    elif np.ndim(target) == 2:
+        raise ValueError(
+            f"The targets have shape {np.shape(target)} and are {kind}; give one column of "
+            "classes, or a matrix of 0 and 1 with a column for each label."
+        )
+    return target
+
+
+def _lazily(X):
+    """Return X such that a fold of it is not read at once."""
+    return RecordArray.wrap(X) if is_lazy(X) and not isinstance(X, RecordArray) else X
 
 
 def _last_step(classifier):

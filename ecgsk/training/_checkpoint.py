@@ -3,10 +3,13 @@
 import hashlib
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
+
+from ecgsk._records import RecordArray
 
 
 def fingerprint(*parts) -> str:
@@ -15,8 +18,8 @@ def fingerprint(*parts) -> str:
     Parameters
     ----------
     *parts
-        What the fit depends on. Arrays and records enter with their shape and the bytes of up to
-        64 rows spread over them; everything else with its representation.
+        What the fit depends on. Arrays enter whole; of recordings that are read from disk, which
+        may be terabytes, the shape and 64 of them; everything else with its representation.
 
     Returns
     -------
@@ -25,10 +28,11 @@ def fingerprint(*parts) -> str:
     """
     digest = hashlib.sha256()
     for part in parts:
-        if hasattr(part, "shape") and len(getattr(part, "shape", ())) > 0:
-            rows = np.unique(np.linspace(0, len(part) - 1, 64).astype(int))
-            digest.update(repr(part.shape).encode())
-            digest.update(np.ascontiguousarray(np.asarray(part[rows])).tobytes())
+        if isinstance(part, (np.ndarray, RecordArray)):
+            digest.update(f"{part.shape} {part.dtype}".encode())
+            if isinstance(part, RecordArray):
+                part = part.read(np.unique(np.linspace(0, len(part) - 1, 64).astype(int)))
+            digest.update(np.ascontiguousarray(part).data)
         else:
             digest.update(repr(part).encode())
     return digest.hexdigest()[:16]
@@ -40,7 +44,7 @@ class Checkpoint:
     Parameters
     ----------
     folder : path-like
-        Where the file goes; made if it does not exist.
+        Where the file goes; made if it does not exist, which raises ValueError if it cannot be.
     identity : str
         `fingerprint` of the fit. Fits with other data or parameters use other files, so that a
         cross-validation can share one folder.
@@ -48,12 +52,18 @@ class Checkpoint:
 
     def __init__(self, folder, identity: str):
         self.path = Path(folder) / f"{identity}.ckpt"
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(
+                f"checkpoint_dir={str(folder)!r} is no folder and cannot be made one: {error}."
+            ) from error
 
     def save(self, state: dict, history: list) -> None:
         """Write tensors and plain values atomically."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
-        torch.save({**state, "history": json.dumps(history)}, temporary)
+        handle, temporary = tempfile.mkstemp(".tmp", self.path.stem, self.path.parent)
+        with os.fdopen(handle, "wb") as stream:
+            torch.save({**state, "history": json.dumps(history)}, stream)
         os.replace(temporary, self.path)
 
     def load(self) -> dict | None:

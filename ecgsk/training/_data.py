@@ -15,7 +15,9 @@ def read_batch(X: np.ndarray | RecordArray, rows) -> torch.Tensor:
 
 
 def signal_scale(X: np.ndarray | RecordArray, rows: np.ndarray, weights: np.ndarray) -> float:
-    """Return the standard deviation of all samples of records, mV.
+    """Return the weighted median of the records' standard deviations, mV.
+
+    The median, because one record of artefacts must not decide how all others are seen.
 
     Parameters
     ----------
@@ -32,14 +34,15 @@ def signal_scale(X: np.ndarray | RecordArray, rows: np.ndarray, weights: np.ndar
         1 for recordings without any deflection.
     """
     rows = rows[np.unique(np.linspace(0, len(rows) - 1, 512).astype(int))]
-    moments = np.zeros(2)
-    for start in range(0, len(rows), 64):
-        part = rows[start : start + 64]
-        records = read_batch(X, part).numpy().astype(np.float64)
-        by_record = np.stack([records.mean(axis=(1, 2)), (records**2).mean(axis=(1, 2))])
-        moments += by_record @ weights[part]
-    mean, square = moments / weights[rows].sum()
-    return float(np.sqrt(max(square - mean**2, 0.0))) or 1.0
+    deviations = np.concatenate(
+        [
+            read_batch(X, rows[start : start + 64]).numpy().std(axis=(1, 2), dtype=np.float64)
+            for start in range(0, len(rows), 64)
+        ]
+    )
+    order = np.argsort(deviations)
+    reached = np.cumsum(weights[rows][order])
+    return float(deviations[order][np.searchsorted(reached, reached[-1] / 2)]) or 1.0
 
 
 class ECGDataset(Dataset):
@@ -59,8 +62,8 @@ class ECGDataset(Dataset):
 
     def __init__(self, X, y: np.ndarray, weights: np.ndarray, rows: np.ndarray):
         self.X = X
-        self.y = torch.as_tensor(y)
-        self.weights = torch.as_tensor(weights)
+        self.y = torch.tensor(y)
+        self.weights = torch.tensor(weights)
         self.rows = np.asarray(rows)
 
     def __len__(self) -> int:

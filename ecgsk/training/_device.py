@@ -1,19 +1,22 @@
 """Where and in which precision a network runs, and with which random numbers."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
+_GENERATORS = threading.RLock()
+
 PRECISIONS = ("auto", "float32", "bf16", "float64")
 
 
-def resolve_device(device: str) -> str:
+def resolve_device(device: "str | torch.device") -> str:
     """Return the device to use.
 
     Parameters
     ----------
-    device : str
+    device : str or torch.device
         ``"auto"`` takes cuda, mps or cpu, the first there is; anything else is a torch device
         such as ``"cpu"`` or ``"cuda:1"``.
 
@@ -29,6 +32,9 @@ def resolve_device(device: str) -> str:
         available[:0] = ["cuda"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     if device == "auto":
         return available[0]
+    device = str(device)
+    if device in ("cpu:0", "mps:0"):
+        device = device[:3]
     if device not in available:
         raise ValueError(
             f"device={device!r} is not available; here there are {', '.join(available)}. "
@@ -86,6 +92,8 @@ def seeded(seed: int, device: str) -> Iterator[None]:
         As `resolve_device` returns it; a cuda device's generator is kept as well.
     """
     devices = [torch.device(device)] if device.startswith("cuda") else []
-    with torch.random.fork_rng(devices=devices, device_type="cuda"):
+    # torch's generators belong to the process: threads that fit at once would draw from, and
+    # put back, each other's.
+    with _GENERATORS, torch.random.fork_rng(devices=devices, device_type="cuda"):
         torch.manual_seed(seed)
         yield

@@ -43,7 +43,7 @@ class ECGNet(NeuralNet):
 
     def infer(self, x, **fit_params):
         """Return logits, float32 or float64."""
-        x = x.to(self.device, torch.float64 if self.precision == "float64" else torch.float32)
+        x = x.to(self.device, self.module_.head.weight.dtype)
         device_type = torch.device(self.device).type
         with torch.autocast(device_type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
             features = self.module_.features(x)

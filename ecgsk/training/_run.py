@@ -1,6 +1,8 @@
 """One fit: phases in order over one skorch net, watched, checkpointed and stopped early."""
 
 import copy
+import math
+import warnings
 
 import torch
 from skorch.callbacks import Callback
@@ -134,6 +136,8 @@ class Run:
         self.epoch += 1
         history = self.net.history
         history.record("phase", self.phase.name)
+        if not math.isfinite(history[-1]["train_loss"]):
+            self._give_up()
         # One row a batch would make long fits' histories, and pickles, grow without bound.
         history[-1].pop("batches")
         history[-1]["batches"] = [{}]
@@ -146,6 +150,15 @@ class Run:
         if self.checkpoint:
             self.checkpoint.save(self._state(), [_plain(row) for row in history])
         self._stop_if_done()
+
+    def _give_up(self) -> None:
+        """Fall back on the best epoch where there is one."""
+        said = f"The training loss is no longer finite in epoch {self.epoch} of {self.phase.name!r}"
+        remedy = "Lower learning_rate, or look for recordings of absurd amplitude."
+        if self.best_weights is None:
+            raise ValueError(f"{said}. {remedy}")
+        warnings.warn(f"{said}: the best epoch before it is kept. {remedy}", stacklevel=2)
+        raise _StopPhase
 
     def _stop_if_done(self) -> None:
         if self.valid is not None and self._epochs_since_best() >= self.n_iter_no_change:

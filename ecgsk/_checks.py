@@ -1,0 +1,63 @@
+"""Checks of what comes beside the recordings: labels and patients."""
+
+import numpy as np
+import pandas as pd
+
+
+def check_indicator(values: np.ndarray, name: str) -> None:
+    """Raise unless a matrix of labels holds 0 and 1 alone.
+
+    scikit-learn calls every matrix of two integers an indicator: likelihoods of 0 and 100, or -1
+    and 1, would pass for labels and be learnt as something else.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_records, n_labels)
+        Labels.
+    name : str
+        Of the parameter, for the message.
+
+    Raises
+    ------
+    ValueError
+        Naming the values found.
+    """
+    found = np.unique(values)
+    if not np.isin(found, (0, 1)).all():
+        raise ValueError(
+            f"{name} holds the values {found[:5].tolist()}, but the matrix of several labels has "
+            f"to hold 0 and 1. Compare it with a threshold, for example ({name} > 0).astype(int)."
+        )
+
+
+def check_groups(groups, n_records: int) -> np.ndarray | None:
+    """Return patients as an array, or None.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_records,) or None
+        Of any type.
+    n_records : int
+        How many there have to be.
+
+    Raises
+    ------
+    ValueError
+        When there are more or fewer, in two dimensions, or when one is missing: records of
+        unknown patients would count as one patient.
+    """
+    if groups is None:
+        return None
+    array = np.asarray(groups)
+    if array.shape != (n_records,):
+        raise ValueError(
+            f"groups has shape {array.shape}; expected ({n_records},), a patient for each record."
+        )
+    missing = pd.isna(array)
+    if missing.any():
+        raise ValueError(
+            f"groups is missing for {missing.sum()} of {n_records} records, the first is record "
+            f"{np.flatnonzero(missing)[0]}. Leave them out or give each a patient of its own."
+        )
+    # Numbers and strings in one list cannot be sorted; their codes can.
+    return pd.factorize(array)[0] if array.dtype == object else array

@@ -1,0 +1,64 @@
+"""The README's code, the examples and the benchmarks run."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(*command, timeout=120):
+    done = subprocess.run(
+        [sys.executable, *map(str, command)], capture_output=True, text=True, timeout=timeout
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_the_code_of_the_readme_runs():
+    code = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(code) == 1
+    run("-c", code[0] + "\nassert probability.shape == (300,)")
+
+
+def test_links_of_the_documents_lead_somewhere():
+    for name in ("README.md", "CONTRIBUTING.md", "docs/architecture.md"):
+        for target in re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / name).read_text()):
+            assert ((ROOT / name).parent / target).exists(), f"{name}: {target}"
+
+
+def test_what_the_documents_name_exists():
+    import ecgsk
+    from ecgsk import datasets, inspection, metrics, preprocessing
+
+    known = {
+        name
+        for room in (ecgsk, datasets, inspection, metrics, preprocessing)
+        for name in room.__all__
+    }
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    for name in re.findall(r"`([A-Z][A-Za-z]+|load_\w+|make_\w+|check_\w+)`", changelog):
+        assert name in known, name
+
+
+@pytest.mark.real_data
+@pytest.mark.slow
+def test_the_example_on_ptbxl(ptbxl_path):
+    said = run(ROOT / "examples" / "plot_02_ptbxl.py", ptbxl_path, "--epochs", 1)
+    area = float(re.search(r"macro AUROC on fold 9: ([\d.]+)", said).group(1))
+    assert 0.5 < area < 1
+    assert "NORM" in said
+
+
+@pytest.mark.real_data
+def test_the_benchmark_of_reading(ptbxl_path):
+    said = run(ROOT / "benchmarks" / "read_ptbxl.py", ptbxl_path, "--records", 20)
+    assert "ratio" in said.lower()
+
+
+def test_the_benchmark_of_memory():
+    said = run(ROOT / "benchmarks" / "predict_memory.py", "--records", 64, "--preset", "nano")
+    assert len(re.findall(r"peak [\d.]+ GB", said)) == 2
