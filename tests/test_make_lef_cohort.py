@@ -237,3 +237,18 @@ def test_the_number_of_patients_can_be_chosen(n_patients):
 def test_impossible_cohorts_are_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         make_lef_cohort(**({"n_records": 10} | wrong))
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "said"),
+    [
+        ({"noise": -1}, ValueError, "noise=-1 is not allowed"),
+        ({"noise": "x"}, TypeError, "noise='x'"),
+        ({"prevalence": "a"}, TypeError, "prevalence='a'"),
+        ({"sampling_rate": "500"}, TypeError, "sampling_rate='500'"),
+        ({"n_records": True}, ValueError, "n_records=True"),
+    ],
+)
+def test_what_is_no_number_is_named(params, error, said):
+    with pytest.raises(error, match=said):
+        make_lef_cohort(**{"n_records": 4, **params})

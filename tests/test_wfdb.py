@@ -620,3 +620,11 @@ def test_cinc_records_equal_wfdb(cinc_path):
     assert ecgs.metadata["age"].between(0, 120).all()
     assert type_of_target(ecgs.target) == "multilabel-indicator"
     assert roc_auc_score(ecgs.target, ecgs.target, average="macro") == 1.0
+
+
+def test_a_record_may_be_named_by_its_signal_file(tmp_path):
+    write_record(tmp_path, "a", random_counts(0))
+    by_signal = load_wfdb([tmp_path / "a.dat"])
+    np.testing.assert_array_equal(by_signal.data, load_wfdb(tmp_path / "a.hea").data)
+    with pytest.raises(TypeError, match="holds 1; a record is given by its path"):
+        load_wfdb([1])

@@ -1,6 +1,7 @@
 """Synthetic 12-lead ECGs whose physiology is known."""
 
 from collections.abc import Sequence
+from numbers import Real
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -236,7 +237,10 @@ def resolve_physiology(n_records: int, given: dict) -> dict:
 
 def check_size(n_records: int, sampling_rate: float, duration: float) -> int:
     """Check the shape asked for and return the samples of a record."""
-    if not isinstance(n_records, (int, np.integer)) or n_records < 1:
+    for name, value in (("sampling_rate", sampling_rate), ("duration", duration)):
+        if not isinstance(value, Real):
+            raise TypeError(f"{name}={value!r} is not allowed; use a number.")
+    if not isinstance(n_records, (int, np.integer)) or isinstance(n_records, bool) or n_records < 1:
         raise ValueError(f"n_records={n_records!r} is not allowed; use an integer of at least 1.")
     if not 50 <= sampling_rate < np.inf:
         raise ValueError(

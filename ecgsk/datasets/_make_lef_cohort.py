@@ -1,6 +1,7 @@
 """A synthetic cohort with low ejection fractions whose best possible score is known."""
 
 from inspect import getdoc
+from numbers import Real
 
 import numpy as np
 from scipy.special import expit, softmax
@@ -51,6 +52,7 @@ _QRS = {None: (0.080, 0.105), "left": (0.13, 0.17), "right": (0.125, 0.16)}
 _INFARCTS = np.array([None, "anterior", "inferior", "both"], dtype=object)
 _BODY_VARIATION = 0.15
 _LONGEST_QT = 0.9
+_LOUDEST = 3.0
 
 
 def make_lef_cohort(
@@ -137,8 +139,10 @@ def make_lef_cohort(
     Raises
     ------
     ValueError
-        For sizes below 1, more patients than records, and a prevalence that no mixture of the
-        two bells gives at that threshold.
+        For sizes below 1, more patients than records, noise below 0, and a prevalence that no
+        mixture of the two bells gives at that threshold.
+    TypeError
+        For what is no number.
 
     Examples
     --------
@@ -151,6 +155,11 @@ def make_lef_cohort(
     True
     """
     n_samples = check_size(n_records, sampling_rate, duration)
+    for name, value in (("prevalence", prevalence), ("threshold", threshold), ("noise", noise)):
+        if not isinstance(value, Real):
+            raise TypeError(f"{name}={value!r} is not allowed; use a number.")
+    if not 0 <= noise <= _LOUDEST:
+        raise ValueError(f"noise={noise!r} is not allowed; use mV from 0 to {_LOUDEST:g}.")
     rng = as_generator(random_state)
     cohort = draw_cohort(n_records, n_patients, prevalence, threshold, rng)
     p, body = _physiology(cohort, noise, rng)

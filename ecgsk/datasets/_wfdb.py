@@ -220,8 +220,13 @@ def _record_paths(source) -> list[str]:
 
 
 def _header_path(record) -> str:
+    if not isinstance(record, (str, os.PathLike)):
+        raise TypeError(f"source holds {record!r}; a record is given by its path.")
     path = os.path.abspath(os.fspath(record))
-    return path if path.endswith(".hea") else f"{path}.hea"
+    stem, suffix = os.path.splitext(path)
+    if suffix in (".mat", ".dat") and os.path.isfile(f"{stem}.hea"):
+        return f"{stem}.hea"
+    return path if suffix == ".hea" else f"{path}.hea"
 
 
 def _without_segments(scanned: list) -> list:
