@@ -20,10 +20,11 @@ def predict_logits(net: ECGNet, X, *, batch_size: int) -> np.ndarray:
         Records that pass the network together.
     """
     net.module_.eval()
-    logits = []
+    # One array for all answers: many small ones that stay, between large ones that go, would
+    # break the heap into pieces too small for the next batch, and memory would grow with X.
+    logits = np.empty((len(X), net.module_.head.out_features), dtype=np.float64)
     with torch.inference_mode():
         for start in range(0, len(X), batch_size):
             rows = np.arange(start, min(start + batch_size, len(X)))
-            batch = net.infer(read_batch(X, rows))
-            logits.append(batch.to("cpu", torch.float64).numpy())
-    return np.concatenate(logits)
+            logits[rows] = net.infer(read_batch(X, rows)).cpu().numpy()
+    return logits
