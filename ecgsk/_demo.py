@@ -36,6 +36,7 @@ class Cohort:
     """What the demo needs of a data set."""
 
     name: str
+    kind: str
     data: np.ndarray
     findings: pd.DataFrame
     groups: np.ndarray
@@ -59,6 +60,7 @@ def synthetic_cohort(seed: int, n_records: int = 2500) -> Cohort:
         )
     )
     return Cohort(
+        kind="synthetic ECG",
         name=f"synthetic low-EF cohort ({n_records} records; no real ejection fractions)",
         data=bunch.data,
         findings=pd.DataFrame(bunch.diagnoses, columns=bunch.diagnosis_names),
@@ -75,6 +77,7 @@ def ptbxl_cohort(path) -> Cohort:
     bunch = load_ptbxl(path, task="all", sampling_rate=RATE, folds=range(1, 10))
     age, sex = (bunch.metadata[name].to_numpy(dtype=float) for name in ("age", "sex"))
     return Cohort(
+        kind="PTB-XL",
         name=f"PTB-XL ({len(bunch.data)} records of folds 1 to 9)",
         data=bunch.data,
         findings=pd.DataFrame(bunch.target, columns=bunch.target_names),
@@ -161,8 +164,10 @@ def run_demo(ptbxl=None, out="demo-output", *, seed: int = 0, cohort: Cohort | N
         )
         joblib.dump(pipeline, out / f"{name}.joblib")
         figure = plot_ebm_terms(model, n_terms=8)
-        figure.suptitle(f"{question}: what the log-odds of the network's findings say")
-        figure.savefig(out / f"{name}-terms.png", dpi=150)
+        figure.suptitle(
+            f"{question}, by the log-odds of the network's findings; {cohort.kind}", y=1.03
+        )
+        figure.savefig(out / f"{name}-terms.png", dpi=150, bbox_inches="tight")
         _draw_record(question, cohort, pipeline, held_out, out / f"{name}-ecg.png")
     (out / "results.json").write_text(json.dumps(results, indent=2) + "\n")
     say(f"Done. Pictures, figures and Pipelines are in {out}/. {_NOTE}")
@@ -259,7 +264,7 @@ def _draw_record(question, cohort, pipeline, held_out, path) -> None:
     axes = plot_ecg(
         cohort.data[cohort.test][surest],
         sampling_rate=RATE,
-        title=f"{question}: {answers[surest]:.2f}   ({shown})",
+        title=f"{question}: {answers[surest]:.2f}   ({shown}; {cohort.kind})",
     )
     axes.figure.savefig(path, dpi=150)
 
