@@ -12,7 +12,7 @@ EXTRAS = {
     # The EBM itself comes with interpret-core; this adds interpret's interactive dashboards.
     "interpret": ["interpret>=0.7.4"],
     "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
-    "dev": ["pytest>=8", "ruff>=0.6", "psutil>=5.9", "numpydoc>=1.7"],
+    "dev": ["pytest>=8", "ruff>=0.6", "psutil>=5.9", "h5py>=3.10"],
     "docs": ["sphinx>=7", "numpydoc>=1.7", "sphinx-gallery>=0.16"],
 }
 
