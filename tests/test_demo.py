@@ -29,6 +29,7 @@ def test_the_demo_leaves_figures_pictures_and_a_pipeline_that_predicts(finished)
     for name in ("terms", "ecg"):
         assert (out / f"ef-at-most-45-{name}.png").stat().st_size > 10_000
     pipeline = joblib.load(out / "ef-at-most-45.joblib")
+    assert list(pipeline[0].get_feature_names_out()) == list(cohort.findings)
     answers = pipeline.predict_proba(cohort.data[cohort.test])[:, 1]
     tested = roc_auc_score(cohort.questions["EF at most 45 %"][cohort.test], answers)
     assert tested == pytest.approx(figures["EBM"]["test"]["value"], abs=1e-4)

@@ -252,8 +252,10 @@ def test_nested_steps_fold_by_patient(table):
 def test_labels_have_to_be_0_and_1(table):
     X, findings, _ = table
     for wrong in (findings + 1, 100 * findings, 2 * findings - 1):
-        with pytest.raises(ValueError, match="has to hold 0 and 1"):
+        with pytest.raises(ValueError, match="diagnoses holds .* has to hold 0 and 1"):
             ProbabilityTransformer(RandomForestClassifier(2)).fit(X, diagnoses=wrong)
+        with pytest.raises(ValueError, match="y holds .* has to hold 0 and 1"):
+            ProbabilityTransformer(RandomForestClassifier(2)).fit(X, wrong)
     with pytest.raises(ValueError, match="multiclass-multioutput"):
         ProbabilityTransformer(RandomForestClassifier(2)).fit(X, diagnoses=findings.cumsum(axis=1))
 
@@ -370,3 +372,10 @@ def test_a_frozen_network_with_two_labels_keeps_both(cohort):
     network = small_models()["mtecg"].fit(X, findings[["FAST", "SLOW"]].to_numpy())
     out = ProbabilityTransformer(FrozenEstimator(network)).transform(X)
     assert list(out.columns) == ["label_0", "label_1"]
+
+
+def test_a_frozen_pipeline_keeps_the_names_of_its_network(cohort):
+    X, findings, _, _ = cohort
+    fitted = make_pipeline(Standardise(), small_models()["mtecg"]).fit(X, findings)
+    out = ProbabilityTransformer(FrozenEstimator(fitted)).transform(X)
+    assert list(out.columns) == ["FAST", "SLOW", "NONE"]

@@ -229,7 +229,7 @@ class ProbabilityTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator
                 "sklearn.frozen.FrozenEstimator."
             )
         self._diagnosis_names = _names_of(diagnoses)
-        target = _as_labels(target)
+        target = _as_labels(target, "y" if diagnoses is None else "diagnoses")
         X, target, sample_weight = indexable(_lazily(X), target, sample_weight)
         groups = check_groups(groups, len(target))
         self.estimator_ = clone(self.estimator)
@@ -263,7 +263,8 @@ class ProbabilityTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator
             shown = [c if isinstance(c, str) else f"class_{c}" for c in classes]
             names = shown[1:] if len(shown) == 2 else shown
         n_columns = len(names)
-        learnt = getattr(self, "_diagnosis_names", []) or getattr(classifier, "label_names_", [])
+        own = getattr(_last_step(classifier), "label_names_", [])
+        learnt = getattr(self, "_diagnosis_names", []) or own
         if self.feature_names is not None:
             names = [str(name) for name in self.feature_names]
         elif len(learnt) == n_columns:
@@ -329,7 +330,7 @@ def _names_of(labels) -> list[str]:
     return [str(name) for name in names if name is not None]
 
 
-def _as_labels(target):
+def _as_labels(target, name: str):
     """Return one column of classes or a matrix of 0 and 1."""
     if sparse.issparse(target):
         target = target.toarray()
@@ -337,12 +338,12 @@ def _as_labels(target):
         target = np.asarray(target)
     if np.ndim(target) == 2 and np.shape(target)[1] == 1:
         target = np.ravel(target)
-    kind = type_of_target(target, input_name="y")
+    kind = type_of_target(target, input_name=name)
     if kind == "multilabel-indicator":
-        check_indicator(np.asarray(target), "y" if not hasattr(target, "columns") else "diagnoses")
+        check_indicator(np.asarray(target), name)
     elif np.ndim(target) == 2:
         raise ValueError(
-            f"The targets have shape {np.shape(target)} and are {kind}; give one column of "
+            f"{name} has shape {np.shape(target)} and is {kind}; give one column of "
             "classes, or a matrix of 0 and 1 with a column for each label."
         )
     return target
