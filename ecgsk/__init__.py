@@ -8,7 +8,9 @@ from ecgsk._version import __version__
 
 # Torch takes seconds to import: what needs it is imported when it is first asked for.
 _LAZY = {
+    "ECGAugmentation": "ecgsk.training",
     "MTECGClassifier": "ecgsk.estimators",
+    "MTECGPretrainer": "ecgsk.estimators",
     "ProbabilityTransformer": "ecgsk.tabular",
     "load_ptbxl": "ecgsk.datasets",
     "load_wfdb": "ecgsk.datasets",

@@ -4,7 +4,9 @@ scikit-learn keeps parameter validation private but maintains no public equal; w
 moves one of these, this file is what changes.
 """
 
-from sklearn.base import _fit_context
+from copy import deepcopy
+
+from sklearn.base import _fit_context, clone
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
@@ -39,6 +41,7 @@ __all__ = [
     "check_n_features",
     "check_sample_weight",
     "check_y",
+    "clone_keeping",
     "fit_context",
     "output_container",
     "safe_indexing",
@@ -65,3 +68,26 @@ def output_container(estimator) -> str | None:
 def set_output_container(estimator, container: str) -> None:
     """Store what `output_container` returns: scikit-learn ties its own setter to column names."""
     estimator._sklearn_output_config = {"transform": container}
+
+
+def clone_keeping(estimator, names: tuple[str, ...]):
+    """Return a clone that shares some parameters with the original.
+
+    scikit-learn clones parameters that are estimators, which makes fitted ones unfitted.
+    ``__sklearn_clone__`` is public, but the default it replaces has no public name.
+
+    Parameters
+    ----------
+    estimator : estimator
+        To be cloned.
+    names : tuple of str
+        Parameters that the clone shares.
+    """
+    params = estimator.get_params(deep=False)
+    copy = type(estimator)(
+        **{k: v if k in names else clone(v, safe=False) for k, v in params.items()}
+    )
+    for name in ("_metadata_request", "_sklearn_output_config"):
+        if name in vars(estimator):
+            setattr(copy, name, deepcopy(vars(estimator)[name]))
+    return copy

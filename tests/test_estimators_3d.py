@@ -267,7 +267,7 @@ def rows_of_splits(monkeypatch):
 
     original, seen = _base.ECGDataset, []
     monkeypatch.setattr(
-        _base, "ECGDataset", lambda *args: (seen.append(args[-1]), original(*args))[1]
+        _base, "ECGDataset", lambda *args: (seen.append(args[3]), original(*args))[1]
     )
     return seen
 

@@ -1,5 +1,6 @@
-"""scikit-learn classifiers around the networks."""
+"""scikit-learn estimators around the networks."""
 
 from ecgsk.estimators._mtecg import MTECGClassifier
+from ecgsk.estimators._pretrainer import MTECGPretrainer
 
-__all__ = ["MTECGClassifier"]
+__all__ = ["MTECGClassifier", "MTECGPretrainer"]

@@ -1,37 +1,32 @@
 """What every network classifier of ecgsk does alike."""
 
-import os
 from numbers import Integral, Real
 
 import numpy as np
 import torch
 from scipy.special import expit, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.base import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_consistent_length
 
 from ecgsk._checks import check_groups
 from ecgsk._compat import (
+    HasMethods,
     Interval,
     StrOptions,
-    check_feature_names,
     check_is_fitted,
-    check_n_features,
     check_sample_weight,
     fit_context,
-    validate_data,
 )
-from ecgsk._records import is_lazy
-from ecgsk._signal import check_ecg, lead_name
+from ecgsk.estimators._recordings import ECGEstimator
 from ecgsk.estimators._split import validation_split
-from ecgsk.estimators._targets import class_weights, encode_targets
+from ecgsk.estimators._targets import class_weights, encode_targets, teacher_logits
 from ecgsk.training import (
-    PRECISIONS,
-    Checkpoint,
+    Distillation,
     ECGDataset,
     ECGNet,
     Phase,
     Run,
-    fingerprint,
+    predict_features,
     predict_logits,
     resolve_device,
     resolve_precision,
@@ -39,7 +34,9 @@ from ecgsk.training import (
 )
 
 
-class BaseECGClassifier(ClassifierMixin, BaseEstimator):
+class BaseECGClassifier(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, ECGEstimator
+):
     """Composes a skorch net around a network.
 
     A subclass lists its parameters in ``__init__`` and says which network they mean
@@ -47,21 +44,19 @@ class BaseECGClassifier(ClassifierMixin, BaseEstimator):
     """
 
     _parameter_constraints: dict = {
-        "leads": ["array-like", None],
-        "sampling_rate": [Interval(Real, 0, None, closed="neither")],
-        "missing": [StrOptions({"error", "zero"})],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        **ECGEstimator._parameter_constraints,
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
+        "augmentation": [HasMethods("bind"), None],
+        "teacher": [HasMethods("predict_proba"), None],
+        "distillation_temperature": [Interval(Real, 0, None, closed="neither")],
+        "distillation_weight": [Interval(Real, 0, 1, closed="both")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
-        "device": [str, torch.device],
-        "precision": [StrOptions(set(PRECISIONS))],
-        "checkpoint_dir": [str, os.PathLike, None],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
+    _kept_by_clones = ("teacher",)
+    _learnt = ("net_", "lead_names_", "label_names_")
 
     def _network(self, n_leads: int, n_samples: int, n_outputs: int) -> tuple[type, dict]:
         """Return the network's class and its keyword arguments."""
@@ -73,6 +68,9 @@ class BaseECGClassifier(ClassifierMixin, BaseEstimator):
 
     def _look_at(self, X, rows: np.ndarray, weights: np.ndarray) -> None:
         """Learn what the network has to know of the training records before it is built."""
+
+    def _start(self, network, targets, rows: np.ndarray, weights: np.ndarray) -> None:
+        """Give the new network the weights it starts from."""
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, *, sample_weight=None, groups=None):
@@ -103,15 +101,8 @@ class BaseECGClassifier(ClassifierMixin, BaseEstimator):
             For recordings that are no ECG (see `ecgsk.check_ecg`), targets of fewer than two
             classes, and devices that are not there.
         """
-        # A refit that fails must not leave the old network under new labels.
-        for name in ("net_", "label_names_", "lead_names_"):
-            vars(self).pop(name, None)
-        if self.checkpoint_dir is not None and not isinstance(self.random_state, Integral):
-            raise ValueError(
-                f"checkpoint_dir needs random_state to be an int; got {self.random_state!r}. A fit "
-                "that does not repeat cannot go on where it was killed."
-            )
-        X = self._check_X(X, reset=True)
+        self._forget()
+        given, X = X, self._check_X(X, reset=True)
         check_consistent_length(X, y)
         groups = check_groups(groups, len(X))
         weights = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
@@ -125,7 +116,7 @@ class BaseECGClassifier(ClassifierMixin, BaseEstimator):
         self._target_kind, self._target_dtype = targets.kind, targets.dtype
         self.device_ = resolve_device(self.device)
 
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        seed = self._seed()
         train = np.flatnonzero(weights > 0)
         valid = None
         if self.early_stopping:
@@ -138,19 +129,21 @@ class BaseECGClassifier(ClassifierMixin, BaseEstimator):
                 seed=seed,
             )
             train, valid = train[kept], train[held]
-        checkpoint = None
-        if self.checkpoint_dir is not None:
-            identity = (X, targets.encoded, weights, train, self._identity())
-            checkpoint = Checkpoint(self.checkpoint_dir, fingerprint(*identity))
-
+        teacher = None
+        if self.teacher is not None:
+            teacher = teacher_logits(self.teacher, given, targets)
         class_weight = class_weights(self.class_weight, targets, train)
         self._look_at(X, train, weights)
         with seeded(seed, self.device_):
             net = self._build_net(targets, X.shape, class_weight)
+            self._start(net.module_, targets, train, weights)
+            start = [value.cpu().numpy() for value in net.module_.state_dict().values()]
+            known = [] if teacher is None else [teacher]
+            checkpoint = self._checkpoint(X, targets.encoded, weights, train, *start, *known)
             run = Run(
                 net,
                 self._phases(),
-                ECGDataset(X, targets.encoded, weights, train),
+                ECGDataset(X, targets.encoded, weights, train, teacher),
                 None if valid is None else ECGDataset(X, targets.encoded, weights, valid),
                 n_iter_no_change=self.n_iter_no_change,
                 tol=self.tol,
@@ -169,9 +162,16 @@ class BaseECGClassifier(ClassifierMixin, BaseEstimator):
             class_weight = torch.as_tensor(class_weight, dtype=torch.float64)
             if self.device_ == "mps":
                 class_weight = class_weight.float()
+        distillation = None
+        if self.teacher is not None:
+            distillation = Distillation(targets.kind, self.distillation_temperature)
+        augmentation = self.augmentation
         net = ECGNet(
             module,
             precision=resolve_precision(self.precision, self.device_, training=True),
+            augmentation=None if augmentation is None else self._bind(augmentation),
+            distillation=distillation,
+            distillation_weight=self.distillation_weight,
             batch_size=self.batch_size,
             device=self.device_,
             criterion__kind=targets.kind,
@@ -180,55 +180,16 @@ class BaseECGClassifier(ClassifierMixin, BaseEstimator):
         )
         return net.initialize()
 
-    def _identity(self) -> dict:
-        """Return the parameters that decide what a fit results in."""
-        incidental = {"checkpoint_dir", "verbose", "device"}
-        return {k: v for k, v in self.get_params().items() if k not in incidental}
+    def _bind(self, augmentation):
+        return augmentation.bind(self.sampling_rate)
 
-    def _check_X(self, X, *, reset: bool):
-        """Return valid recordings in three dimensions, and note or compare their shape."""
-        if not reset:
-            X = self._as_seen_in_fit(X)
-        n_leads = None if self.leads is None else len(self.leads)
-        n_samples = None
-        if not reset and self._n_dims_in == 3:
-            n_leads, n_samples = self.n_features_in_, self.n_samples_in_
-        if len(getattr(X, "shape", ())) == 3:
-            X = check_ecg(X, n_leads=n_leads, n_samples=n_samples, missing=self.missing)
-            check_n_features(self, X, reset=reset)
-            check_feature_names(self, X, reset=reset)
-            n_dims = 3
-        else:
-            with np.errstate(over="ignore"):
-                X = validate_data(
-                    self, X, reset=reset, dtype=np.float32, allow_nd=True, ensure_all_finite=False
-                )
-            n_dims = X.ndim
-            X = check_ecg(X, n_leads=n_leads, n_samples=n_samples, missing=self.missing)
-        if reset:
-            self._n_dims_in, self.n_samples_in_ = n_dims, X.shape[2]
-            if self.leads is not None:
-                self.lead_names_ = [lead_name(lead) for lead in self.leads]
-            if is_lazy(X):
-                # An error in the last record should come now, not hours into the fit.
-                for start in range(0, len(X), 256):
-                    X.read(np.arange(start, min(start + 256, len(X))))
-        return X
-
-    def _as_seen_in_fit(self, X):
-        """Give one lead the number of dimensions that it had in fit."""
-        n_dims = len(getattr(X, "shape", ()))
-        if n_dims != 3 and self._n_dims_in == 3 and self.n_features_in_ > 1 and n_dims:
-            raise ValueError(
-                f"X has {n_dims} dimension(s) and shape {tuple(X.shape)}; expected (n_records, "
-                f"{self.n_features_in_}, {self.n_samples_in_}) as in fit. "
-                "Give a single recording as X[np.newaxis]."
-            )
-        if n_dims == 2 and self._n_dims_in == 3 and self.n_features_in_ == 1:
-            return np.asarray(X)[:, np.newaxis, :]
-        if n_dims == 3 and self._n_dims_in == 2 and X.shape[1] == 1:
-            return np.asarray(X)[:, 0, :]
-        return X
+    def _ready(self, X):
+        """Return the net, set for prediction, and recordings that it takes."""
+        check_is_fitted(self, "net_")
+        X = self._check_X(X, reset=False)
+        net = self.net_
+        net.precision = resolve_precision(self.precision, net.device, training=False)
+        return net, X
 
     def decision_function(self, X) -> np.ndarray:
         """Return the network's logits.
@@ -243,10 +204,7 @@ class BaseECGClassifier(ClassifierMixin, BaseEstimator):
         ndarray of shape (n_records,), (n_records, n_classes) or (n_records, n_labels)
             For binary, multiclass and multilabel targets.
         """
-        check_is_fitted(self, "net_")
-        X = self._check_X(X, reset=False)
-        self.net_.precision = resolve_precision(self.precision, self.net_.device, training=False)
-        logits = predict_logits(self.net_, X, batch_size=self.batch_size)
+        logits = predict_logits(*self._ready(X), batch_size=self.batch_size)
         lost = np.flatnonzero(~np.isfinite(logits).all(axis=1))
         if len(lost):
             raise ValueError(
@@ -294,16 +252,29 @@ class BaseECGClassifier(ClassifierMixin, BaseEstimator):
             return self.classes_[(logits > 0).astype(int)]
         return self.classes_[logits.argmax(axis=1)]
 
+    def transform(self, X) -> np.ndarray:
+        """Return the embedding of records: what the network's head reads.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+            Recordings, mV.
+
+        Returns
+        -------
+        ndarray of shape (n_records, width)
+            float32.
+        """
+        net, X = self._ready(X)
+        return predict_features(net, X, width=self._n_features_out, batch_size=self.batch_size)
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.net_.module_.head.in_features
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = self.missing == "zero"
         tags.classifier_tags.multi_label = True
         tags.target_tags.two_d_labels = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
-
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        if "net_" in state:
-            # skorch falls back to a device that is here.
-            self.device_ = self.net_.device

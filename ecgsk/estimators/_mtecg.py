@@ -1,35 +1,78 @@
 """MTECG as a scikit-learn classifier."""
 
+import os
+from dataclasses import replace
 from numbers import Integral, Real
 
-from ecgsk._compat import Interval, StrOptions
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+
+from ecgsk._compat import HasMethods, Interval, StrOptions, check_is_fitted
 from ecgsk.estimators._base import BaseECGClassifier
-from ecgsk.networks import MTECG, MTECG_PRESETS
+from ecgsk.estimators._mtecg_network import (
+    SIZE_CONSTRAINTS,
+    as_weights,
+    check_size,
+    encoder_tensors,
+    load_tensors,
+    network_size,
+)
+from ecgsk.estimators._mtecg_source import FromWeights
+from ecgsk.estimators._targets import log_odds
+from ecgsk.networks import MTECG, start_head
 from ecgsk.training import Phase, signal_scale
 
+# What a classifier takes over from the network that it starts from.
+_OF_THE_ENCODER = (
+    "n_leads",
+    "n_samples",
+    "patch_size",
+    "width",
+    "depth",
+    "n_heads",
+    "mlp_ratio",
+    "input_scale",
+)
 
-class MTECGClassifier(BaseECGClassifier):
-    """Transformer over segments of the 12-lead ECG, trained from a random start.
 
-    Binary, multiclass and multilabel targets. The network takes recordings of any number of leads
-    and samples, but those to predict must have as many as those it was fitted on.
+class MTECGClassifier(FromWeights, BaseECGClassifier):
+    """Transformer over segments of the 12-lead ECG.
+
+    It learns from a random start, from the encoder of a masked pre-training (``pretrained``), or
+    answers at once with a classifier that was trained before (``weights``). Binary, multiclass
+    and multilabel targets. From a random start the network takes recordings of any number of
+    leads and samples, but those to predict must have as many as those it was fitted on.
 
     Parameters
     ----------
-    preset : {"ti_12_25", "small", "nano"}, default="ti_12_25"
-        Size of the network. ``"ti_12_25"`` is the published one (width 192, depth 12, 3 heads,
-        segments of 0.05 s: 25 samples at 500 Hz; 5.4 million parameters); ``"small"`` (96, 4, 3,
-        0.2 s) trains on a CPU; ``"nano"`` (32, 2, 2, 0.2 s) is for tests.
+    preset : {"ti_12_25", "compact", "small", "nano"}, default=None
+        Size of the network. None is the size of ``pretrained`` or ``weights``, else
+        ``"ti_12_25"``, the published one: width 192, depth 12, 3 heads, segments of 0.05 s (25
+        samples at 500 Hz), 5.4 million parameters. ``"compact"`` (192, 6, 3, 0.1 s) is that of
+        the shipped weights; ``"small"`` (96, 4, 3, 0.2 s) trains quickly on a CPU; ``"nano"``
+        (32, 2, 2, 0.2 s) is for tests.
+    pretrained : MTECGPretrainer, path-like, "ptbxl" or None, default=None
+        Encoder that `fit` starts from: a fitted pre-trainer (a clone keeps it as it is), a file
+        of ``save_weights``, or the encoder that comes with ecgsk, pre-trained without labels.
+        Its preprocessing and scale come with it; the head is new.
+    weights : path-like, "ptbxl" or None, default=None
+        A trained classifier: a file of ``save_weights``, or the classifier of the 71 statements
+        of PTB-XL that comes with ecgsk. It predicts without `fit`, on recordings in mV as they
+        come from the file: the preprocessing is part of it. `fit` fine-tunes it; the head is
+        kept where the labels have the same names.
     patch_size : int, default=None
         Samples of a segment. None: the preset's duration at ``sampling_rate``.
     width, depth, n_heads : int, default=None
         Size of a token, blocks, attention heads of a block. None: the preset's.
-    pooling : {"cls", "mean"}, default="cls"
-        Whether the head reads the class token or the mean of the segments' tokens.
-    sampling_rate : float, default=500
-        Of the recordings, Hz. An array cannot carry it.
+    pooling : {"cls", "mean"}, default=None
+        Whether the head reads the class token or the mean of the segments' tokens. None is
+        ``"cls"``.
+    sampling_rate : float or None, default=500
+        Of the recordings, Hz. An array cannot carry it. Weights resample to the rate that they
+        need; with them, None lets the number of samples tell 100 Hz from 500 Hz.
     leads : list of str, default=None
-        Names of the recordings' leads, in their order. None takes any number of leads.
+        Names of the recordings' leads, in their order. None takes any number of leads; with
+        weights it means the standard twelve, and other orders are rearranged by name.
     missing : {"error", "zero"}, default="error"
         Whether NaN and infinite samples are refused or read as 0 mV.
     max_epochs : int, default=30
@@ -39,6 +82,10 @@ class MTECGClassifier(BaseECGClassifier):
     learning_rate : float, default=5e-4
         Peak rate of AdamW; it grows linearly over the first tenth of the steps and falls by half
         a cosine after that.
+    layer_decay : float or "auto", default="auto"
+        The rate of a block is this factor times that of the next deeper one, so that early layers
+        keep what pre-training taught them. ``"auto"`` is 0.75 with ``pretrained`` or ``weights``
+        and 1 from a random start.
     weight_decay : float, default=0.05
         Of matrices; biases, normalisation, class token and positions have none.
     stochastic_depth : float, default=0.0
@@ -46,6 +93,22 @@ class MTECGClassifier(BaseECGClassifier):
         linearly with depth.
     dropout : float, default=0.0
         Rate of dropout.
+    weight_averaging : float, default=0.0
+        Memory of an exponential mean of the weights over the steps, which takes their place at
+        the end (and is what early stopping judges): 0.999 remembers some thousand steps. 0 is off.
+    head_init : {"random", "prior"}, default="random"
+        ``"prior"`` starts the head with the log-odds of the classes in the training records and
+        weights of next to nothing, so that the first steps need not learn how rare labels are.
+    augmentation : ECGAugmentation or None, default=None
+        Random changes of the training recordings.
+    teacher : estimator or None, default=None
+        A fitted classifier of the same task, from whose probabilities of the training records the
+        network learns besides the labels. It is asked once, before training. A clone keeps it as
+        it is.
+    distillation_temperature : float, default=2.0
+        Softens the answers of teacher and network when they are compared.
+    distillation_weight : float, default=0.7
+        Share of the teacher in the loss, between 0 and 1; labels have the rest.
     class_weight : dict, list of dict, "balanced" or None, default=None
         Weights of classes in the loss, as in scikit-learn; for multilabel targets a list of
         ``{0: weight, 1: weight}``. Weights shift the probabilities: calibrate them afterwards.
@@ -101,10 +164,14 @@ class MTECGClassifier(BaseECGClassifier):
     --------
     ecgsk.tabular.ProbabilityTransformer : Makes its probabilities a step of a Pipeline.
 
+    ecgsk.MTECGPretrainer : Pre-trains the encoder on recordings without labels.
+
     References
     ----------
     Zhou Y, Diao X, Huo Y, Liu Y, Fan X, Zhao W. Masked transformer for electrocardiogram
-    classification. arXiv:2309.07136.
+    classification. arXiv:2309.07136: layer decay and stochastic depth in fine-tuning.
+    Distillation with temperature 2 and weight 0.7: the group's GitHub repository
+    fwaiaccount/MTECG-SPEED-TR.
 
     Examples
     --------
@@ -119,37 +186,60 @@ class MTECGClassifier(BaseECGClassifier):
 
     _parameter_constraints: dict = {
         **BaseECGClassifier._parameter_constraints,
-        "preset": [StrOptions(set(MTECG_PRESETS))],
-        "patch_size": [Interval(Integral, 1, None, closed="left"), None],
-        "width": [Interval(Integral, 1, None, closed="left"), None],
-        "depth": [Interval(Integral, 1, None, closed="left"), None],
-        "n_heads": [Interval(Integral, 1, None, closed="left"), None],
-        "pooling": [StrOptions({"cls", "mean"})],
+        **SIZE_CONSTRAINTS,
+        "sampling_rate": [Interval(Real, 0, None, closed="neither"), None],
+        "pretrained": [str, os.PathLike, HasMethods("to_weights"), FrozenEstimator, None],
+        "weights": [str, os.PathLike, None],
+        "pooling": [StrOptions({"cls", "mean"}), None],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "layer_decay": [Interval(Real, 0, 1, closed="right"), StrOptions({"auto"})],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "stochastic_depth": [Interval(Real, 0, 1, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
+        "weight_averaging": [Interval(Real, 0, 1, closed="left")],
+        "head_init": [StrOptions({"random", "prior"})],
     }
+    _kept_by_clones = ("pretrained", "teacher")
+    _weights_kind = "mtecg-classifier"
+    _module_class = MTECG
+    _told_by_weights = (
+        *FromWeights._told_by_weights,
+        "_target_dtype",
+        "_target_kind",
+        "classes_",
+        "label_names_",
+        "multilabel_",
+    )
+    _learnt = (*_told_by_weights, "lead_names_")
 
     def __init__(
         self,
-        preset="ti_12_25",
+        preset=None,
         *,
+        pretrained=None,
+        weights=None,
         patch_size=None,
         width=None,
         depth=None,
         n_heads=None,
-        pooling="cls",
+        pooling=None,
         sampling_rate=500,
         leads=None,
         missing="error",
         max_epochs=30,
         batch_size=32,
         learning_rate=5e-4,
+        layer_decay="auto",
         weight_decay=0.05,
         stochastic_depth=0.0,
         dropout=0.0,
+        weight_averaging=0.0,
+        head_init="random",
+        augmentation=None,
+        teacher=None,
+        distillation_temperature=2.0,
+        distillation_weight=0.7,
         class_weight=None,
         early_stopping=False,
         validation_fraction=0.1,
@@ -162,6 +252,8 @@ class MTECGClassifier(BaseECGClassifier):
         verbose=0,
     ):
         self.preset = preset
+        self.pretrained = pretrained
+        self.weights = weights
         self.patch_size = patch_size
         self.width = width
         self.depth = depth
@@ -173,9 +265,16 @@ class MTECGClassifier(BaseECGClassifier):
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.layer_decay = layer_decay
         self.weight_decay = weight_decay
         self.stochastic_depth = stochastic_depth
         self.dropout = dropout
+        self.weight_averaging = weight_averaging
+        self.head_init = head_init
+        self.augmentation = augmentation
+        self.teacher = teacher
+        self.distillation_temperature = distillation_temperature
+        self.distillation_weight = distillation_weight
         self.class_weight = class_weight
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
@@ -187,33 +286,111 @@ class MTECGClassifier(BaseECGClassifier):
         self.random_state = random_state
         self.verbose = verbose
 
+    def _start_source(self):
+        if self.pretrained is None:
+            return super()._start_source()
+        if self.weights is not None:
+            raise ValueError(
+                f"weights={self.weights!r} and pretrained were both given: a fit starts from one. "
+                "Leave the other at None."
+            )
+        return "pretrained", as_weights(self.pretrained, kind="mtecg-pretrainer")
+
+    def _forget(self) -> None:
+        super()._forget()
+        named = self._start_source()
+        self._starts_from = named
+        if named is None and self.sampling_rate is None:
+            raise ValueError(
+                "sampling_rate=None is for weights that know their rate: give the recordings' "
+                "rate in Hz."
+            )
+        if named is not None:
+            check_size(self, named[1].network, named[0])
+        self._note_source(named and named[1])
+
     def _look_at(self, X, rows, weights) -> None:
-        self.scale_ = signal_scale(X, rows, weights)
+        if self._starts_from is None:
+            self.scale_ = signal_scale(X, rows, weights)
+        else:
+            self.scale_ = self._starts_from[1].network["input_scale"]
 
     def _network(self, n_leads: int, n_samples: int, n_outputs: int) -> tuple[type, dict]:
-        size = dict(MTECG_PRESETS[self.preset])
-        patch_size = max(1, round(size.pop("patch_duration") * self.sampling_rate))
-        for name in size:
-            given = getattr(self, name)
-            size[name] = size[name] if given is None else given
-        return MTECG, {
-            "n_leads": n_leads,
-            "n_samples": n_samples,
-            "n_outputs": n_outputs,
-            "patch_size": patch_size if self.patch_size is None else self.patch_size,
-            "pooling": self.pooling,
-            "input_scale": self.scale_,
-            **size,
-        }
+        network = {"n_leads": n_leads, "n_samples": n_samples, "input_scale": self.scale_}
+        if self._starts_from is None:
+            network |= network_size(self)
+        else:
+            named, source = self._starts_from
+            network = {k: v for k, v in source.network.items() if k in _OF_THE_ENCODER}
+        network |= {"n_outputs": n_outputs, "pooling": self.pooling or "cls"}
+        return MTECG, network
+
+    def _start(self, network, targets, rows, weights) -> None:
+        named, self._starts_from = self._starts_from, None
+        known_labels = None
+        if named is not None:
+            tensors = encoder_tensors(named[1])
+            known_labels = named[1].label_names
+            if known_labels and known_labels == targets.label_names:
+                tensors |= {k: v for k, v in named[1].tensors.items() if k.startswith("head.")}
+            load_tensors(network, tensors, source=named[0], without=("head.",))
+        if self.head_init == "prior" and (
+            known_labels is None or known_labels != targets.label_names
+        ):
+            start_head(network.head, log_odds(targets, rows, weights))
+
+    def _bind(self, augmentation):
+        return augmentation.bind(self._network_rate())
 
     def _phases(self) -> list[Phase]:
+        starts_anew = self._source is None
+        layer_decay = (1.0 if starts_anew else 0.75) if self.layer_decay == "auto" else None
         return [
             Phase(
-                "scratch",
+                "scratch" if starts_anew else "fine-tuning",
                 epochs=self.max_epochs,
                 learning_rate=self.learning_rate,
+                layer_decay=self.layer_decay if layer_decay is None else layer_decay,
                 weight_decay=self.weight_decay,
                 stochastic_depth=self.stochastic_depth,
                 dropout=self.dropout,
+                averaging=self.weight_averaging,
             )
         ]
+
+    def _tell(self, source) -> dict:
+        multilabel = source.label_names is not None
+        classes = np.arange(len(source.label_names)) if multilabel else np.array(source.classes)
+        told = super()._tell(source) | {
+            "_target_dtype": np.dtype(int) if multilabel else classes.dtype,
+            "_target_kind": "multilabel" if multilabel else _kind_of(classes),
+            "classes_": classes,
+            "multilabel_": multilabel,
+        }
+        return told | ({"label_names_": list(source.label_names)} if multilabel else {})
+
+    def to_weights(self, preprocessing=None, about: dict | None = None):
+        """Return the fitted network with what has to be known to use it.
+
+        Parameters
+        ----------
+        preprocessing : list of transformers, default=None
+            Those of `ecgsk.preprocessing` that the recordings went through before ``fit``.
+        about : dict, default=None
+            Anything that JSON can hold: data, licence, figures.
+
+        Returns
+        -------
+        WeightFile
+            For `ecgsk.weights.write_weights`.
+        """
+        check_is_fitted(self, "net_")
+        weights = super().to_weights(preprocessing, about)
+        if self.multilabel_:
+            default = [f"label_{i}" for i in range(len(self.classes_))]
+            return replace(weights, label_names=getattr(self, "label_names_", default))
+        return replace(weights, classes=self.classes_.tolist())
+
+
+def _kind_of(classes) -> str:
+    return "binary" if len(classes) == 2 else "multiclass"

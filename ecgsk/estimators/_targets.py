@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
@@ -148,3 +149,69 @@ def _label_weights(class_weight, indicator: np.ndarray) -> np.ndarray:
             "'balanced', or a list with one dict {0: weight, 1: weight} for each label."
         )
     return np.array([[label.get(value, 1.0) for label in class_weight] for value in (0, 1)])
+
+
+def teacher_logits(teacher, X, targets: Targets) -> np.ndarray:
+    """Return what a fitted classifier says of the training records, as logits.
+
+    Parameters
+    ----------
+    teacher : estimator
+        Fitted, with ``predict_proba``.
+    X : array-like
+        Recordings, as they were given to ``fit``.
+    targets : Targets
+        The task, which has to be the teacher's.
+
+    Returns
+    -------
+    ndarray of shape (n_records,), (n_records, n_classes) or (n_records, n_labels)
+        Log-odds for binary and multilabel targets, logarithms of probabilities for multiclass.
+
+    Raises
+    ------
+    ValueError
+        When the teacher knows other classes or labels.
+    """
+    probabilities = np.asarray(teacher.predict_proba(X), dtype=np.float64)
+    expected = (len(targets.encoded), len(targets.classes))
+    same_classes = targets.kind == "multilabel" or np.array_equal(teacher.classes_, targets.classes)
+    names = [getattr(teacher, "label_names_", None), targets.label_names]
+    if probabilities.shape != expected or not same_classes or (all(names) and names[0] != names[1]):
+        raise ValueError(
+            f"teacher gives probabilities of shape {probabilities.shape} for the classes "
+            f"{names[0] or getattr(teacher, 'classes_', '?')}; expected shape {expected} for "
+            f"{names[1] or targets.classes}. Use a teacher fitted on the same task."
+        )
+    clipped = probabilities.clip(1e-6, 1 - 1e-6)
+    if targets.kind == "multiclass":
+        return np.log(clipped)
+    logits = np.log(clipped) - np.log1p(-clipped)
+    return logits[:, 1] if targets.kind == "binary" else logits
+
+
+def log_odds(targets: Targets, rows: np.ndarray, weights: np.ndarray) -> torch.Tensor:
+    """Return the logits that a head gives before it has seen anything but how often classes occur.
+
+    Parameters
+    ----------
+    targets : Targets
+        The task.
+    rows : ndarray of int
+        Training records.
+    weights : ndarray of shape (n_records,)
+        Weight of each record.
+
+    Returns
+    -------
+    Tensor of shape (n_outputs,)
+        Log-odds for binary and multilabel targets, logarithms of shares for multiclass. A label
+        that never or always occurs counts as half a record against it.
+    """
+    encoded, weights = targets.encoded[rows], weights[rows]
+    if targets.kind == "multiclass":
+        encoded = encoded[:, None] == np.arange(targets.n_outputs)
+    total = weights.sum()
+    positive = (weights @ encoded.reshape(len(rows), -1)).clip(0.5, total - 0.5)
+    shares = torch.as_tensor(positive / total)
+    return shares.log() if targets.kind == "multiclass" else shares.logit()

@@ -73,3 +73,43 @@ def set_dropout(network: nn.Module, rate: float) -> None:
     for layer in network.modules():
         if isinstance(layer, nn.Dropout):
             layer.p = rate
+
+
+def sine_cosine_positions(n_tokens: int, width: int) -> torch.Tensor:
+    """Return positions as sines and cosines of wavelengths from 2 pi to 20,000 pi tokens.
+
+    Parameters
+    ----------
+    n_tokens : int
+        Positions 0 to ``n_tokens - 1``.
+    width : int
+        Of a token; the first half are sines.
+
+    Returns
+    -------
+    Tensor of shape (n_tokens, width)
+        Values in [-1, 1].
+
+    References
+    ----------
+    Vaswani A et al. Attention is all you need. NeurIPS 2017.
+    """
+    half = -(-width // 2)
+    frequency = 10_000.0 ** (-torch.arange(half) / half)
+    angle = torch.arange(n_tokens)[:, None] * frequency
+    return torch.cat([angle.sin(), angle.cos()], dim=1)[:, :width]
+
+
+def start_head(head: nn.Linear, bias: torch.Tensor) -> None:
+    """Start a head with given logits whatever it reads.
+
+    Parameters
+    ----------
+    head : torch.nn.Linear
+        Changed in place.
+    bias : Tensor of shape (n_outputs,)
+        Logits to start with.
+    """
+    nn.init.trunc_normal_(head.weight, std=2e-5)
+    with torch.no_grad():
+        head.bias.copy_(bias)

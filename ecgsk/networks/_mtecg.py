@@ -6,11 +6,17 @@ import torch
 from torch import nn
 from torch.nn.functional import pad, scaled_dot_product_attention
 
-from ecgsk.networks._layers import StochasticDepth, set_dropout, set_stochastic_depth
+from ecgsk.networks._layers import (
+    StochasticDepth,
+    set_dropout,
+    set_stochastic_depth,
+    sine_cosine_positions,
+)
 
 # patch_duration is in seconds: the published 25 samples at 500 Hz are 0.05 s at any rate.
 MTECG_PRESETS = {
     "ti_12_25": {"width": 192, "depth": 12, "n_heads": 3, "patch_duration": 0.05},
+    "compact": {"width": 192, "depth": 6, "n_heads": 3, "patch_duration": 0.1},
     "small": {"width": 96, "depth": 4, "n_heads": 3, "patch_duration": 0.2},
     "nano": {"width": 32, "depth": 2, "n_heads": 2, "patch_duration": 0.2},
 }
@@ -48,6 +54,12 @@ class MTECG(nn.Module):
         Whether the head reads the class token or the mean of the segments' tokens.
     input_scale : float, default=1.0
         What recordings are divided by, mV. The other weights start for values of deviation 1.
+    start : {"normal", "sine-cosine"}, default="normal"
+        How the weights begin. ``"normal"`` is that of the classifier: weights and positions from
+        a truncated normal distribution of deviation 0.02. ``"sine-cosine"`` is for masked
+        pre-training: positions that tell neighbours from the first step on, and weights uniform
+        by Xavier's rule; with small random positions the masked loss stays on its plateau for
+        long. All are learnt from there.
 
     References
     ----------
@@ -83,12 +95,15 @@ class MTECG(nn.Module):
         dropout: float = 0.0,
         pooling: str = "cls",
         input_scale: float = 1.0,
+        start: str = "normal",
     ):
         super().__init__()
         if width % n_heads:
             raise ValueError(f"width={width} is no multiple of n_heads={n_heads}: choose one.")
         if pooling not in ("cls", "mean"):
             raise ValueError(f"pooling={pooling!r} is not allowed; use 'cls' or 'mean'.")
+        if start not in ("normal", "sine-cosine"):
+            raise ValueError(f"start={start!r} is not allowed; use 'normal' or 'sine-cosine'.")
         self.patch_size = patch_size
         self.pooling = pooling
         self.n_tokens = math.ceil(n_samples / patch_size)
@@ -98,20 +113,25 @@ class MTECG(nn.Module):
         self.patch_embed = nn.Linear(n_leads * patch_size, width)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.positions = nn.Parameter(torch.zeros(1, 1 + self.n_tokens, width))
-        self.blocks = nn.ModuleList(_Block(width, n_heads, mlp_ratio) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(width, n_heads, mlp_ratio) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.head = nn.Linear(width, n_outputs)
-        self._initialise()
+        self._initialise(start)
         set_stochastic_depth(self, stochastic_depth)
         set_dropout(self, dropout)
 
-    def _initialise(self) -> None:
+    def _initialise(self, start: str) -> None:
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
+                if start == "normal":
+                    nn.init.trunc_normal_(module.weight, std=0.02)
+                else:
+                    nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
         nn.init.trunc_normal_(self.cls_token, std=0.02)
         nn.init.trunc_normal_(self.positions, std=0.02)
+        if start == "sine-cosine":
+            self.positions.data[0, 1:] = sine_cosine_positions(*self.positions[0, 1:].shape)
 
     def segment(self, x: torch.Tensor) -> torch.Tensor:
         """Cut records into segments.
@@ -130,13 +150,34 @@ class MTECG(nn.Module):
         x = x.unflatten(-1, (-1, self.patch_size))
         return x.transpose(1, 2).flatten(2)
 
-    def features(self, x: torch.Tensor) -> torch.Tensor:
-        """Return what the head reads, of shape (n_records, width)."""
-        tokens = self.patch_embed(self.segment(x / self.input_scale)) + self.positions[:, 1:]
-        first = (self.cls_token + self.positions[:, :1]).expand(len(x), -1, -1)
+    def encode(self, segments: torch.Tensor, seen: torch.Tensor | None = None) -> torch.Tensor:
+        """Return tokens after the last block, the class token first, not normalised yet.
+
+        Parameters
+        ----------
+        segments : Tensor of shape (n_records, n_tokens, n_leads * patch_size)
+            As `segment` returns them, divided by ``input_scale``.
+        seen : Tensor of int of shape (n_records, n_seen) or None, default=None
+            The segments that enter, by number; None takes all.
+
+        Returns
+        -------
+        Tensor of shape (n_records, 1 + n_seen, width)
+            Tokens in the order of ``seen``.
+        """
+        positions = self.positions[:, 1:].expand(len(segments), -1, -1)
+        if seen is not None:
+            segments, positions = (pick_tokens(part, seen) for part in (segments, positions))
+        tokens = self.patch_embed(segments) + positions
+        first = (self.cls_token + self.positions[:, :1]).expand(len(segments), -1, -1)
         tokens = torch.cat([first.to(tokens.dtype), tokens], dim=1)
         for block in self.blocks:
             tokens = block(tokens)
+        return tokens
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what the head reads, of shape (n_records, width)."""
+        tokens = self.encode(self.segment(x / self.input_scale))
         if self.pooling == "mean":
             return self.norm(tokens[:, 1:].mean(dim=1))
         return self.norm(tokens[:, 0])
@@ -155,7 +196,32 @@ class MTECG(nn.Module):
         return self.n_layers - 1
 
 
-class _Block(nn.Module):
+def pick_tokens(tokens: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+    """Return the tokens of each record that have the given numbers.
+
+    Parameters
+    ----------
+    tokens : Tensor of shape (n_records, n_tokens, width)
+        Of all records.
+    numbers : Tensor of int of shape (n_records, n_picked)
+        For each record its own.
+    """
+    return torch.take_along_dim(tokens, numbers[..., None], dim=1)
+
+
+class Block(nn.Module):
+    """Pre-norm Transformer block: attention, then a hidden layer, each added to its input.
+
+    Parameters
+    ----------
+    width : int
+        Of a token.
+    n_heads : int
+        Attention heads.
+    mlp_ratio : float
+        Width of the hidden layer over the width of a token.
+    """
+
     def __init__(self, width: int, n_heads: int, mlp_ratio: float):
         super().__init__()
         hidden = int(width * mlp_ratio)
@@ -176,6 +242,7 @@ class _Block(nn.Module):
         self.mlp_depth = StochasticDepth()
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Map tokens of shape (n_records, n_tokens, width) to others of the same shape."""
         tokens = tokens + self.attention_depth(self._attend(self.norm1(tokens)))
         return tokens + self.mlp_depth(self.mlp(self.norm2(tokens)))
 

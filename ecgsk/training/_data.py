@@ -58,12 +58,15 @@ class ECGDataset(Dataset):
         Weight of each record in the loss.
     rows : ndarray of int
         The records of X that belong to this data set.
+    teacher : ndarray of shape (n_records, n_outputs) or None, default=None
+        Logits of a teacher for each record.
     """
 
-    def __init__(self, X, y: np.ndarray, weights: np.ndarray, rows: np.ndarray):
+    def __init__(self, X, y: np.ndarray, weights: np.ndarray, rows: np.ndarray, teacher=None):
         self.X = X
-        self.y = torch.tensor(y)
-        self.weights = torch.tensor(weights)
+        self.beside = [torch.tensor(y), torch.tensor(weights)]
+        if teacher is not None:
+            self.beside.append(torch.tensor(teacher, dtype=torch.float32))
         self.rows = np.asarray(rows)
 
     def __len__(self) -> int:
@@ -72,11 +75,11 @@ class ECGDataset(Dataset):
     def __getitems__(self, indices: list[int]):
         """Fetch a batch: torch asks for all of its indices at once."""
         rows = self.rows[indices]
-        return read_batch(self.X, rows), (self.y[rows], self.weights[rows])
+        return read_batch(self.X, rows), tuple(part[rows] for part in self.beside)
 
     def __getitem__(self, index: int):
-        records, (y, weights) = self.__getitems__([index])
-        return records[0], (y[0], weights[0])
+        records, beside = self.__getitems__([index])
+        return records[0], tuple(part[0] for part in beside)
 
 
 def keep_batch(batch):

@@ -39,3 +39,44 @@ class WeightedLoss(nn.Module):
             negative, positive = self.class_weights.to(logits.dtype)
             weights = weights * torch.where(target > 0.5, positive, negative)
         return (losses * weights).sum() / weights.sum().clamp(min=1e-12)
+
+
+class Distillation(nn.Module):
+    """Divergence of a network's answers from a teacher's, both softened by a temperature.
+
+    Parameters
+    ----------
+    kind : {"binary", "multiclass", "multilabel"}
+        Whether answers are one probability for each logit or one distribution over logits.
+    temperature : float, default=2.0
+        What logits are divided by. The divergence is multiplied by its square, so that gradients
+        keep their size.
+
+    References
+    ----------
+    Hinton G, Vinyals O, Dean J. Distilling the knowledge in a neural network. arXiv:1503.02531.
+    """
+
+    def __init__(self, kind: str, temperature: float = 2.0):
+        super().__init__()
+        self.kind = kind
+        self.temperature = temperature
+
+    def forward(
+        self, logits: torch.Tensor, teacher: torch.Tensor, weights: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the weighted mean over records (and labels) of KL(teacher || network)."""
+        own = logits / self.temperature
+        other = teacher.to(logits.dtype).reshape(logits.shape) / self.temperature
+        weights = weights.to(logits.dtype)
+        if self.kind == "multiclass":
+            own, other = F.log_softmax(own, dim=1), F.log_softmax(other, dim=1)
+            each = F.kl_div(own, other, reduction="none", log_target=True).sum(dim=1)
+        else:
+            p = other.sigmoid()
+            # Written with logits: logarithms of probabilities that are 0 or 1 would be infinite.
+            each = F.binary_cross_entropy_with_logits(own, p, reduction="none")
+            each = each - F.binary_cross_entropy_with_logits(other, p, reduction="none")
+            weights = weights[:, None].expand_as(each)
+        mean = (each * weights).sum() / weights.sum().clamp(min=1e-12)
+        return self.temperature**2 * mean

@@ -1,10 +1,13 @@
-"""The skorch net that every estimator composes."""
+"""The skorch nets that the estimators compose."""
+
+from collections.abc import Callable
 
 import torch
 from skorch import NeuralNet
+from torch.nn import functional as F
 
 from ecgsk.training._data import keep_batch
-from ecgsk.training._losses import WeightedLoss
+from ecgsk.training._losses import Distillation, WeightedLoss
 
 
 class ECGNet(NeuralNet):
@@ -17,22 +20,39 @@ class ECGNet(NeuralNet):
     precision : {"float32", "bf16", "float64"}, default="float32"
         Precision of forward passes. Parameters stay float32 under bf16; losses and logits are
         never bf16.
+    augmentation : callable or None, default=None
+        Takes and returns a batch of recordings while training.
+    distillation : Distillation or None, default=None
+        Compares the answers with those of the teacher that the data set brings, while training.
+    distillation_weight : float, default=0.0
+        Share of the distillation in the loss.
     **kwargs
         As skorch takes them.
     """
 
-    def __init__(self, module, *, precision: str = "float32", **kwargs):
+    def __init__(
+        self,
+        module,
+        *,
+        precision: str = "float32",
+        augmentation: Callable | None = None,
+        distillation: Distillation | None = None,
+        distillation_weight: float = 0.0,
+        **kwargs,
+    ):
         super().__init__(
             module,
-            criterion=WeightedLoss,
             optimizer=torch.optim.AdamW,
             iterator_train__collate_fn=keep_batch,
             iterator_valid__collate_fn=keep_batch,
             train_split=None,
             verbose=0,
-            **kwargs,
+            **{"criterion": WeightedLoss, **kwargs},
         )
         self.precision = precision
+        self.augmentation = augmentation
+        self.distillation = distillation
+        self.distillation_weight = distillation_weight
 
     def initialize_module(self, *args, **kwargs):
         """Build the network; float64 converts its parameters."""
@@ -41,16 +61,77 @@ class ECGNet(NeuralNet):
             self.module_.double()
         return self
 
+    def embed(self, x):
+        """Return what the head reads, in the precision of forward passes."""
+        x = x.to(self.device, self.module_.head.weight.dtype)
+        if self.augmentation is not None and self.module_.training:
+            x = self.augmentation(x)
+        with self.autocast():
+            return self.module_.features(x)
+
     def infer(self, x, **fit_params):
         """Return logits, float32 or float64."""
-        x = x.to(self.device, self.module_.head.weight.dtype)
+        return self.read_head(self.embed(x))
+
+    def autocast(self):
+        """Return the context of forward passes."""
         device_type = torch.device(self.device).type
-        with torch.autocast(device_type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
-            features = self.module_.features(x)
+        return torch.autocast(device_type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+    def read_head(self, features):
+        """Apply the head in full precision."""
         # bfloat16 has eight bits: the logits of rare findings would move in steps of 3 %.
         return self.module_.head(features.float() if self.precision == "bf16" else features)
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
-        """Return the weighted loss of a batch whose target is (y, weights)."""
-        target, weights = (part.to(y_pred.device) for part in y_true)
-        return self.criterion_(y_pred, target, weights)
+        """Return the weighted loss of a batch whose target is (y, weights, answers of a teacher).
+
+        The last is there only with distillation.
+        """
+        target, weights, *teacher = (part.to(y_pred.device) for part in y_true)
+        loss = self.criterion_(y_pred, target, weights)
+        if self.distillation is None or not training:
+            return loss
+        soft = self.distillation(y_pred, teacher[0], weights)
+        return (1 - self.distillation_weight) * loss + self.distillation_weight * soft
+
+
+class MaskedNet(ECGNet):
+    """skorch's net around a network that fills masked segments.
+
+    Parameters
+    ----------
+    module : type
+        `ecgsk.networks.MaskedMTECG` or its like.
+    **kwargs
+        As `ECGNet` takes them; targets and their weights are ignored.
+    """
+
+    def __init__(self, module, **kwargs):
+        super().__init__(module, **{"criterion": torch.nn.Module, **kwargs})
+
+    def fill(self, x, order) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return predictions of the masked segments and what they should have been."""
+        module = self.module_
+        x = x.to(self.device, module.head.weight.dtype)
+        if self.augmentation is not None and module.training:
+            x = self.augmentation(x)
+        order = order.to(self.device)
+        segments = module.segments(x)
+        with self.autocast():
+            features = module.features(segments, order)
+        return self.read_head(features), module.targets(segments, order)
+
+    def infer(self, x, **fit_params):
+        """Mask at random, and return predictions and truth of what was masked."""
+        return self.fill(x, self.module_.draw_order(len(x)))
+
+    def embed(self, x):
+        """Return the encoder's features of whole recordings."""
+        encoder = self.module_.encoder
+        with self.autocast():
+            return encoder.features(x.to(self.device, self.module_.head.weight.dtype))
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        """Return the mean squared error over the masked segments."""
+        return F.mse_loss(*y_pred)

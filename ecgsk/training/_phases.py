@@ -33,6 +33,11 @@ class Phase:
         Rate of dropout.
     trainable : {"all", "head"}, default="all"
         Which parameters learn.
+    betas : tuple of (float, float), default=(0.9, 0.999)
+        Memory of AdamW's mean and of its variance.
+    averaging : float, default=0.0
+        Memory of an exponential mean of the weights over the steps, which then takes their place;
+        0 keeps the weights themselves.
     """
 
     name: str
@@ -45,6 +50,8 @@ class Phase:
     stochastic_depth: float = 0.0
     dropout: float = 0.0
     trainable: str = "all"
+    betas: tuple[float, float] = (0.9, 0.999)
+    averaging: float = 0.0
 
 
 def trainable_parameters(network: nn.Module, phase: Phase) -> Iterator[tuple[str, nn.Parameter]]:

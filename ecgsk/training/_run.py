@@ -11,6 +11,7 @@ from skorch.history import History
 from tqdm.auto import tqdm
 
 from ecgsk.networks import set_dropout, set_stochastic_depth
+from ecgsk.training._average import Average
 from ecgsk.training._checkpoint import Checkpoint
 from ecgsk.training._data import ECGDataset
 from ecgsk.training._net import ECGNet
@@ -110,7 +111,9 @@ class Run:
         self.phase_index, self.epoch, self.step, self.best_weights = index, 0, 0, None
         set_stochastic_depth(net.module_, self.phase.stochastic_depth)
         set_dropout(net.module_, self.phase.dropout)
-        net.optimizer_ = torch.optim.AdamW(parameter_groups(net.module_, self.phase))
+        groups = parameter_groups(net.module_, self.phase)
+        net.optimizer_ = torch.optim.AdamW(groups, betas=self.phase.betas)
+        self.average = Average(net.module_, self.phase.averaging)
         if state:
             self._restore(state)
         try:
@@ -119,6 +122,7 @@ class Run:
             net.fit_loop(self.train, epochs=self.phase.epochs - self.epoch)
         except _StopPhase:
             pass
+        self.average.put_in()
         if self.best_weights is not None:
             net.module_.load_state_dict(self.best_weights)
 
@@ -130,6 +134,14 @@ class Run:
             group["lr"] = phase.learning_rate * group["lr_scale"] * factor
         self.step += 1
         self.bar.update()
+
+    def after_batch(self) -> None:
+        """Move the mean of the weights."""
+        self.average.move(self.step)
+
+    def before_validation(self) -> None:
+        """Let the mean of the weights, which is what will be kept, be judged."""
+        self.average.put_in()
 
     def after_epoch(self) -> None:
         """Note the epoch, keep the best weights, write the checkpoint, stop if it is time."""
@@ -143,6 +155,7 @@ class Run:
         history[-1]["batches"] = [{}]
         if self.valid is not None and self._epochs_since_best() == 0:
             self.best_weights = copy.deepcopy(self.net.module_.state_dict())
+        self.average.take_out()
         self.bar.set_description(f"{self.phase.name} {self.epoch}/{self.phase.epochs}")
         self.bar.set_postfix(
             {key: f"{history[-1][key]:.4f}" for key in _LOSSES if key in history[-1]}
@@ -181,6 +194,7 @@ class Run:
             "module": self.net.module_.state_dict(),
             "optimizer": self.net.optimizer_.state_dict(),
             "best_weights": self.best_weights,
+            "average": self.average.weights,
             "order": self.generator.get_state(),
             "cpu_rng": torch.get_rng_state(),
         }
@@ -193,6 +207,7 @@ class Run:
         self.net.module_.load_state_dict(state["module"])
         self.net.optimizer_.load_state_dict(state["optimizer"])
         self.best_weights = state["best_weights"]
+        self.average.weights = state["average"]
         self.generator.set_state(state["order"])
         torch.set_rng_state(state["cpu_rng"])
         if "cuda_rng" in state and self.net.device.startswith("cuda"):
@@ -220,6 +235,12 @@ class _Forward(Callback):
     def on_batch_begin(self, net, training=False, **kwargs):
         if training:
             self.run.before_batch()
+        else:
+            self.run.before_validation()
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        if training:
+            self.run.after_batch()
 
     def on_epoch_end(self, net, **kwargs):
         self.run.after_epoch()

@@ -1,0 +1,397 @@
+"""Masked pre-training as a scikit-learn transformer."""
+
+import os
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+
+from ecgsk._compat import HasMethods, Interval, StrOptions, check_is_fitted, fit_context
+from ecgsk.estimators._mtecg_network import (
+    SIZE_CONSTRAINTS,
+    check_size,
+    load_tensors,
+    network_size,
+)
+from ecgsk.estimators._mtecg_source import FromWeights
+from ecgsk.estimators._recordings import ECGEstimator
+from ecgsk.networks import RECONSTRUCTION_TARGETS, MaskedMTECG
+from ecgsk.training import (
+    ECGDataset,
+    MaskedNet,
+    Phase,
+    Run,
+    masked_segments,
+    predict_features,
+    resolve_device,
+    resolve_precision,
+    seeded,
+    signal_scale,
+)
+
+
+class MTECGPretrainer(FromWeights, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ECGEstimator):
+    """Learn to fill masked parts of ECGs, and with that what an ECG is, without any labels.
+
+    Segments of all leads are masked at random; MTECG's encoder reads those that are left and a
+    one-layer decoder predicts the masked ones. `transform` gives the encoder's embeddings,
+    ``MTECGClassifier(pretrained=...)`` fine-tunes it.
+
+    Parameters
+    ----------
+    preset : {"ti_12_25", "compact", "small", "nano"}, default=None
+        Size of the encoder, see `MTECGClassifier`. None is that of ``weights``, else
+        ``"ti_12_25"``.
+    weights : path-like, "ptbxl" or None, default=None
+        A file of ``save_weights``, or the encoder that comes with ecgsk: it transforms and
+        reconstructs without `fit`; `fit` goes on from it.
+    patch_size : int, default=None
+        Samples of a segment. None: the preset's duration at ``sampling_rate``, and at most half
+        a recording.
+    width, depth, n_heads : int, default=None
+        Size of a token, blocks, attention heads of a block. None: the preset's.
+    decoder_width, decoder_depth, decoder_heads : int, default=128, 1, 4
+        Size of the decoder.
+    mask_ratio : float, default=0.5
+        Share of the segments that are masked, between 0 and 1. At least one segment is masked
+        and one is seen.
+    target : {"fluctuation", "raw", "normalized"}, default="fluctuation"
+        What is predicted of each lead of a masked segment. ``"fluctuation"``: its deflections
+        about its own mean, so that wandering baselines do not count; ``"raw"``: its values;
+        ``"normalized"``: its deflections divided by their own deviation, so that the noise of
+        flat segments counts as much as a QRS complex.
+    pooling : {"cls", "mean"}, default="mean"
+        Whether embeddings are the class token or the mean of the segments' tokens.
+    sampling_rate : float or None, default=500
+        Of the recordings, Hz; see `MTECGClassifier` for None.
+    leads : list of str, default=None
+        Names of the recordings' leads, in their order. None takes any number of leads.
+    missing : {"error", "zero"}, default="error"
+        Whether NaN and infinite samples are refused or read as 0 mV.
+    max_epochs : int, default=100
+        Passes over the recordings. The masked loss first stays where predicting zero puts it,
+        for some 800 steps: steps count, not epochs.
+    batch_size : int, default=32
+        Records of a step. Small batches, and so many steps, leave the plateau sooner.
+    learning_rate : float, default=1e-3
+        Peak rate of AdamW (betas 0.9 and 0.95).
+    warmup : float, default=0.05
+        Share of the steps over which the rate grows from 0; half a cosine follows.
+    weight_decay : float, default=0.05
+        Of matrices.
+    augmentation : ECGAugmentation or None, default=None
+        Random changes of the recordings before they are masked.
+    device, precision, checkpoint_dir, random_state, verbose
+        As `MTECGClassifier` takes them.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Leads of the recordings seen in `fit` (samples, where they had two dimensions).
+    n_samples_in_ : int
+        Samples of the recordings seen in `fit`.
+    scale_ : float
+        Median standard deviation of the recordings, by which the network divides.
+    lead_names_ : list of str
+        The leads in standard spelling, where ``leads`` was given.
+    device_ : str
+        The device in use.
+    history_ : list of dict
+        A row for each epoch: ``phase``, ``epoch``, ``train_loss``, ``dur`` (s).
+    net_ : MaskedNet
+        The fitted skorch net; ``net_.module_.encoder`` is the encoder.
+
+    See Also
+    --------
+    MTECGClassifier : Fine-tunes the encoder.
+    ecgsk.inspection.plot_reconstruction : Draws what the network makes of masked parts.
+
+    Notes
+    -----
+    The published description names a "fluctuated reconstruction target" without saying what it
+    is. ``target="fluctuation"`` is this project's reading of it. The loss is the mean squared
+    error over masked segments, in units of ``scale_`` (of a segment's own deviation for
+    ``"normalized"``).
+
+    References
+    ----------
+    Zhou Y, Diao X, Huo Y, Liu Y, Fan X, Zhao W. Masked transformer for electrocardiogram
+    classification. arXiv:2309.07136. He K, Chen X, Xie S, Li Y, Dollar P, Girshick R. Masked
+    autoencoders are scalable vision learners. CVPR 2022.
+
+    Examples
+    --------
+    >>> from ecgsk import MTECGClassifier, MTECGPretrainer, make_ecg
+    >>> X = make_ecg(32, sampling_rate=100, random_state=0)
+    >>> pretrainer = MTECGPretrainer("nano", sampling_rate=100, max_epochs=2, random_state=0)
+    >>> pretrainer.fit(X).transform(X).shape
+    (32, 32)
+    >>> pretrainer.reconstruct(X[:2]).shape
+    (2, 12, 1000)
+    >>> model = MTECGClassifier(pretrained=pretrainer, sampling_rate=100, max_epochs=1)
+    """
+
+    _parameter_constraints: dict = {
+        **ECGEstimator._parameter_constraints,
+        **SIZE_CONSTRAINTS,
+        "weights": [str, os.PathLike, None],
+        "decoder_width": [Interval(Integral, 1, None, closed="left")],
+        "decoder_depth": [Interval(Integral, 1, None, closed="left")],
+        "decoder_heads": [Interval(Integral, 1, None, closed="left")],
+        "mask_ratio": [Interval(Real, 0, 1, closed="neither")],
+        "target": [StrOptions(set(RECONSTRUCTION_TARGETS))],
+        "pooling": [StrOptions({"cls", "mean"})],
+        "sampling_rate": [Interval(Real, 0, None, closed="neither"), None],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "warmup": [Interval(Real, 0, 1, closed="left")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "augmentation": [HasMethods("bind"), None],
+    }
+    _weights_kind = "mtecg-pretrainer"
+    _module_class = MaskedMTECG
+    _net_class = MaskedNet
+    _told_by_weights = (*FromWeights._told_by_weights, "_mask_seed")
+    _learnt = (*_told_by_weights, "lead_names_")
+
+    def __init__(
+        self,
+        preset=None,
+        *,
+        weights=None,
+        patch_size=None,
+        width=None,
+        depth=None,
+        n_heads=None,
+        decoder_width=128,
+        decoder_depth=1,
+        decoder_heads=4,
+        mask_ratio=0.5,
+        target="fluctuation",
+        pooling="mean",
+        sampling_rate=500,
+        leads=None,
+        missing="error",
+        max_epochs=100,
+        batch_size=32,
+        learning_rate=1e-3,
+        warmup=0.05,
+        weight_decay=0.05,
+        augmentation=None,
+        device="auto",
+        precision="auto",
+        checkpoint_dir=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.preset = preset
+        self.weights = weights
+        self.patch_size = patch_size
+        self.width = width
+        self.depth = depth
+        self.n_heads = n_heads
+        self.decoder_width = decoder_width
+        self.decoder_depth = decoder_depth
+        self.decoder_heads = decoder_heads
+        self.mask_ratio = mask_ratio
+        self.target = target
+        self.pooling = pooling
+        self.sampling_rate = sampling_rate
+        self.leads = leads
+        self.missing = missing
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.warmup = warmup
+        self.weight_decay = weight_decay
+        self.augmentation = augmentation
+        self.device = device
+        self.precision = precision
+        self.checkpoint_dir = checkpoint_dir
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None) -> "MTECGPretrainer":
+        """Pre-train on recordings.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+            Recordings, mV, leads in standard order; two dimensions read as one lead. What is
+            larger than memory (memory maps, h5py, zarr, `ecgsk.RecordArray`) is checked once and
+            then read a batch at a time.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self
+            The fitted pre-trainer.
+
+        Raises
+        ------
+        ValueError
+            For recordings that are no ECG (see `ecgsk.check_ecg`) or shorter than two segments,
+            and devices that are not there.
+        """
+        self._forget()
+        X = self._check_X(X, reset=True)
+        self.device_ = resolve_device(self.device)
+        seed = self._seed()
+        rows, ones = np.arange(len(X)), np.ones(len(X))
+        named, self._starts_from = self._starts_from, None
+        self.scale_ = (
+            signal_scale(X, rows, ones) if named is None else named[1].network["input_scale"]
+        )
+        with seeded(seed, self.device_):
+            net = self._build_net(X.shape, named)
+            start = [value.cpu().numpy() for value in net.module_.state_dict().values()]
+            phase = Phase(
+                "pre-training",
+                epochs=self.max_epochs,
+                learning_rate=self.learning_rate,
+                weight_decay=self.weight_decay,
+                warmup=self.warmup,
+                betas=(0.9, 0.95),
+            )
+            run = Run(
+                net,
+                [phase],
+                ECGDataset(X, np.zeros(len(X), np.float32), ones, rows),
+                generator=torch.Generator().manual_seed(seed),
+                checkpoint=self._checkpoint(X, *start),
+                verbose=int(self.verbose),
+            )
+            self.history_ = run.execute()
+        net.trim_for_prediction()
+        self._mask_seed = seed
+        self.net_ = net
+        return self
+
+    def _build_net(self, shape, named) -> MaskedNet:
+        network = {
+            "mask_ratio": self.mask_ratio,
+            "target": self.target,
+            "decoder_width": self.decoder_width,
+            "decoder_depth": self.decoder_depth,
+            "decoder_heads": self.decoder_heads,
+            "pooling": self.pooling,
+        }
+        if named is None:
+            network |= network_size(self, longest=shape[2] // 2)
+            network |= {"n_leads": shape[1], "n_samples": shape[2], "input_scale": self.scale_}
+        else:
+            network = {**named[1].network, "mask_ratio": self.mask_ratio, "target": self.target}
+        if -(-shape[2] // network["patch_size"]) < 2:
+            raise ValueError(
+                f"X has {shape[2]} sample(s) a record (with two dimensions: {shape[2]} "
+                f"feature(s)), one segment of patch_size={network['patch_size']}: masking needs "
+                "two. Give longer recordings or a smaller patch_size."
+            )
+        net = MaskedNet(
+            MaskedMTECG,
+            precision=resolve_precision(self.precision, self.device_, training=True),
+            augmentation=self.augmentation and self.augmentation.bind(self._network_rate()),
+            batch_size=self.batch_size,
+            device=self.device_,
+            **{f"module__{name}": value for name, value in network.items()},
+        ).initialize()
+        if named is not None:
+            load_tensors(net.module_, named[1].tensors, source=named[0])
+        return net
+
+    def transform(self, X) -> np.ndarray:
+        """Return embeddings of whole recordings.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+            Recordings, mV.
+
+        Returns
+        -------
+        ndarray of shape (n_records, width)
+            float32.
+        """
+        net, X = self._ready(X)
+        return predict_features(net, X, width=self._n_features_out, batch_size=self.batch_size)
+
+    def reconstruct(self, X, *, return_mask: bool = False):
+        """Mask recordings at random and fill the masked parts.
+
+        The same parts of the k-th recording are masked in each call.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+            Recordings, mV.
+        return_mask : bool, default=False
+            Whether to return which samples were masked as well.
+
+        Returns
+        -------
+        ndarray of shape (n_records, n_leads, n_samples)
+            float32, mV; what was seen is as it was. With ``weights``, at their sampling rate and
+            after their preprocessing. What the target leaves open (the level of a segment, and
+            its deviation for ``"normalized"``) is interpolated between segments that were seen.
+        mask : ndarray of bool of shape (n_records, n_samples)
+            With ``return_mask=True``: True where all leads were masked.
+        """
+        net, X = self._ready(X)
+        filled = np.empty(X.shape, dtype=np.float32)
+        masks = np.empty((len(X), X.shape[2]), dtype=bool)
+        for rows, _, records, mask in masked_segments(net, X, self.batch_size, self._mask_seed):
+            filled[rows], masks[rows] = records, mask
+        return (filled, masks) if return_mask else filled
+
+    def score(self, X, y=None) -> float:
+        """Return the negative masked loss: higher is better, so that a search can use it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+            Recordings, mV.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        float
+            Of the same masks in each call, in units of ``scale_`` squared.
+        """
+        net, X = self._ready(X)
+        parts = masked_segments(net, X, self.batch_size, self._mask_seed)
+        return -float(np.concatenate([loss for _, loss, _, _ in parts]).mean())
+
+    def _ready(self, X):
+        check_is_fitted(self, "net_")
+        X = self._check_X(X, reset=False)
+        net = self.net_
+        net.precision = resolve_precision(self.precision, net.device, training=False)
+        return net, X
+
+    def _forget(self) -> None:
+        super()._forget()
+        named = self._starts_from = self._start_source()
+        if named is not None:
+            check_size(self, named[1].network, named[0])
+        elif self.sampling_rate is None:
+            raise ValueError(
+                "sampling_rate=None is for weights that know their rate: give the recordings' "
+                "rate in Hz."
+            )
+        self._note_source(named and named[1])
+
+    def _tell(self, source) -> dict:
+        return super()._tell(source) | {"_mask_seed": 0}
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.net_.module_.encoder.patch_embed.out_features
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags

@@ -1,0 +1,130 @@
+"""What every estimator that takes recordings does alike: it checks them and settles how to run."""
+
+import os
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+
+from ecgsk._compat import (
+    Interval,
+    StrOptions,
+    check_feature_names,
+    check_n_features,
+    clone_keeping,
+    validate_data,
+)
+from ecgsk._records import is_lazy
+from ecgsk._signal import check_ecg, lead_name
+from ecgsk.training import PRECISIONS, Checkpoint, fingerprint
+
+
+class ECGEstimator(BaseEstimator):
+    """Base of the estimators around a network.
+
+    It owns the parameters that concern recordings, devices and checkpoints, and remembers the
+    shape of the recordings seen in ``fit``.
+    """
+
+    _parameter_constraints: dict = {
+        "leads": ["array-like", None],
+        "sampling_rate": [Interval(Real, 0, None, closed="neither")],
+        "missing": [StrOptions({"error", "zero"})],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "device": [str, torch.device],
+        "precision": [StrOptions(set(PRECISIONS))],
+        "checkpoint_dir": [str, os.PathLike, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+    # Parameters that are fitted models: a clone uses the very same ones.
+    _kept_by_clones: tuple[str, ...] = ()
+    # What a fit learns, which must not outlive it into the next one.
+    _learnt: tuple[str, ...] = ("net_", "lead_names_")
+
+    def _forget(self) -> None:
+        """Drop what an earlier fit learnt: a refit that fails must not leave a mixture."""
+        for name in self._learnt:
+            vars(self).pop(name, None)
+        if self.checkpoint_dir is not None and not isinstance(self.random_state, Integral):
+            raise ValueError(
+                f"checkpoint_dir needs random_state to be an int; got {self.random_state!r}. A fit "
+                "that does not repeat cannot go on where it was killed."
+            )
+
+    def _seed(self) -> int:
+        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+
+    def _checkpoint(self, *parts) -> Checkpoint | None:
+        """Return the file of a fit that depends on the parts and on the parameters."""
+        if self.checkpoint_dir is None:
+            return None
+        incidental = {"checkpoint_dir", "verbose", "device", *self._kept_by_clones}
+        own = {k: v for k, v in self.get_params(deep=False).items() if k not in incidental}
+        return Checkpoint(self.checkpoint_dir, fingerprint(*parts, own))
+
+    def _prepare(self, X):
+        """Turn valid recordings into what the network takes."""
+        return X
+
+    def _check_X(self, X, *, reset: bool):
+        """Return what the network takes, and note or compare the recordings' shape."""
+        if not reset:
+            X = self._as_seen_in_fit(X)
+        n_leads = None if self.leads is None else len(self.leads)
+        n_samples = None
+        if not reset and self._n_dims_in == 3:
+            n_leads, n_samples = self.n_features_in_, self.n_samples_in_
+        if len(getattr(X, "shape", ())) == 3:
+            X = check_ecg(X, n_leads=n_leads, n_samples=n_samples, missing=self.missing)
+            check_n_features(self, X, reset=reset)
+            check_feature_names(self, X, reset=reset)
+            n_dims = 3
+        else:
+            with np.errstate(over="ignore"):
+                X = validate_data(
+                    self, X, reset=reset, dtype=np.float32, allow_nd=True, ensure_all_finite=False
+                )
+            n_dims = X.ndim
+            X = check_ecg(X, n_leads=n_leads, n_samples=n_samples, missing=self.missing)
+        if reset:
+            self._n_dims_in, self.n_samples_in_ = n_dims, X.shape[2]
+            if self.leads is not None:
+                self.lead_names_ = [lead_name(lead) for lead in self.leads]
+            if is_lazy(X):
+                # An error in the last record should come now, not hours into the fit.
+                for start in range(0, len(X), 256):
+                    X.read(np.arange(start, min(start + 256, len(X))))
+        return self._prepare(X)
+
+    def _as_seen_in_fit(self, X):
+        """Give one lead the number of dimensions that it had in fit."""
+        n_dims = len(getattr(X, "shape", ()))
+        if n_dims != 3 and self._n_dims_in == 3 and self.n_features_in_ > 1 and n_dims:
+            raise ValueError(
+                f"X has {n_dims} dimension(s) and shape {tuple(X.shape)}; expected (n_records, "
+                f"{self.n_features_in_}, {self.n_samples_in_}) as in fit. "
+                "Give a single recording as X[np.newaxis]."
+            )
+        if n_dims == 2 and self._n_dims_in == 3 and self.n_features_in_ == 1:
+            return np.asarray(X)[:, np.newaxis, :]
+        if n_dims == 3 and self._n_dims_in == 2 and X.shape[1] == 1:
+            return np.asarray(X)[:, 0, :]
+        return X
+
+    def __sklearn_clone__(self):
+        return clone_keeping(self, self._kept_by_clones)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = self.missing == "zero"
+        return tags
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if "net_" in state:
+            # skorch falls back to a device that is here.
+            self.device_ = self.net_.device

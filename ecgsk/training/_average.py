@@ -1,0 +1,53 @@
+"""A mean of the weights over the steps of training."""
+
+import torch
+from torch import nn
+
+
+class Average:
+    """Exponential mean of a network's parameters, which can take their place and give it back.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        In training.
+    memory : float
+        Share of the mean that a step keeps; 0 makes every method do nothing.
+    """
+
+    def __init__(self, network: nn.Module, memory: float):
+        self.network = network
+        self.memory = memory
+        self.weights = self._copy() if memory else None
+        self._own: list[torch.Tensor] | None = None
+
+    def _copy(self) -> list[torch.Tensor]:
+        return [parameter.detach().clone() for parameter in self.network.parameters()]
+
+    @torch.no_grad()
+    def move(self, step: int) -> None:
+        """Count in the weights after a step, the first of which is number 1."""
+        if self.weights is None:
+            return
+        # A short memory at first: the random start must not weigh in the mean.
+        memory = min(self.memory, step / (step + 10))
+        for mean, parameter in zip(self.weights, self.network.parameters(), strict=True):
+            mean.lerp_(parameter, 1 - memory)
+
+    def put_in(self) -> None:
+        """Give the network the mean; its own weights are kept aside."""
+        if self.weights is None or self._own is not None:
+            return
+        self._own = self._copy()
+        self._set(self.weights)
+
+    def take_out(self) -> None:
+        """Give the network its own weights back."""
+        if self._own is not None:
+            self._set(self._own)
+            self._own = None
+
+    @torch.no_grad()
+    def _set(self, values: list[torch.Tensor]) -> None:
+        for parameter, value in zip(self.network.parameters(), values, strict=True):
+            parameter.copy_(value)

@@ -1,0 +1,164 @@
+"""A network in one file: tensors, and what has to be known to use them."""
+
+import json
+import os
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from ecgsk import preprocessing
+from ecgsk._signal import STANDARD_LEADS
+from ecgsk._version import __version__
+
+_FORMAT = "ecgsk-weights-1"
+SHIPPED = ("ptbxl",)
+
+
+@dataclass
+class WeightFile:
+    """What a weight file holds.
+
+    Parameters
+    ----------
+    kind : {"mtecg-classifier", "mtecg-pretrainer"}
+        What the tensors belong to.
+    network : dict
+        Arguments of the network's class.
+    tensors : dict of str to ndarray
+        The network's state.
+    sampling_rate : float
+        At which the network reads recordings, Hz.
+    preprocessing : list of (str, dict)
+        Transformers of `ecgsk.preprocessing` that recordings go through at that rate, in mV,
+        before the network: name and parameters.
+    classes : list or None
+        Classes of a binary or multiclass classifier; None for labels and pre-trainers.
+    label_names : list of str or None
+        Labels of a multilabel classifier.
+    about : dict
+        Data, licence, figures: for readers.
+    """
+
+    kind: str
+    network: dict
+    tensors: dict
+    sampling_rate: float
+    preprocessing: list = field(default_factory=list)
+    classes: list | None = None
+    label_names: list[str] | None = None
+    about: dict = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        """How long a recording has to be, s."""
+        return self.network["n_samples"] / self.sampling_rate
+
+    def steps(self, sampling_rate: float, leads=None) -> list:
+        """Return the transformers from a user's recordings to what the network takes.
+
+        Parameters
+        ----------
+        sampling_rate : float
+            Of the recordings, Hz.
+        leads : list of str or None
+            Their leads; None are `STANDARD_LEADS`, in which order the network reads them.
+        """
+        steps = [getattr(preprocessing, name)(**params) for name, params in self.preprocessing]
+        if sampling_rate != self.sampling_rate:
+            steps.insert(0, preprocessing.Resample(sampling_rate, self.sampling_rate))
+        if leads is not None and self.network["n_leads"] == len(STANDARD_LEADS):
+            steps.insert(0, preprocessing.SelectLeads(input_leads=leads))
+        return steps
+
+
+def write_weights(path: str | os.PathLike, weights: WeightFile, *, dtype: str = "float32") -> None:
+    """Write a file in the safetensors format; nothing in it can run code.
+
+    Parameters
+    ----------
+    path : path-like
+        Where to; by custom it ends in ``.safetensors``.
+    weights : WeightFile
+        What to write.
+    dtype : {"float32", "float16"}, default="float32"
+        In which the tensors are stored. float16 takes half the space and keeps three digits.
+    """
+    if dtype not in ("float32", "float16"):
+        raise ValueError(f"dtype={dtype!r} is not allowed; use 'float32' or 'float16'.")
+    said = {k: v for k, v in vars(weights).items() if k != "tensors"}
+    said["preprocessing"] = [[name, params] for name, params in weights.preprocessing]
+    unknown = [name for name, _ in weights.preprocessing if name not in preprocessing.__all__]
+    if unknown:
+        raise ValueError(
+            f"preprocessing holds {', '.join(unknown)}; only transformers of ecgsk.preprocessing "
+            f"can travel with weights: {', '.join(preprocessing.__all__)}."
+        )
+    tensors = {
+        # Scalars, such as the scale of recordings, cost nothing and stay exact.
+        name: np.array(value, dtype=dtype if np.ndim(value) else np.float32, order="C")
+        for name, value in weights.tensors.items()
+    }
+    metadata = {"format": _FORMAT, "version": __version__, "ecgsk": json.dumps(said)}
+    temporary = Path(f"{os.fspath(path)}.tmp")
+    save_file(tensors, temporary, metadata)
+    os.replace(temporary, path)
+
+
+def read_weights(source: str | os.PathLike, *, kind: str | None = None) -> WeightFile:
+    """Read a weight file, or weights that come with ecgsk.
+
+    Parameters
+    ----------
+    source : path-like or {"ptbxl"}
+        A file that `write_weights` wrote, or the name of shipped weights.
+    kind : str or None, default=None
+        Which of the shipped files; and what a file has to be. None takes any file.
+
+    Returns
+    -------
+    WeightFile
+        With float32 tensors.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    ValueError
+        When the file is none of ecgsk's, or of another kind.
+    """
+    if source in SHIPPED:
+        path = Path(str(resources.files("ecgsk.weights") / f"{source}-{kind}.safetensors"))
+    else:
+        path = Path(source)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"weights={os.fspath(source)!r} is no file and no name of shipped weights "
+            f"({', '.join(SHIPPED)})."
+        )
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no safetensors file: {error}.") from error
+    if metadata.get("format") != _FORMAT:
+        raise ValueError(
+            f"{path} was not written by ecgsk (format {metadata.get('format')!r}, expected "
+            f"{_FORMAT!r}). Write it with the save_weights of a fitted estimator."
+        )
+    said = json.loads(metadata["ecgsk"])
+    if kind is not None and said["kind"] != kind:
+        raise ValueError(f"{path} holds a {said['kind']}; expected a {kind}.")
+    said["preprocessing"] = [(name, params) for name, params in said["preprocessing"]]
+    unknown = [name for name, _ in said["preprocessing"] if name not in preprocessing.__all__]
+    if unknown:
+        raise ValueError(
+            f"{path} asks for preprocessing that this version of ecgsk does not have: "
+            f"{', '.join(unknown)}. Update ecgsk."
+        )
+    tensors = {name: value.astype(np.float32) for name, value in tensors.items()}
+    return WeightFile(tensors=tensors, **said)
