@@ -11,7 +11,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import check_estimator
 
-from ecgsk import MTECGClassifier, ProbabilityTransformer
+from ecgsk import MTECGClassifier, MTECGPretrainer, ProbabilityTransformer
 
 QUICK = {
     "depth": 1,
@@ -27,11 +27,27 @@ QUICK = {
 @pytest.mark.parametrize(
     ("estimator", "n_passed"),
     [
-        (MTECGClassifier("nano", **QUICK), 66),
-        (MTECGClassifier("nano", missing="zero", pooling="mean", **QUICK), 65),
+        (MTECGClassifier("nano", **QUICK), 72),
+        (
+            MTECGClassifier(
+                "nano",
+                missing="zero",
+                pooling="mean",
+                head_init="prior",
+                weight_averaging=0.5,
+                **QUICK,
+            ),
+            71,
+        ),
+        (MTECGPretrainer("nano", **{**QUICK, "max_epochs": 3}), 46),
         (ProbabilityTransformer(GaussianNB()), 53),
     ],
-    ids=["MTECGClassifier", "MTECGClassifier-missing-zero", "ProbabilityTransformer"],
+    ids=[
+        "MTECGClassifier",
+        "MTECGClassifier-missing-zero",
+        "MTECGPretrainer",
+        "ProbabilityTransformer",
+    ],
 )
 def test_scikit_learns_checks_all_pass(estimator, n_passed):
     results = check_estimator(estimator, on_fail=None)

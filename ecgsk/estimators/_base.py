@@ -56,7 +56,7 @@ class BaseECGClassifier(
         "tol": [Interval(Real, 0, None, closed="left")],
     }
     _kept_by_clones = ("teacher",)
-    _learnt = ("net_", "lead_names_", "label_names_")
+    _learnt = ("net_", "lead_names_", "classes_", "label_names_", "multilabel_")
 
     def _network(self, n_leads: int, n_samples: int, n_outputs: int) -> tuple[type, dict]:
         """Return the network's class and its keyword arguments."""
@@ -101,7 +101,11 @@ class BaseECGClassifier(
             For recordings that are no ECG (see `ecgsk.check_ecg`), targets of fewer than two
             classes, and devices that are not there.
         """
-        self._forget()
+        with self._fresh():
+            self._fit(X, y, sample_weight, groups)
+        return self
+
+    def _fit(self, X, y, sample_weight, groups) -> None:
         given, X = X, self._check_X(X, reset=True)
         check_consistent_length(X, y)
         groups = check_groups(groups, len(X))
@@ -154,7 +158,6 @@ class BaseECGClassifier(
             self.history_ = run.execute()
         net.trim_for_prediction()
         self.net_ = net
-        return self
 
     def _build_net(self, targets, shape, class_weight) -> ECGNet:
         module, kwargs = self._network(shape[1], shape[2], targets.n_outputs)

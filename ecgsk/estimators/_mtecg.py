@@ -65,8 +65,8 @@ class MTECGClassifier(FromWeights, BaseECGClassifier):
     width, depth, n_heads : int, default=None
         Size of a token, blocks, attention heads of a block. None: the preset's.
     pooling : {"cls", "mean"}, default=None
-        Whether the head reads the class token or the mean of the segments' tokens. None is
-        ``"cls"``.
+        Whether the head reads the class token or the mean of the segments' tokens. None is that
+        of ``weights``, else ``"cls"``.
     sampling_rate : float or None, default=500
         Of the recordings, Hz. An array cannot carry it. Weights resample to the rate that they
         need; with them, None lets the number of samples tell 100 Hz from 500 Hz.
@@ -211,7 +211,7 @@ class MTECGClassifier(FromWeights, BaseECGClassifier):
         "label_names_",
         "multilabel_",
     )
-    _learnt = (*_told_by_weights, "lead_names_")
+    _learnt = (*_told_by_weights, "_starts_from", "lead_names_")
 
     def __init__(
         self,
@@ -296,8 +296,8 @@ class MTECGClassifier(FromWeights, BaseECGClassifier):
             )
         return "pretrained", as_weights(self.pretrained, kind="mtecg-pretrainer")
 
-    def _forget(self) -> None:
-        super()._forget()
+    def _check_before_fit(self) -> None:
+        super()._check_before_fit()
         named = self._start_source()
         self._starts_from = named
         if named is None and self.sampling_rate is None:
@@ -322,7 +322,10 @@ class MTECGClassifier(FromWeights, BaseECGClassifier):
         else:
             named, source = self._starts_from
             network = {k: v for k, v in source.network.items() if k in _OF_THE_ENCODER}
-        network |= {"n_outputs": n_outputs, "pooling": self.pooling or "cls"}
+        pooling = self.pooling or "cls"
+        if self.weights is not None and self.pooling is None:
+            pooling = source.network["pooling"]  # what its head was trained to read
+        network |= {"n_outputs": n_outputs, "pooling": pooling}
         return MTECG, network
 
     def _start(self, network, targets, rows, weights) -> None:

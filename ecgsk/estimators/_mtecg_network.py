@@ -7,9 +7,8 @@ import torch
 from sklearn.frozen import FrozenEstimator
 
 from ecgsk._compat import Interval, StrOptions, check_is_fitted
-from ecgsk._signal import STANDARD_LEADS, check_sampling_rate
 from ecgsk.networks import MTECG_PRESETS
-from ecgsk.weights import WeightFile, read_weights
+from ecgsk.weights import SHIPPED, WeightFile, read_weights
 
 DEFAULT_PRESET = "ti_12_25"
 SIZE_CONSTRAINTS = {
@@ -90,7 +89,7 @@ def as_weights(source, *, kind: str) -> WeightFile:
         check_is_fitted(source, "net_")
         return source.to_weights()
     # A file may be of either kind: both hold an encoder.
-    return read_weights(source, kind=kind if source == "ptbxl" else None)
+    return read_weights(source, kind=kind if source in SHIPPED else None, parameter="pretrained")
 
 
 def encoder_tensors(weights: WeightFile) -> dict:
@@ -159,9 +158,9 @@ def rate_of(sampling_rate, n_samples: int, weights: WeightFile, source) -> float
             if n_samples == rate * seconds:
                 return rate
         raise ValueError(
-            f"X has {n_samples} samples a record, which is {seconds:g} s neither at 100 nor at "
-            f"500 Hz: give sampling_rate, and records of {seconds:g} s "
-            "(ecgsk.preprocessing.CropPad)."
+            f"X has {n_samples} samples a record; {source} takes {seconds:g} s, which would be "
+            f"{' or '.join(f'{rate * seconds:g} at {rate} Hz' for rate in _TOLD_BY_LENGTH)}. Give "
+            f"sampling_rate, and bring records to {seconds:g} s with ecgsk.preprocessing.CropPad."
         )
     if n_samples != round(seconds * sampling_rate):
         said = n_samples / sampling_rate
@@ -173,13 +172,3 @@ def rate_of(sampling_rate, n_samples: int, weights: WeightFile, source) -> float
             f"{round(seconds * sampling_rate)} samples with ecgsk.preprocessing.CropPad."
         )
     return sampling_rate
-
-
-def check_same_rate(estimator, weights: WeightFile, source: str) -> None:
-    """Raise if an estimator and a pre-trainer that it starts from disagree on the rate."""
-    check_sampling_rate(estimator.sampling_rate, weights.sampling_rate, consumer=source)
-
-
-def check_standard(leads) -> list[str] | None:
-    """Return leads that need rearranging, None where they are the standard twelve."""
-    return None if leads is None or list(leads) == list(STANDARD_LEADS) else list(leads)

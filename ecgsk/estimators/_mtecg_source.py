@@ -6,7 +6,8 @@ from dataclasses import replace
 import torch
 
 from ecgsk._compat import set_output_container
-from ecgsk.estimators._mtecg_network import load_tensors, rate_of
+from ecgsk._signal import STANDARD_LEADS, lead_name
+from ecgsk.estimators._mtecg_network import check_size, load_tensors, rate_of
 from ecgsk.training import ECGNet, resolve_device, resolve_precision
 from ecgsk.weights import WeightFile, read_weights, write_weights
 
@@ -78,10 +79,13 @@ class FromWeights:
         if source is None:
             return X
         name = "the network"
-        if self.leads is None and X.shape[1] != source.network["n_leads"]:
+        n_leads = source.network["n_leads"]
+        rearranged = self.leads is not None and n_leads == len(STANDARD_LEADS)
+        if not rearranged and X.shape[1] != n_leads:
             raise ValueError(
-                f"X has {X.shape[1]} leads; {name} takes {source.network['n_leads']}. Name the "
-                "leads of X with leads=[...] (missing limb leads are computed from I and II)."
+                f"X has {X.shape[1]} leads; {name} takes {n_leads}. Where those are the twelve, "
+                "name the leads of X with leads=[...]: missing limb leads are computed from I and "
+                "II."
             )
         rate = rate_of(self.sampling_rate, X.shape[2], source, name)
         for step in source.steps(rate, self.leads):
@@ -104,6 +108,8 @@ class FromWeights:
 
     def _tell(self, source: WeightFile) -> dict:
         device = resolve_device(self.device)
+        named = f"weights={os.fspath(self.weights)!r}"
+        check_size(self, source.network, named)
         net = self._net_class(
             self._module_class,
             precision=resolve_precision(self.precision, device, training=False),
@@ -112,7 +118,7 @@ class FromWeights:
             criterion=torch.nn.Module,  # an estimator that is only asked has no loss
             **{f"module__{name}": value for name, value in source.network.items()},
         ).initialize()
-        load_tensors(net.module_, source.tensors, source=f"weights={os.fspath(self.weights)!r}")
+        load_tensors(net.module_, source.tensors, source=named)
         net.trim_for_prediction()
         network, rate = source.network, self.sampling_rate
         return {
@@ -126,7 +132,9 @@ class FromWeights:
         }
 
     def __getattr__(self, name):
-        if name in type(self)._told_by_weights and vars(self).get("weights") is not None:
+        # A fit's own results are complete: what it did not learn is not to be had from the file.
+        told_here = name in type(self)._told_by_weights and "net_" not in vars(self)
+        if told_here and vars(self).get("weights") is not None:
             told = self._loaded()
             if name in told:
                 return told[name]
@@ -157,14 +165,25 @@ class FromWeights:
             For `ecgsk.weights.write_weights`.
         """
         net, source = self.net_, self._source
-        steps = [] if source is None else list(source.preprocessing)
-        steps += [(type(step).__name__, step.get_params()) for step in preprocessing or []]
+        before = [(type(step).__name__, step.get_params()) for step in preprocessing or []]
+        lengthening = [name for name, _ in before if name in ("Resample", "CropPad")]
+        if lengthening:
+            raise ValueError(
+                f"preprocessing holds {', '.join(lengthening)}, which change the number of "
+                "samples: weights resample by themselves, and take records of one length. Leave "
+                "them out."
+            )
+        if source is not None:
+            before += source.preprocessing
+        elif self.leads is not None and check_leads(self.leads):
+            # Whoever reads the file gives the standard leads, or names theirs.
+            before.append(("SelectLeads", {"leads": self.lead_names_, "input_leads": None}))
         return WeightFile(
             kind=self._weights_kind,
             network=net.get_params_for("module"),
             tensors={k: v.float().cpu().numpy() for k, v in net.module_.state_dict().items()},
             sampling_rate=self._network_rate(),
-            preprocessing=steps,
+            preprocessing=before,
             about=about or {},
         )
 
@@ -184,6 +203,20 @@ class FromWeights:
             float16 takes half the space.
         """
         write_weights(path, self.to_weights(preprocessing, about), dtype=dtype)
+
+
+def check_leads(leads) -> bool:
+    """Tell whether leads are the standard twelve in another order; refuse what is neither.
+
+    A file does not say which leads a network reads where they are not the twelve.
+    """
+    names = [lead_name(lead) for lead in leads]
+    if sorted(names) != sorted(STANDARD_LEADS):
+        raise ValueError(
+            f"leads={names} are not the standard twelve: weight files are for those. Keep a model "
+            "of other leads with pickle or joblib."
+        )
+    return names != list(STANDARD_LEADS)
 
 
 def set_output_plain(step):

@@ -22,7 +22,8 @@ from ecgsk.training import (
     MaskedNet,
     Phase,
     Run,
-    masked_segments,
+    fill_masked,
+    masked_losses,
     predict_features,
     resolve_device,
     resolve_precision,
@@ -153,7 +154,7 @@ class MTECGPretrainer(FromWeights, ClassNamePrefixFeaturesOutMixin, TransformerM
     _module_class = MaskedMTECG
     _net_class = MaskedNet
     _told_by_weights = (*FromWeights._told_by_weights, "_mask_seed")
-    _learnt = (*_told_by_weights, "lead_names_")
+    _learnt = (*_told_by_weights, "_starts_from", "lead_names_")
 
     def __init__(
         self,
@@ -236,7 +237,11 @@ class MTECGPretrainer(FromWeights, ClassNamePrefixFeaturesOutMixin, TransformerM
             For recordings that are no ECG (see `ecgsk.check_ecg`) or shorter than two segments,
             and devices that are not there.
         """
-        self._forget()
+        with self._fresh():
+            self._fit(X)
+        return self
+
+    def _fit(self, X) -> None:
         X = self._check_X(X, reset=True)
         self.device_ = resolve_device(self.device)
         seed = self._seed()
@@ -268,7 +273,6 @@ class MTECGPretrainer(FromWeights, ClassNamePrefixFeaturesOutMixin, TransformerM
         net.trim_for_prediction()
         self._mask_seed = seed
         self.net_ = net
-        return self
 
     def _build_net(self, shape, named) -> MaskedNet:
         network = {
@@ -334,17 +338,15 @@ class MTECGPretrainer(FromWeights, ClassNamePrefixFeaturesOutMixin, TransformerM
         -------
         ndarray of shape (n_records, n_leads, n_samples)
             float32, mV; what was seen is as it was. With ``weights``, at their sampling rate and
-            after their preprocessing. What the target leaves open (the level of a segment, and
-            its deviation for ``"normalized"``) is interpolated between segments that were seen.
+            after their preprocessing. What the target leaves open comes from the segments that were
+            seen: levels are chosen such that the curve joins, and for ``"normalized"`` deviations
+            are interpolated.
         mask : ndarray of bool of shape (n_records, n_samples)
             With ``return_mask=True``: True where all leads were masked.
         """
         net, X = self._ready(X)
-        filled = np.empty(X.shape, dtype=np.float32)
-        masks = np.empty((len(X), X.shape[2]), dtype=bool)
-        for rows, _, records, mask in masked_segments(net, X, self.batch_size, self._mask_seed):
-            filled[rows], masks[rows] = records, mask
-        return (filled, masks) if return_mask else filled
+        filled, mask = fill_masked(net, X, self.batch_size, self._mask_seed)
+        return (filled, mask) if return_mask else filled
 
     def score(self, X, y=None) -> float:
         """Return the negative masked loss: higher is better, so that a search can use it.
@@ -362,8 +364,7 @@ class MTECGPretrainer(FromWeights, ClassNamePrefixFeaturesOutMixin, TransformerM
             Of the same masks in each call, in units of ``scale_`` squared.
         """
         net, X = self._ready(X)
-        parts = masked_segments(net, X, self.batch_size, self._mask_seed)
-        return -float(np.concatenate([loss for _, loss, _, _ in parts]).mean())
+        return -float(masked_losses(net, X, self.batch_size, self._mask_seed).mean())
 
     def _ready(self, X):
         check_is_fitted(self, "net_")
@@ -372,8 +373,8 @@ class MTECGPretrainer(FromWeights, ClassNamePrefixFeaturesOutMixin, TransformerM
         net.precision = resolve_precision(self.precision, net.device, training=False)
         return net, X
 
-    def _forget(self) -> None:
-        super()._forget()
+    def _check_before_fit(self) -> None:
+        super()._check_before_fit()
         named = self._starts_from = self._start_source()
         if named is not None:
             check_size(self, named[1].network, named[0])

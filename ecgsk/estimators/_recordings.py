@@ -1,6 +1,8 @@
 """What every estimator that takes recordings does alike: it checks them and settles how to run."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Integral, Real
 
 import numpy as np
@@ -41,13 +43,30 @@ class ECGEstimator(BaseEstimator):
     }
     # Parameters that are fitted models: a clone uses the very same ones.
     _kept_by_clones: tuple[str, ...] = ()
-    # What a fit learns, which must not outlive it into the next one.
+    # What a fit learns and later calls rely on.
     _learnt: tuple[str, ...] = ("net_", "lead_names_")
 
-    def _forget(self) -> None:
-        """Drop what an earlier fit learnt: a refit that fails must not leave a mixture."""
+    @contextmanager
+    def _fresh(self) -> Iterator[None]:
+        """Drop what an earlier fit learnt, and what this one has learnt if it fails.
+
+        An estimator that kept half of either would answer with one's network for another's
+        classes.
+        """
+        self._drop()
+        self._check_before_fit()
+        try:
+            yield
+        except BaseException:
+            self._drop()
+            raise
+
+    def _drop(self) -> None:
         for name in self._learnt:
             vars(self).pop(name, None)
+
+    def _check_before_fit(self) -> None:
+        """Raise for parameters that do not go together."""
         if self.checkpoint_dir is not None and not isinstance(self.random_state, Integral):
             raise ValueError(
                 f"checkpoint_dir needs random_state to be an int; got {self.random_state!r}. A fit "
@@ -76,7 +95,9 @@ class ECGEstimator(BaseEstimator):
         n_leads = None if self.leads is None else len(self.leads)
         n_samples = None
         if not reset and self._n_dims_in == 3:
-            n_leads, n_samples = self.n_features_in_, self.n_samples_in_
+            n_leads = self.n_features_in_
+            # Weights know how long a recording has to be, and what to say if it is not.
+            n_samples = None if getattr(self, "_source", None) else self.n_samples_in_
         if len(getattr(X, "shape", ())) == 3:
             X = check_ecg(X, n_leads=n_leads, n_samples=n_samples, missing=self.missing)
             check_n_features(self, X, reset=reset)

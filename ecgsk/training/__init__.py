@@ -4,7 +4,7 @@ from ecgsk.training._augment import ECGAugmentation
 from ecgsk.training._checkpoint import Checkpoint, fingerprint
 from ecgsk.training._data import ECGDataset, signal_scale
 from ecgsk.training._device import PRECISIONS, resolve_device, resolve_precision, seeded
-from ecgsk.training._fill import masked_segments
+from ecgsk.training._fill import fill_masked, masked_losses
 from ecgsk.training._losses import Distillation
 from ecgsk.training._net import ECGNet, MaskedNet
 from ecgsk.training._phases import Phase, parameter_groups, rate_factor
@@ -21,8 +21,9 @@ __all__ = [
     "PRECISIONS",
     "Phase",
     "Run",
+    "fill_masked",
     "fingerprint",
-    "masked_segments",
+    "masked_losses",
     "parameter_groups",
     "predict_features",
     "predict_logits",

@@ -41,7 +41,7 @@ class WeightedLoss(nn.Module):
         return (losses * weights).sum() / weights.sum().clamp(min=1e-12)
 
 
-class Distillation(nn.Module):
+class Distillation:
     """Divergence of a network's answers from a teacher's, both softened by a temperature.
 
     Parameters
@@ -58,11 +58,10 @@ class Distillation(nn.Module):
     """
 
     def __init__(self, kind: str, temperature: float = 2.0):
-        super().__init__()
         self.kind = kind
         self.temperature = temperature
 
-    def forward(
+    def __call__(
         self, logits: torch.Tensor, teacher: torch.Tensor, weights: torch.Tensor
     ) -> torch.Tensor:
         """Return the weighted mean over records (and labels) of KL(teacher || network)."""

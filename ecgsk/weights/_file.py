@@ -16,6 +16,7 @@ from ecgsk._version import __version__
 
 _FORMAT = "ecgsk-weights-1"
 SHIPPED = ("ptbxl",)
+SHIPPED_KINDS = ("mtecg-classifier", "mtecg-pretrainer")
 
 
 @dataclass
@@ -102,13 +103,31 @@ def write_weights(path: str | os.PathLike, weights: WeightFile, *, dtype: str = 
         name: np.array(value, dtype=dtype if np.ndim(value) else np.float32, order="C")
         for name, value in weights.tensors.items()
     }
-    metadata = {"format": _FORMAT, "version": __version__, "ecgsk": json.dumps(said)}
+    metadata = {
+        "format": _FORMAT,
+        "version": __version__,
+        "ecgsk": json.dumps(said, default=_plain),
+    }
     temporary = Path(f"{os.fspath(path)}.tmp")
-    save_file(tensors, temporary, metadata)
-    os.replace(temporary, path)
+    try:
+        temporary.touch()  # names a missing folder as Python does
+        save_file(tensors, temporary, metadata)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
-def read_weights(source: str | os.PathLike, *, kind: str | None = None) -> WeightFile:
+def _plain(value):
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    raise TypeError(
+        f"a weight file keeps plain values; {value!r} in about, network or preprocessing is none."
+    )
+
+
+def read_weights(
+    source: str | os.PathLike, *, kind: str | None = None, parameter: str = "weights"
+) -> WeightFile:
     """Read a weight file, or weights that come with ecgsk.
 
     Parameters
@@ -116,7 +135,10 @@ def read_weights(source: str | os.PathLike, *, kind: str | None = None) -> Weigh
     source : path-like or {"ptbxl"}
         A file that `write_weights` wrote, or the name of shipped weights.
     kind : str or None, default=None
-        Which of the shipped files; and what a file has to be. None takes any file.
+        Which of the shipped files (None is the classifier); and what a file has to be (None takes
+        any).
+    parameter : str, default="weights"
+        Who asks, for messages.
 
     Returns
     -------
@@ -131,12 +153,17 @@ def read_weights(source: str | os.PathLike, *, kind: str | None = None) -> Weigh
         When the file is none of ecgsk's, or of another kind.
     """
     if source in SHIPPED:
-        path = Path(str(resources.files("ecgsk.weights") / f"{source}-{kind}.safetensors"))
+        path = Path(
+            str(
+                resources.files("ecgsk.weights")
+                / f"{source}-{kind or SHIPPED_KINDS[0]}.safetensors"
+            )
+        )
     else:
         path = Path(source)
     if not path.is_file():
         raise FileNotFoundError(
-            f"weights={os.fspath(source)!r} is no file and no name of shipped weights "
+            f"{parameter}={os.fspath(source)!r} is no file and no name of shipped weights "
             f"({', '.join(SHIPPED)})."
         )
     try:

@@ -1,0 +1,123 @@
+"""Time pre-training and fine-tuning against a torch loop written by hand.
+
+    python benchmarks/training_overhead.py [--preset compact] [--device auto] [--records 1024]
+
+Both sides have the same network, data, batch size, precision and optimiser, and run in this
+process in turns, so that a machine that slows down slows both. The ratio is throughput of the
+estimator over throughput of the loop: 1 means no overhead. Parts of a fit that happen once (checks,
+building the network) are not counted, what happens in each step and epoch is.
+"""
+
+import argparse
+import json
+import math
+import statistics
+import time
+from importlib.metadata import version
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from ecgsk import MTECGClassifier, MTECGPretrainer
+from ecgsk.networks import MTECG, MaskedMTECG
+from ecgsk.training import resolve_device, resolve_precision
+
+RATE, SECONDS, N_LABELS = 100, 10, 71
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--preset", default="compact")
+    parser.add_argument("--records", type=int, default=1024)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto")
+    options = parser.parse_args()
+    device = resolve_device(options.device)
+    precision = resolve_precision(options.precision, device, training=True)
+    random = np.random.default_rng(0)
+    X = random.normal(0, 0.2, (options.records, 12, RATE * SECONDS)).astype(np.float32)
+    Y = (random.random((options.records, N_LABELS)) < 0.1).astype(int)
+    print(
+        f"{options.records} recordings of 12 x {RATE * SECONDS}, preset {options.preset}, batches "
+        f"of {options.batch_size}, {precision} on {device}, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}, skorch {version('skorch')}",
+        flush=True,
+    )
+    common = {
+        "preset": options.preset,
+        "sampling_rate": RATE,
+        # One epoch to warm up, one to time.
+        "max_epochs": 2,
+        "batch_size": options.batch_size,
+        "device": device,
+        "precision": precision,
+        "random_state": 0,
+    }
+    results = {}
+    for task, estimator, targets in (
+        ("pre-training", MTECGPretrainer(**common), None),
+        ("fine-tuning", MTECGClassifier(**common), Y),
+    ):
+        ours, theirs = [], []
+        for _ in range(options.turns):
+            fitted = estimator.fit(X, targets)
+            ours.append(fitted.history_[-1]["dur"])
+            theirs.append(by_hand(fitted, X, targets, options.batch_size, device, precision))
+        ratios = [hand / own for own, hand in zip(ours, theirs, strict=True)]
+        results[task] = {
+            "records_per_s": round(options.records / statistics.median(ours), 1),
+            "records_per_s_by_hand": round(options.records / statistics.median(theirs), 1),
+            "ratio": round(statistics.median(ratios), 3),
+            "ratios": [round(ratio, 3) for ratio in ratios],
+        }
+        print(f"{task}: {results[task]}", flush=True)
+    print(json.dumps(results))
+
+
+def by_hand(fitted, X, Y, batch_size, device, precision) -> float:
+    """Return the seconds of the second epoch of a plain loop."""
+    arguments = fitted.net_.get_params_for("module")
+    network = (MTECG if Y is not None else MaskedMTECG)(**arguments).to(device)
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    plain = [p for p in network.parameters() if p.ndim <= 1]
+    optimiser = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
+    )
+    network.train()
+    n_steps, step = 2 * math.ceil(len(X) / batch_size), 0
+    for _ in range(2):
+        start = time.perf_counter()
+        order = torch.randperm(len(X)).numpy()
+        total = 0.0
+        for first in range(0, len(X), batch_size):
+            rows = order[first : first + batch_size]
+            x = torch.from_numpy(X[rows]).to(device)
+            for group in optimiser.param_groups:
+                group["lr"] = 5e-4 * 0.5 * (1 + math.cos(math.pi * step / n_steps))
+            step += 1
+            optimiser.zero_grad()
+            with torch.autocast(device.split(":")[0], torch.bfloat16, precision == "bf16"):
+                if Y is None:
+                    mask = network.draw_order(len(x)).to(device)
+                    segments = network.segments(x)
+                    features = network.features(segments, mask)
+                else:
+                    features = network.features(x)
+            logits = network.head(features.float())
+            if Y is None:
+                loss = F.mse_loss(logits, network.targets(segments, mask))
+            else:
+                y = torch.from_numpy(Y[rows]).to(device, torch.float32)
+                loss = F.binary_cross_entropy_with_logits(logits, y)
+            loss.backward()
+            optimiser.step()
+            total += loss.item() * len(x)
+        seconds = time.perf_counter() - start
+    return seconds
+
+
+if __name__ == "__main__":
+    main()
