@@ -72,8 +72,8 @@ print(f"masked loss after 1, 10, 20, 40 and 60 epochs: {said}")
 print(f"masked loss on other patients: {-pretrainer.score(test):.2f}")
 
 # %%
-# 2. What it fills in. Each segment's level is interpolated between its neighbours; the deflections
-# about it are the network's.
+# 2. What it fills in. Levels are chosen such that the curve joins what was seen; the deflections
+# are the network's.
 filled, mask = pretrainer.reconstruct(test[:1], return_mask=True)
 axes = plot_reconstruction(
     test[0], filled[0], mask[0], sampling_rate=100, title="A patient that the network has not seen"
