@@ -25,7 +25,7 @@ setup(
     license="BSD-3-Clause",
     license_files=["LICENSE"],
     packages=find_packages(include=["ecgsk", "ecgsk.*"]),
-    include_package_data=True,
+    package_data={"ecgsk.weights": ["*.safetensors", "*.md"]},
     python_requires=">=3.10",
     install_requires=[
         "numpy>=1.26",
