@@ -169,7 +169,7 @@ def card(options, work):
         y = Y[:, column]
         if 0 < y.sum() < len(y):
             area = bootstrap(
-                roc_auc_score, y, P[:, column], groups=patients, n_resamples=1000, random_state=0
+                roc_auc_score, y, P[:, column], groups=patients, n_resamples=300, random_state=0
             )
             rows.append(f"| {name} | {int(y.sum())} | {area} | {P[:, column].mean():.3f} |")
     absent = [name for name, n in zip(names, Y.sum(axis=0), strict=True) if n == 0]

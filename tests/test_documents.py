@@ -20,23 +20,24 @@ def run(*command, timeout=120):
 
 def test_the_code_of_the_readme_runs():
     code = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(code) == 1
+    assert len(code) == 2
     run("-c", code[0] + "\nassert probability.shape == (300,)")
+    run("-c", code[1] + "\nassert probability.shape == (20, 71) and embedding.shape == (20, 32)")
 
 
 def test_links_of_the_documents_lead_somewhere():
-    for name in ("README.md", "CONTRIBUTING.md", "docs/architecture.md"):
+    for name in ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/results.md"):
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / name).read_text()):
             assert ((ROOT / name).parent / target).exists(), f"{name}: {target}"
 
 
 def test_what_the_documents_name_exists():
     import ecgsk
-    from ecgsk import datasets, inspection, metrics, preprocessing
+    from ecgsk import datasets, inspection, metrics, preprocessing, weights
 
     known = {
         name
-        for room in (ecgsk, datasets, inspection, metrics, preprocessing)
+        for room in (ecgsk, datasets, inspection, metrics, preprocessing, weights)
         for name in room.__all__
     }
     changelog = (ROOT / "CHANGELOG.md").read_text()

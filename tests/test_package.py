@@ -21,6 +21,7 @@ ROOMS = [
     "preprocessing",
     "networks",
     "training",
+    "weights",
     "estimators",
     "tabular",
     "metrics",
@@ -29,6 +30,7 @@ ROOMS = [
 KNOWS_NOTHING_OF = {
     "networks": {"sklearn", "skorch", "interpret"},
     "tabular": {"torch", "skorch"},
+    "weights": {"torch", "skorch", "interpret"},
     "metrics": {"torch", "skorch", "interpret"},
     "datasets": {"torch", "skorch", "interpret"},
     "preprocessing": {"torch", "skorch", "interpret"},

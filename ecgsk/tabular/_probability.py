@@ -1,5 +1,6 @@
 """From recordings to a table of named probabilities."""
 
+import warnings
 from numbers import Integral
 
 import numpy as np
@@ -215,6 +216,13 @@ class ProbabilityTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator
         for name in ("_diagnosis_names", "_multilabel", "estimator_"):
             vars(self).pop(name, None)
         if not self._needs_fit():
+            if diagnoses is not None:
+                warnings.warn(
+                    f"diagnoses are ignored: {type(self.estimator).__name__} is used as it is. To "
+                    "fine-tune it on them, give a classifier that needs a fit, such as "
+                    "MTECGClassifier(pretrained='ptbxl').",
+                    stacklevel=4,
+                )
             if isinstance(self.estimator, FrozenEstimator):
                 check_is_fitted(self.estimator)
             self.estimator_ = self.estimator
