@@ -22,7 +22,6 @@ from ecgsk.datasets import PTBXL_TASKS, load_ptbxl
 
 EPOCHS = {0.1: 60, 0.3: 30, 1.0: 15}
 RATIOS = (0.05, 0.25, 0.5, 0.75)
-# At this one the starts are compared: its cells are there already.
 STANDARD = 0.5
 # The share of the labels at which masking ratios and parts of the recipe are compared.
 COMPARED_AT = 0.3
@@ -57,6 +56,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tasks", nargs="+", default=["superdiagnostic", "all"])
     parser.add_argument("--fractions", nargs="+", type=float, default=sorted(EPOCHS))
+    parser.add_argument("--parts", nargs="+", default=["starts", "masking", "recipe"])
     parser.add_argument("--encoder", help="a pre-trained file: only the starts are compared")
     parser.add_argument("--minutes", type=float, default=np.inf, help="begin no cell after this")
     options = parser.parse_args()
@@ -72,16 +72,19 @@ def cells(options):
     """Yield the grid: labels by start first, then masking ratios, then parts of the recipe."""
     for seed in range(options.seeds):
         for task in options.tasks:
-            for fraction in options.fractions:
-                for start in ("pretrained", "random"):
-                    yield {"seed": seed, "task": task, "fraction": fraction, "start": start}
-        if options.encoder:
-            continue
-        for task in options.tasks:
-            for ratio in (ratio for ratio in RATIOS if ratio != STANDARD):
-                yield {"seed": seed, "task": task, "fraction": COMPARED_AT, "mask_ratio": ratio}
-            for part in WITHOUT:
-                yield {"seed": seed, "task": task, "fraction": COMPARED_AT, "without": part}
+            cell = {"seed": seed, "task": task}
+            if "starts" in options.parts:
+                for fraction in options.fractions:
+                    for start in ("pretrained", "random"):
+                        yield {**cell, "fraction": fraction, "start": start}
+            if "masking" in options.parts and not options.encoder:
+                for ratio in RATIOS:
+                    # The starts have this one already.
+                    if ratio != STANDARD:
+                        yield {**cell, "fraction": COMPARED_AT, "mask_ratio": ratio}
+            if "recipe" in options.parts and not options.encoder:
+                for part in WITHOUT:
+                    yield {**cell, "fraction": COMPARED_AT, "without": part}
 
 
 class Study:

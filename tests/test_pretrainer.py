@@ -29,7 +29,7 @@ def waves(n_records=48, n_samples=200, seed=0):
     """Return three leads with a wave each, whose phase and rate the seen segments tell."""
     random = np.random.default_rng(seed)
     t = np.arange(n_samples) / RATE
-    rate = random.uniform(1, 2, (n_records, 1, 1))
+    rate = random.uniform(2, 4, (n_records, 1, 1))
     phase = random.uniform(0, 2 * np.pi, (n_records, 1, 1)) + np.arange(3)[:, None]
     wave = 0.3 * np.sin(2 * np.pi * rate * t + phase)
     return (wave + random.normal(0, 0.01, wave.shape)).astype(np.float32)
@@ -55,7 +55,7 @@ def small(**params):
 
 @pytest.fixture(scope="module")
 def fitted():
-    return small(max_epochs=20, learning_rate=1e-2).fit(waves(200))
+    return small(max_epochs=60, learning_rate=1e-2).fit(waves(200))
 
 
 def test_it_learns_to_fill_what_it_has_not_seen(fitted):
@@ -67,14 +67,14 @@ def test_it_learns_to_fill_what_it_has_not_seen(fitted):
     seen = np.broadcast_to(~mask[:, None], X.shape)
     np.testing.assert_array_equal(filled[seen], X[seen])
     errors = (filled - X)[~seen]
-    assert 0 < errors.std() < 0.5 * X[~seen].std()
+    assert 0 < errors.std() < 0.75 * X[~seen].std()
     assert fitted.history_[-1]["train_loss"] < 0.2 * fitted.history_[0]["train_loss"]
 
 
 @pytest.mark.parametrize("target", ["raw", "normalized"])
 def test_other_targets_come_back_in_millivolt(target):
     X = waves(200)
-    model = small(target=target, max_epochs=10, learning_rate=1e-2).fit(X)
+    model = small(target=target, max_epochs=50, learning_rate=1e-2).fit(X)
     filled, mask = model.reconstruct(X, return_mask=True)
     hidden = np.broadcast_to(mask[:, None], X.shape)
     assert (filled - X)[hidden].std() < 0.8 * X[hidden].std()
@@ -194,7 +194,7 @@ def test_pretraining_helps_where_labels_are_few(fitted):
 
     def labelled(n):
         y = np.arange(n) % 2
-        rate = np.where(y, 1.9, 1.1)[:, None, None]
+        rate = np.where(y, 3.2, 2.8)[:, None, None]
         phase = random.uniform(0, 2 * np.pi, (n, 1, 1)) + np.arange(3)[:, None]
         wave = 0.3 * np.sin(2 * np.pi * rate * t + phase)
         return (wave + random.normal(0, 0.01, wave.shape)).astype(np.float32), y
@@ -204,7 +204,7 @@ def test_pretraining_helps_where_labels_are_few(fitted):
     common = {"sampling_rate": RATE, "max_epochs": 20, "learning_rate": 3e-3, "random_state": 0}
     tuned = MTECGClassifier(pretrained=fitted, pooling="mean", **common).fit(X, y)
     scratch = MTECGClassifier("nano", patch_size=10, pooling="mean", **common).fit(X, y)
-    assert tuned.score(X_new, y_new) > scratch.score(X_new, y_new) + 0.05
+    assert tuned.score(X_new, y_new) > scratch.score(X_new, y_new) + 0.2
     assert tuned.scale_ == fitted.scale_
     assert [row["phase"] for row in tuned.history_][0] == "fine-tuning"
 
