@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from safetensors.numpy import load_file, save_file
 from sklearn.base import clone
@@ -23,8 +24,11 @@ from ecgsk import (
     MTECGClassifier,
     MTECGPretrainer,
     ProbabilityTransformer,
+    load_ptbxl,
     make_ecg,
 )
+from ecgsk.datasets import PTBXL_TASKS
+from ecgsk.metrics import macro_roc_auc
 from ecgsk.preprocessing import BandPass, Resample
 from ecgsk.weights import WeightFile, read_weights, write_weights
 
@@ -567,3 +571,43 @@ def test_an_unfitted_model_has_nothing_to_save(tmp_path):
     with pytest.raises(NotFittedError):
         MTECGClassifier("nano").save_weights(tmp_path / "w")
     assert not list(tmp_path.iterdir())
+
+
+def test_prepare_gives_what_the_network_reads(X):
+    model = MTECGPretrainer.from_pretrained("ptbxl")
+    fast = Resample(100, 500).transform(X[:2])
+    prepared = model.prepare(fast)
+    expected = BandPass(0.5, 40, sampling_rate=100).transform(Resample(500, 100).transform(fast))
+    assert_allclose(prepared, expected, atol=1e-6)
+    filled, mask = model.reconstruct(fast, return_mask=True)
+    seen = np.broadcast_to(~mask[:, None], filled.shape)
+    assert_array_equal(filled[seen], prepared[seen])
+
+
+def test_shipped_weights_answer_on_raw_recordings_of_either_rate(X):
+    model = MTECGClassifier.from_pretrained("ptbxl")
+    answers = model.predict_proba(X)
+    assert answers.shape == (24, 71) and model.label_names_ == list(PTBXL_TASKS["all"])
+    fast = model.predict_proba(Resample(100, 500).transform(X))
+    assert np.abs(fast - answers).max() < 0.05
+    state = torch.get_rng_state()
+    again = MTECGClassifier(weights="ptbxl", sampling_rate=100).predict_proba(X)
+    assert_array_equal(again, answers)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.real_data
+def test_shipped_weights_rank_the_statements_of_fold_9(ptbxl_path):
+    bunch = load_ptbxl(ptbxl_path, folds=9)
+    answers = MTECGClassifier.from_pretrained("ptbxl").predict_proba(bunch.data)
+    assert macro_roc_auc(bunch.target, answers) > 0.88
+
+
+def test_shipped_files_are_small_and_have_a_card():
+    from importlib import resources
+
+    files = {f.name: f for f in resources.files("ecgsk.weights").iterdir()}
+    sizes = [f.stat().st_size for name, f in files.items() if name.endswith(".safetensors")]
+    assert len(sizes) == 2 and sum(sizes) < 12e6
+    card = files["ptbxl.md"].read_text()
+    assert "not a medical device" in card and "CC BY 4.0" in card and "{" not in card.split("|")[0]

@@ -66,7 +66,7 @@ class MTECGClassifier(FromWeights, BaseECGClassifier):
         Size of a token, blocks, attention heads of a block. None: the preset's.
     pooling : {"cls", "mean"}, default=None
         Whether the head reads the class token or the mean of the segments' tokens. None is that
-        of ``weights``, else ``"cls"``.
+        of ``weights`` or ``pretrained``, else ``"cls"``.
     sampling_rate : float or None, default=500
         Of the recordings, Hz. An array cannot carry it. Weights resample to the rate that they
         need; with them, None lets the number of samples tell 100 Hz from 500 Hz.
@@ -317,29 +317,26 @@ class MTECGClassifier(FromWeights, BaseECGClassifier):
 
     def _network(self, n_leads: int, n_samples: int, n_outputs: int) -> tuple[type, dict]:
         network = {"n_leads": n_leads, "n_samples": n_samples, "input_scale": self.scale_}
+        pooling = "cls"
         if self._starts_from is None:
             network |= network_size(self)
         else:
-            named, source = self._starts_from
-            network = {k: v for k, v in source.network.items() if k in _OF_THE_ENCODER}
-        pooling = self.pooling or "cls"
-        if self.weights is not None and self.pooling is None:
-            pooling = source.network["pooling"]  # what its head was trained to read
-        network |= {"n_outputs": n_outputs, "pooling": pooling}
-        return MTECG, network
+            before = self._starts_from[1].network
+            network = {k: v for k, v in before.items() if k in _OF_THE_ENCODER}
+            pooling = before.get("pooling", pooling)
+        return MTECG, {**network, "n_outputs": n_outputs, "pooling": self.pooling or pooling}
 
     def _start(self, network, targets, rows, weights) -> None:
         named, self._starts_from = self._starts_from, None
-        known_labels = None
+        keeps_head = False
         if named is not None:
-            tensors = encoder_tensors(named[1])
-            known_labels = named[1].label_names
-            if known_labels and known_labels == targets.label_names:
-                tensors |= {k: v for k, v in named[1].tensors.items() if k.startswith("head.")}
+            source = named[1]
+            tensors = encoder_tensors(source)
+            keeps_head = bool(source.label_names) and source.label_names == targets.label_names
+            if keeps_head:
+                tensors |= {k: v for k, v in source.tensors.items() if k.startswith("head.")}
             load_tensors(network, tensors, source=named[0], without=("head.",))
-        if self.head_init == "prior" and (
-            known_labels is None or known_labels != targets.label_names
-        ):
+        if self.head_init == "prior" and not keeps_head:
             start_head(network.head, log_odds(targets, rows, weights))
 
     def _bind(self, augmentation):

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import torch
 
-from ecgsk._compat import set_output_container
+from ecgsk._compat import check_is_fitted, set_output_container
 from ecgsk._signal import STANDARD_LEADS, lead_name
 from ecgsk.estimators._mtecg_network import check_size, load_tensors, rate_of
-from ecgsk.training import ECGNet, resolve_device, resolve_precision
+from ecgsk.training import ECGNet, resolve_device, resolve_precision, seeded
 from ecgsk.weights import WeightFile, read_weights, write_weights
 
 
@@ -110,14 +110,15 @@ class FromWeights:
         device = resolve_device(self.device)
         named = f"weights={os.fspath(self.weights)!r}"
         check_size(self, source.network, named)
-        net = self._net_class(
-            self._module_class,
-            precision=resolve_precision(self.precision, device, training=False),
-            batch_size=self.batch_size,
-            device=device,
-            criterion=torch.nn.Module,  # an estimator that is only asked has no loss
-            **{f"module__{name}": value for name, value in source.network.items()},
-        ).initialize()
+        with seeded(0, device):  # the weights to be overwritten draw from a generator of their own
+            net = self._net_class(
+                self._module_class,
+                precision=resolve_precision(self.precision, device, training=False),
+                batch_size=self.batch_size,
+                device=device,
+                criterion=torch.nn.Module,  # an estimator that is only asked has no loss
+                **{f"module__{name}": value for name, value in source.network.items()},
+            ).initialize()
         load_tensors(net.module_, source.tensors, source=named)
         net.trim_for_prediction()
         network, rate = source.network, self.sampling_rate
@@ -131,6 +132,23 @@ class FromWeights:
             "scale_": network["input_scale"],
         }
 
+    def prepare(self, X):
+        """Return what the network reads of recordings: after the preprocessing of the weights.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples)
+            Recordings, mV.
+
+        Returns
+        -------
+        ndarray of shape (n_records, n_leads, n_samples), or RecordArray
+            float32, mV, at the network's sampling rate; X itself where the weights ask for
+            nothing.
+        """
+        check_is_fitted(self, "net_")
+        return self._check_X(X, reset=False)
+
     def __getattr__(self, name):
         # A fit's own results are complete: what it did not learn is not to be had from the file.
         told_here = name in type(self)._told_by_weights and "net_" not in vars(self)
@@ -139,6 +157,12 @@ class FromWeights:
             if name in told:
                 return told[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if "_from_weights" in state:
+            told = self._from_weights[1]
+            told["device_"] = told["net_"].device
 
     def __sklearn_is_fitted__(self) -> bool:
         return self.weights is not None or "net_" in vars(self)

@@ -72,7 +72,7 @@ class MTECGPretrainer(FromWeights, ClassNamePrefixFeaturesOutMixin, TransformerM
         Whether NaN and infinite samples are refused or read as 0 mV.
     max_epochs : int, default=100
         Passes over the recordings. The masked loss first stays where predicting zero puts it,
-        for some 800 steps: steps count, not epochs.
+        for 800 steps or more: steps count, not epochs. A run that ends there has learnt nothing.
     batch_size : int, default=32
         Records of a step. Small batches, and so many steps, leave the plateau sooner.
     learning_rate : float, default=1e-3
@@ -337,10 +337,10 @@ class MTECGPretrainer(FromWeights, ClassNamePrefixFeaturesOutMixin, TransformerM
         Returns
         -------
         ndarray of shape (n_records, n_leads, n_samples)
-            float32, mV; what was seen is as it was. With ``weights``, at their sampling rate and
-            after their preprocessing. What the target leaves open comes from the segments that were
-            seen: levels are chosen such that the curve joins, and for ``"normalized"`` deviations
-            are interpolated.
+            float32, mV; what was seen is as it was. With ``weights`` this is about the
+            recordings after their preprocessing, which `prepare` gives. What the target leaves
+            open comes from the segments that were seen: levels are chosen such that the curve
+            joins, and for ``"normalized"`` deviations are interpolated.
         mask : ndarray of bool of shape (n_records, n_samples)
             With ``return_mask=True``: True where all leads were masked.
         """

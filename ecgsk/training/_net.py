@@ -62,26 +62,28 @@ class ECGNet(NeuralNet):
         return self
 
     def embed(self, x):
-        """Return what the head reads, in the precision of forward passes."""
-        x = x.to(self.device, self.module_.head.weight.dtype)
-        if self.augmentation is not None and self.module_.training:
-            x = self.augmentation(x)
+        """Return what the head reads, float32 or float64."""
+        x = self.augmented(x)
         with self.autocast():
-            return self.module_.features(x)
+            features = self.module_.features(x)
+        # bfloat16 has eight bits: the logits of rare findings would move in steps of 3 %.
+        return features.to(x.dtype)
 
     def infer(self, x, **fit_params):
         """Return logits, float32 or float64."""
-        return self.read_head(self.embed(x))
+        return self.module_.head(self.embed(x))
 
     def autocast(self):
         """Return the context of forward passes."""
         device_type = torch.device(self.device).type
         return torch.autocast(device_type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
-    def read_head(self, features):
-        """Apply the head in full precision."""
-        # bfloat16 has eight bits: the logits of rare findings would move in steps of 3 %.
-        return self.module_.head(features.float() if self.precision == "bf16" else features)
+    def augmented(self, x):
+        """Return a batch on the device, in the parameters' precision, changed while training."""
+        x = x.to(self.device, self.module_.head.weight.dtype)
+        if self.augmentation is not None and self.module_.training:
+            x = self.augmentation(x)
+        return x
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Return the weighted loss of a batch whose target is (y, weights, answers of a teacher).
@@ -113,14 +115,11 @@ class MaskedNet(ECGNet):
     def fill(self, x, order) -> tuple[torch.Tensor, torch.Tensor]:
         """Return predictions of the masked segments and what they should have been."""
         module = self.module_
-        x = x.to(self.device, module.head.weight.dtype)
-        if self.augmentation is not None and module.training:
-            x = self.augmentation(x)
-        order = order.to(self.device)
+        x, order = self.augmented(x), order.to(self.device)
         segments = module.segments(x)
         with self.autocast():
             features = module.features(segments, order)
-        return self.read_head(features), module.targets(segments, order)
+        return module.head(features.to(x.dtype)), module.targets(segments, order)
 
     def infer(self, x, **fit_params):
         """Mask at random, and return predictions and truth of what was masked."""
@@ -128,9 +127,10 @@ class MaskedNet(ECGNet):
 
     def embed(self, x):
         """Return the encoder's features of whole recordings."""
-        encoder = self.module_.encoder
+        x = self.augmented(x)
         with self.autocast():
-            return encoder.features(x.to(self.device, self.module_.head.weight.dtype))
+            features = self.module_.encoder.features(x)
+        return features.to(x.dtype)
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Return the mean squared error over the masked segments."""
