@@ -1,5 +1,6 @@
 """The README's code, the examples and the benchmarks run."""
 
+import json
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-def run(*command, timeout=120):
+def run(*command, timeout=300):
     done = subprocess.run(
         [sys.executable, *map(str, command)], capture_output=True, text=True, timeout=timeout
     )
@@ -63,3 +64,20 @@ def test_the_benchmark_of_reading(ptbxl_path):
 def test_the_benchmark_of_memory():
     said = run(ROOT / "benchmarks" / "predict_memory.py", "--records", 64, "--preset", "nano")
     assert len(re.findall(r"peak [\d.]+ GB", said)) == 2
+
+
+def test_the_benchmark_of_training():
+    said = run(
+        ROOT / "benchmarks" / "training_overhead.py",
+        *("--preset", "nano", "--records", 64, "--turns", 1, "--precision", "float32"),
+    )
+    results = json.loads(said.splitlines()[-1])
+    assert set(results) == {"pre-training", "fine-tuning"}
+    assert all(result["ratio"] > 0 for result in results.values())
+
+
+@pytest.mark.slow
+def test_the_example_of_pretraining(tmp_path):
+    said = run(ROOT / "examples" / "plot_03_pretraining.py", tmp_path)
+    assert "pre-trained start" in said and "no result" in said
+    assert (tmp_path / "reconstruction.png").stat().st_size > 10_000
