@@ -5,7 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 from scipy.special import expit, softmax
-from sklearn.base import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassifierMixin
 from sklearn.utils import check_consistent_length
 
 from ecgsk._checks import check_groups
@@ -13,7 +13,6 @@ from ecgsk._compat import (
     HasMethods,
     Interval,
     StrOptions,
-    check_is_fitted,
     check_sample_weight,
     fit_context,
 )
@@ -26,7 +25,6 @@ from ecgsk.training import (
     ECGNet,
     Phase,
     Run,
-    predict_features,
     predict_logits,
     resolve_device,
     resolve_precision,
@@ -34,9 +32,7 @@ from ecgsk.training import (
 )
 
 
-class BaseECGClassifier(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, ECGEstimator
-):
+class BaseECGClassifier(ClassifierMixin, ECGEstimator):
     """Composes a skorch net around a network.
 
     A subclass lists its parameters in ``__init__`` and says which network they mean
@@ -186,14 +182,6 @@ class BaseECGClassifier(
     def _bind(self, augmentation):
         return augmentation.bind(self.sampling_rate)
 
-    def _ready(self, X):
-        """Return the net, set for prediction, and recordings that it takes."""
-        check_is_fitted(self, "net_")
-        X = self._check_X(X, reset=False)
-        net = self.net_
-        net.precision = resolve_precision(self.precision, net.device, training=False)
-        return net, X
-
     def decision_function(self, X) -> np.ndarray:
         """Return the network's logits.
 
@@ -255,22 +243,6 @@ class BaseECGClassifier(
             return self.classes_[(logits > 0).astype(int)]
         return self.classes_[logits.argmax(axis=1)]
 
-    def transform(self, X) -> np.ndarray:
-        """Return the embedding of records: what the network's head reads.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
-            Recordings, mV.
-
-        Returns
-        -------
-        ndarray of shape (n_records, width)
-            float32.
-        """
-        net, X = self._ready(X)
-        return predict_features(net, X, width=self._n_features_out, batch_size=self.batch_size)
-
     @property
     def _n_features_out(self) -> int:
         return self.net_.module_.head.in_features
@@ -279,5 +251,4 @@ class BaseECGClassifier(
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         tags.target_tags.two_d_labels = True
-        tags.transformer_tags.preserves_dtype = ["float32"]
         return tags

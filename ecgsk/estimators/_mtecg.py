@@ -12,7 +12,6 @@ from ecgsk.estimators._base import BaseECGClassifier
 from ecgsk.estimators._mtecg_network import (
     SIZE_CONSTRAINTS,
     as_weights,
-    check_size,
     encoder_tensors,
     load_tensors,
     network_size,
@@ -295,19 +294,6 @@ class MTECGClassifier(FromWeights, BaseECGClassifier):
                 "Leave the other at None."
             )
         return "pretrained", as_weights(self.pretrained, kind="mtecg-pretrainer")
-
-    def _check_before_fit(self) -> None:
-        super()._check_before_fit()
-        named = self._start_source()
-        self._starts_from = named
-        if named is None and self.sampling_rate is None:
-            raise ValueError(
-                "sampling_rate=None is for weights that know their rate: give the recordings' "
-                "rate in Hz."
-            )
-        if named is not None:
-            check_size(self, named[1].network, named[0])
-        self._note_source(named and named[1])
 
     def _look_at(self, X, rows, weights) -> None:
         if self._starts_from is None:

@@ -70,9 +70,20 @@ class FromWeights:
         source = read_weights(self.weights, kind=self._weights_kind)
         return f"weights={os.fspath(self.weights)!r}", source
 
-    def _note_source(self, source: WeightFile | None) -> None:
-        """Keep what recordings to come need to know of the weights; tensors are in the net."""
-        self._source = None if source is None else replace(source, tensors={})
+    def _check_before_fit(self) -> None:
+        super()._check_before_fit()
+        named = self._starts_from = self._start_source()
+        if named is None:
+            self._source = None
+            if self.sampling_rate is None:
+                raise ValueError(
+                    "sampling_rate=None is for weights that know their rate: give the recordings' "
+                    "rate in Hz."
+                )
+            return
+        check_size(self, named[1].network, named[0])
+        # What recordings to come need to know of the weights; tensors are in the net.
+        self._source = replace(named[1], tensors={})
 
     def _prepare(self, X):
         source = self._source

@@ -5,12 +5,10 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
-from ecgsk._compat import HasMethods, Interval, StrOptions, check_is_fitted, fit_context
+from ecgsk._compat import HasMethods, Interval, StrOptions, fit_context
 from ecgsk.estimators._mtecg_network import (
     SIZE_CONSTRAINTS,
-    check_size,
     load_tensors,
     network_size,
 )
@@ -24,7 +22,6 @@ from ecgsk.training import (
     Run,
     fill_masked,
     masked_losses,
-    predict_features,
     resolve_device,
     resolve_precision,
     seeded,
@@ -32,7 +29,7 @@ from ecgsk.training import (
 )
 
 
-class MTECGPretrainer(FromWeights, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ECGEstimator):
+class MTECGPretrainer(FromWeights, ECGEstimator):
     """Learn to fill masked parts of ECGs, and with that what an ECG is, without any labels.
 
     Segments of all leads are masked at random; MTECG's encoder reads those that are left and a
@@ -306,22 +303,6 @@ class MTECGPretrainer(FromWeights, ClassNamePrefixFeaturesOutMixin, TransformerM
             load_tensors(net.module_, named[1].tensors, source=named[0])
         return net
 
-    def transform(self, X) -> np.ndarray:
-        """Return embeddings of whole recordings.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
-            Recordings, mV.
-
-        Returns
-        -------
-        ndarray of shape (n_records, width)
-            float32.
-        """
-        net, X = self._ready(X)
-        return predict_features(net, X, width=self._n_features_out, batch_size=self.batch_size)
-
     def reconstruct(self, X, *, return_mask: bool = False):
         """Mask recordings at random and fill the masked parts.
 
@@ -366,33 +347,9 @@ class MTECGPretrainer(FromWeights, ClassNamePrefixFeaturesOutMixin, TransformerM
         net, X = self._ready(X)
         return -float(masked_losses(net, X, self.batch_size, self._mask_seed).mean())
 
-    def _ready(self, X):
-        check_is_fitted(self, "net_")
-        X = self._check_X(X, reset=False)
-        net = self.net_
-        net.precision = resolve_precision(self.precision, net.device, training=False)
-        return net, X
-
-    def _check_before_fit(self) -> None:
-        super()._check_before_fit()
-        named = self._starts_from = self._start_source()
-        if named is not None:
-            check_size(self, named[1].network, named[0])
-        elif self.sampling_rate is None:
-            raise ValueError(
-                "sampling_rate=None is for weights that know their rate: give the recordings' "
-                "rate in Hz."
-            )
-        self._note_source(named and named[1])
-
     def _tell(self, source) -> dict:
         return super()._tell(source) | {"_mask_seed": 0}
 
     @property
     def _n_features_out(self) -> int:
         return self.net_.module_.encoder.patch_embed.out_features
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        return tags

@@ -7,27 +7,35 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 
 from ecgsk._compat import (
     Interval,
     StrOptions,
     check_feature_names,
+    check_is_fitted,
     check_n_features,
     clone_keeping,
     validate_data,
 )
 from ecgsk._records import is_lazy
 from ecgsk._signal import check_ecg, lead_name
-from ecgsk.training import PRECISIONS, Checkpoint, fingerprint
+from ecgsk.training import (
+    PRECISIONS,
+    Checkpoint,
+    fingerprint,
+    predict_features,
+    resolve_precision,
+)
 
 
-class ECGEstimator(BaseEstimator):
+class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Base of the estimators around a network.
 
-    It owns the parameters that concern recordings, devices and checkpoints, and remembers the
-    shape of the recordings seen in ``fit``.
+    It owns the parameters that concern recordings, devices and checkpoints, remembers the shape
+    of the recordings seen in ``fit``, and gives embeddings. A subclass says how wide they are
+    (`_n_features_out`).
     """
 
     _parameter_constraints: dict = {
@@ -135,6 +143,30 @@ class ECGEstimator(BaseEstimator):
             return np.asarray(X)[:, 0, :]
         return X
 
+    def _ready(self, X):
+        """Return the net, set for prediction, and recordings that it takes."""
+        check_is_fitted(self, "net_")
+        X = self._check_X(X, reset=False)
+        net = self.net_
+        net.precision = resolve_precision(self.precision, net.device, training=False)
+        return net, X
+
+    def transform(self, X) -> np.ndarray:
+        """Return embeddings: what the network makes of whole recordings before its head.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+            Recordings, mV.
+
+        Returns
+        -------
+        ndarray of shape (n_records, width)
+            float32.
+        """
+        net, X = self._ready(X)
+        return predict_features(net, X, width=self._n_features_out, batch_size=self.batch_size)
+
     def __sklearn_clone__(self):
         return clone_keeping(self, self._kept_by_clones)
 
@@ -142,6 +174,7 @@ class ECGEstimator(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         tags.input_tags.allow_nan = self.missing == "zero"
+        tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
     def __setstate__(self, state):
