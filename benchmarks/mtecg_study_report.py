@@ -100,6 +100,9 @@ def starts(cells) -> list[dict]:
                 some(cells, task=task, fraction=fraction, start=start)
                 for start in ("pretrained", "random")
             ]
+            # Seeds of which only one start was run would compare unlike records.
+            n_seeds = min(map(len, groups))
+            groups = [found[:n_seeds] for found in groups]
             if all(groups):
                 rows.append(
                     {
