@@ -4,7 +4,8 @@
 
 PTBXL is the folder of PTB-XL, or of a part of it. EXTRA (optional) holds further recordings as
 arrays, see ``_ptbxl_training_data.py``. Folds 1 to 8 train, fold 9 is looked at, fold 10 is not
-read. Both stages go on where they were killed; WORK keeps checkpoints, logs and the files.
+read. Both trainings go on where they were killed; WORK keeps checkpoints, logs, the two files and
+their card, from where they were copied to ``ecgsk/weights`` (the logs to ``docs``).
 """
 
 import argparse
