@@ -9,6 +9,7 @@ from ecgsk._version import __version__
 # Torch takes seconds to import: what needs it is imported when it is first asked for.
 _LAZY = {
     "ECGAugmentation": "ecgsk.training",
+    "ECGFounderClassifier": "ecgsk.estimators",
     "MTECGClassifier": "ecgsk.estimators",
     "MTECGPretrainer": "ecgsk.estimators",
     "ProbabilityTransformer": "ecgsk.tabular",

@@ -1,6 +1,7 @@
 """scikit-learn estimators around the networks."""
 
+from ecgsk.estimators._ecgfounder import ECGFounderClassifier
 from ecgsk.estimators._mtecg import MTECGClassifier
 from ecgsk.estimators._pretrainer import MTECGPretrainer
 
-__all__ = ["MTECGClassifier", "MTECGPretrainer"]
+__all__ = ["ECGFounderClassifier", "MTECGClassifier", "MTECGPretrainer"]

@@ -13,6 +13,7 @@ from ecgsk._compat import (
     HasMethods,
     Interval,
     StrOptions,
+    check_is_fitted,
     check_sample_weight,
     fit_context,
 )
@@ -20,15 +21,18 @@ from ecgsk.estimators._recordings import ECGEstimator
 from ecgsk.estimators._split import validation_split
 from ecgsk.estimators._targets import class_weights, encode_targets, teacher_logits
 from ecgsk.training import (
+    BACKENDS,
     Distillation,
     ECGDataset,
     ECGNet,
     Phase,
     Run,
+    compiled,
     predict_logits,
     resolve_device,
     resolve_precision,
     seeded,
+    write_onnx,
 )
 
 
@@ -50,6 +54,7 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
+        "backend": [StrOptions(set(BACKENDS))],
     }
     _kept_by_clones = ("teacher",)
     _learnt = ("net_", "lead_names_", "classes_", "label_names_", "multilabel_")
@@ -195,7 +200,8 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
         ndarray of shape (n_records,), (n_records, n_classes) or (n_records, n_labels)
             For binary, multiclass and multilabel targets.
         """
-        logits = predict_logits(*self._ready(X), batch_size=self.batch_size)
+        net, X = self._ready(X)
+        logits = predict_logits(net, X, batch_size=self.batch_size, engine=self._engine(net, X))
         lost = np.flatnonzero(~np.isfinite(logits).all(axis=1))
         if len(lost):
             raise ValueError(
@@ -242,6 +248,54 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
         if self._target_kind == "binary":
             return self.classes_[(logits > 0).astype(int)]
         return self.classes_[logits.argmax(axis=1)]
+
+    def _engine(self, net, X):
+        if self.backend == "torch":
+            return None
+        key = (self.backend, X.shape[1:], net.precision)
+        in_use = vars(self).get("_engine_in_use")
+        if in_use is None or in_use[0] is not net or in_use[1] != key:
+            in_use = (net, key, compiled(self.backend, net.module_, X.shape[1:], net.precision))
+            self._engine_in_use = in_use
+        return in_use[2]
+
+    def export(self, path, *, n_samples: int | None = None) -> None:
+        """Write the network to an ONNX file, after its answers were compared with torch's.
+
+        Needs the extra ``onnx``.
+
+        Parameters
+        ----------
+        path : path-like
+            Where to; by custom it ends in ``.onnx``.
+        n_samples : int or None, default=None
+            Samples of the recordings that the file will take, at the network's rate; None is
+            what the network was fitted on.
+
+        Raises
+        ------
+        ImportError
+            Without the extra.
+        RuntimeError
+            When a logit differs by more than 1e-4 of the largest; then no file is written.
+
+        Notes
+        -----
+        Input ``recordings`` (n_records, n_leads, n_samples), float32: after the preprocessing of
+        the estimator, which `prepare` gives and which the file does not do. Outputs ``logits`` (one
+        for binary targets) and ``features``. The file's metadata say, as JSON, what the logits
+        mean, the sampling rate and the preprocessing.
+        """
+        check_is_fitted(self, "net_")
+        n_leads, fitted_on = self._network_input()
+        about = {
+            "classes": None if self.multilabel_ else self.classes_.tolist(),
+            "label_names": list(getattr(self, "label_names_", [])) or None,
+            "target": self._target_kind,
+            "sampling_rate": self._network_rate(),
+            "preprocessing": self._preprocessing(),
+        }
+        write_onnx(path, self.net_.module_, (n_leads, n_samples or fitted_on), about)
 
     @property
     def _n_features_out(self) -> int:

@@ -1,25 +1,18 @@
 """MTECG as a scikit-learn classifier."""
 
 import os
-from dataclasses import replace
-from numbers import Integral, Real
+from numbers import Real
 
-import numpy as np
 from sklearn.frozen import FrozenEstimator
 
-from ecgsk._compat import HasMethods, Interval, StrOptions, check_is_fitted
+from ecgsk._compat import HasMethods, Interval, StrOptions
 from ecgsk.estimators._base import BaseECGClassifier
-from ecgsk.estimators._mtecg_network import (
-    SIZE_CONSTRAINTS,
-    as_weights,
-    encoder_tensors,
-    load_tensors,
-    network_size,
-)
-from ecgsk.estimators._mtecg_source import FromWeights
-from ecgsk.estimators._targets import log_odds
-from ecgsk.networks import MTECG, start_head
-from ecgsk.training import Phase, signal_scale
+from ecgsk.estimators._from_weights import ClassifierFromWeights
+from ecgsk.estimators._mtecg_network import SIZE_CONSTRAINTS, as_weights, network_size
+from ecgsk.estimators._mtecg_source import MTECGFromWeights
+from ecgsk.estimators._strategy import STRATEGY_CONSTRAINTS, Strategy
+from ecgsk.networks import MTECG
+from ecgsk.training import signal_scale
 
 # What a classifier takes over from the network that it starts from.
 _OF_THE_ENCODER = (
@@ -34,7 +27,7 @@ _OF_THE_ENCODER = (
 )
 
 
-class MTECGClassifier(FromWeights, BaseECGClassifier):
+class MTECGClassifier(MTECGFromWeights, ClassifierFromWeights, Strategy, BaseECGClassifier):
     """Transformer over segments of the 12-lead ECG.
 
     It learns from a random start, from the encoder of a masked pre-training (``pretrained``), or
@@ -74,24 +67,39 @@ class MTECGClassifier(FromWeights, BaseECGClassifier):
         weights it means the standard twelve, and other orders are rearranged by name.
     missing : {"error", "zero"}, default="error"
         Whether NaN and infinite samples are refused or read as 0 mV.
+    strategy : {"full", "linear_probe", "post_training"}, default="full"
+        ``"full"`` trains all weights. ``"linear_probe"`` trains the head alone. ``"post_training"``
+        trains the head first (preview linear probing), then all weights with stochastic depth,
+        dropout and a rate that falls to ``final_learning_rate``.
+    head_epochs : int, default=30
+        Passes over the training records in which the head alone learns. Without augmentation the
+        rest of the network is asked only once.
+    head_learning_rate, head_weight_decay : float, default=5e-3, 0.1
+        For these passes. The starting values of post-training are second-hand: the paper's
+        own are not known to us.
     max_epochs : int, default=30
-        Passes over the training records.
+        Passes over the training records in which all weights learn.
     batch_size : int, default=32
         Records of a step, and of a batch in prediction.
     learning_rate : float, default=5e-4
         Peak rate of AdamW; it grows linearly over the first tenth of the steps and falls by half
         a cosine after that.
+    final_learning_rate : float or "auto", default="auto"
+        Rate at which the cosine ends. ``"auto"`` is 1e-5 for post-training (second-hand) and 0
+        otherwise.
     layer_decay : float or "auto", default="auto"
         The rate of a block is this factor times that of the next deeper one, so that early layers
         keep what pre-training taught them. ``"auto"`` is 0.75 with ``pretrained`` or ``weights``
         and 1 from a random start.
     weight_decay : float, default=0.05
         Of matrices; biases, normalisation, class token and positions have none.
-    stochastic_depth : float, default=0.0
-        Probability that a record skips a branch of the deepest block while training; it grows
-        linearly with depth.
-    dropout : float, default=0.0
-        Rate of dropout.
+    stochastic_depth : float or "auto", default="auto"
+        Probability that a record skips a branch of the deepest block while training. ``"auto"`` is
+        0.3 for post-training (second-hand, and contested: another source says 0.5) and 0 otherwise.
+    stochastic_depth_rule : {"linear", "constant"}, default="linear"
+        Whether that probability grows from 0 at the first block, or is the same everywhere.
+    dropout : float or "auto", default="auto"
+        Rate of dropout. ``"auto"`` is 0.05 for post-training (second-hand) and 0 otherwise.
     weight_averaging : float, default=0.0
         Memory of an exponential mean of the weights over the steps, which takes their place at
         the end (and is what early stopping judges): 0.999 remembers some thousand steps. 0 is off.
@@ -126,6 +134,9 @@ class MTECGClassifier(FromWeights, BaseECGClassifier):
         ``"auto"`` trains in bfloat16 autocast where the hardware multiplies it and predicts in
         float32, so that a model answers alike everywhere. ``"float64"`` is slow and makes results
         independent of the order of sums.
+    backend : {"torch", "openvino", "onnxruntime"}, default="torch"
+        What predictions are computed with; the others (extra ``onnx``) run on the CPU. Fits use
+        torch. openvino is the fastest on many processors, most of all with ``precision="bf16"``.
     checkpoint_dir : path-like, default=None
         Folder in which the state is written after each epoch. The same fit on the same data goes
         on from there after it was killed; the file is removed when the fit ends. Needs
@@ -190,26 +201,13 @@ class MTECGClassifier(FromWeights, BaseECGClassifier):
         "pretrained": [str, os.PathLike, HasMethods("to_weights"), FrozenEstimator, None],
         "weights": [str, os.PathLike, None],
         "pooling": [StrOptions({"cls", "mean"}), None],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        **STRATEGY_CONSTRAINTS,
         "layer_decay": [Interval(Real, 0, 1, closed="right"), StrOptions({"auto"})],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "stochastic_depth": [Interval(Real, 0, 1, closed="left")],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "weight_averaging": [Interval(Real, 0, 1, closed="left")],
-        "head_init": [StrOptions({"random", "prior"})],
     }
     _kept_by_clones = ("pretrained", "teacher")
     _weights_kind = "mtecg-classifier"
     _module_class = MTECG
-    _told_by_weights = (
-        *FromWeights._told_by_weights,
-        "_target_dtype",
-        "_target_kind",
-        "classes_",
-        "label_names_",
-        "multilabel_",
-    )
+    _told_by_weights = (*ClassifierFromWeights._told_by_weights, "scale_")
     _learnt = (*_told_by_weights, "_starts_from", "lead_names_")
 
     def __init__(
@@ -226,13 +224,19 @@ class MTECGClassifier(FromWeights, BaseECGClassifier):
         sampling_rate=500,
         leads=None,
         missing="error",
+        strategy="full",
+        head_epochs=30,
+        head_learning_rate=5e-3,
+        head_weight_decay=0.1,
         max_epochs=30,
         batch_size=32,
         learning_rate=5e-4,
+        final_learning_rate="auto",
         layer_decay="auto",
         weight_decay=0.05,
-        stochastic_depth=0.0,
-        dropout=0.0,
+        stochastic_depth="auto",
+        stochastic_depth_rule="linear",
+        dropout="auto",
         weight_averaging=0.0,
         head_init="random",
         augmentation=None,
@@ -246,6 +250,7 @@ class MTECGClassifier(FromWeights, BaseECGClassifier):
         tol=1e-4,
         device="auto",
         precision="auto",
+        backend="torch",
         checkpoint_dir=None,
         random_state=None,
         verbose=0,
@@ -261,12 +266,18 @@ class MTECGClassifier(FromWeights, BaseECGClassifier):
         self.sampling_rate = sampling_rate
         self.leads = leads
         self.missing = missing
+        self.strategy = strategy
+        self.head_epochs = head_epochs
+        self.head_learning_rate = head_learning_rate
+        self.head_weight_decay = head_weight_decay
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.final_learning_rate = final_learning_rate
         self.layer_decay = layer_decay
         self.weight_decay = weight_decay
         self.stochastic_depth = stochastic_depth
+        self.stochastic_depth_rule = stochastic_depth_rule
         self.dropout = dropout
         self.weight_averaging = weight_averaging
         self.head_init = head_init
@@ -281,6 +292,7 @@ class MTECGClassifier(FromWeights, BaseECGClassifier):
         self.tol = tol
         self.device = device
         self.precision = precision
+        self.backend = backend
         self.checkpoint_dir = checkpoint_dir
         self.random_state = random_state
         self.verbose = verbose
@@ -312,71 +324,6 @@ class MTECGClassifier(FromWeights, BaseECGClassifier):
             pooling = before.get("pooling", pooling)
         return MTECG, {**network, "n_outputs": n_outputs, "pooling": self.pooling or pooling}
 
-    def _start(self, network, targets, rows, weights) -> None:
-        named, self._starts_from = self._starts_from, None
-        keeps_head = False
-        if named is not None:
-            source = named[1]
-            tensors = encoder_tensors(source)
-            keeps_head = bool(source.label_names) and source.label_names == targets.label_names
-            if keeps_head:
-                tensors |= {k: v for k, v in source.tensors.items() if k.startswith("head.")}
-            load_tensors(network, tensors, source=named[0], without=("head.",))
-        if self.head_init == "prior" and not keeps_head:
-            start_head(network.head, log_odds(targets, rows, weights))
-
-    def _bind(self, augmentation):
-        return augmentation.bind(self._network_rate())
-
-    def _phases(self) -> list[Phase]:
-        starts_anew = self._source is None
-        layer_decay = (1.0 if starts_anew else 0.75) if self.layer_decay == "auto" else None
-        return [
-            Phase(
-                "scratch" if starts_anew else "fine-tuning",
-                epochs=self.max_epochs,
-                learning_rate=self.learning_rate,
-                layer_decay=self.layer_decay if layer_decay is None else layer_decay,
-                weight_decay=self.weight_decay,
-                stochastic_depth=self.stochastic_depth,
-                dropout=self.dropout,
-                averaging=self.weight_averaging,
-            )
-        ]
-
-    def _tell(self, source) -> dict:
-        multilabel = source.label_names is not None
-        classes = np.arange(len(source.label_names)) if multilabel else np.array(source.classes)
-        told = super()._tell(source) | {
-            "_target_dtype": np.dtype(int) if multilabel else classes.dtype,
-            "_target_kind": "multilabel" if multilabel else _kind_of(classes),
-            "classes_": classes,
-            "multilabel_": multilabel,
-        }
-        return told | ({"label_names_": list(source.label_names)} if multilabel else {})
-
-    def to_weights(self, preprocessing=None, about: dict | None = None):
-        """Return the fitted network with what has to be known to use it.
-
-        Parameters
-        ----------
-        preprocessing : list of transformers, default=None
-            Those of `ecgsk.preprocessing` that the recordings went through before ``fit``.
-        about : dict, default=None
-            Anything that JSON can hold: data, licence, figures.
-
-        Returns
-        -------
-        WeightFile
-            For `ecgsk.weights.write_weights`.
-        """
-        check_is_fitted(self, "net_")
-        weights = super().to_weights(preprocessing, about)
-        if self.multilabel_:
-            default = [f"label_{i}" for i in range(len(self.classes_))]
-            return replace(weights, label_names=getattr(self, "label_names_", default))
-        return replace(weights, classes=self.classes_.tolist())
-
-
-def _kind_of(classes) -> str:
-    return "binary" if len(classes) == 2 else "multiclass"
+    def _network_input(self) -> tuple[int, int]:
+        network = self.net_.get_params_for("module")
+        return network["n_leads"], network["n_samples"]

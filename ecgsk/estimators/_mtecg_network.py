@@ -2,8 +2,6 @@
 
 from numbers import Integral
 
-import numpy as np
-import torch
 from sklearn.frozen import FrozenEstimator
 
 from ecgsk._compat import Interval, StrOptions, check_is_fitted
@@ -18,8 +16,6 @@ SIZE_CONSTRAINTS = {
     "depth": [Interval(Integral, 1, None, closed="left"), None],
     "n_heads": [Interval(Integral, 1, None, closed="left"), None],
 }
-# Rates at which ten-second records are told apart by their length alone.
-_TOLD_BY_LENGTH = (100, 500)
 
 
 def network_size(estimator, longest: int | None = None) -> dict:
@@ -90,85 +86,3 @@ def as_weights(source, *, kind: str) -> WeightFile:
         return source.to_weights()
     # A file may be of either kind: both hold an encoder.
     return read_weights(source, kind=kind if source in SHIPPED else None, parameter="pretrained")
-
-
-def encoder_tensors(weights: WeightFile) -> dict:
-    """Return the tensors of the encoder by the names that MTECG gives them, without a head."""
-    tensors = weights.tensors
-    if weights.kind == "mtecg-pretrainer":
-        prefix = "encoder."
-        tensors = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-    return {name: value for name, value in tensors.items() if not name.startswith("head.")}
-
-
-def load_tensors(module: torch.nn.Module, tensors: dict, *, source, without=()) -> None:
-    """Give a module its weights; all of them have to be there, and no others.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        Changed in place.
-    tensors : dict of str to ndarray
-        Its state.
-    source : str
-        Where they come from, for the message.
-    without : tuple of str
-        Beginnings of names that may be missing.
-
-    Raises
-    ------
-    ValueError
-        Listing what is missing, unexpected or of another shape.
-    """
-    own = module.state_dict()
-    missing = [k for k in own if k not in tensors and not k.startswith(tuple(without))]
-    unexpected = [k for k in tensors if k not in own]
-    shapes = [
-        f"{k} {tuple(v.shape)} instead of {tuple(own[k].shape)}"
-        for k, v in tensors.items()
-        if k in own and tuple(v.shape) != tuple(own[k].shape)
-    ]
-    if missing or unexpected or shapes:
-        raise ValueError(
-            f"{source} does not match the network. Missing: {missing or 'none'}; unexpected: "
-            f"{unexpected or 'none'}; of another shape: {shapes or 'none'}."
-        )
-    with torch.no_grad():
-        for name, value in tensors.items():
-            own[name].copy_(torch.from_numpy(np.asarray(value)))
-
-
-def rate_of(sampling_rate, n_samples: int, weights: WeightFile, source) -> float:
-    """Return the recordings' sampling rate, and make sure that they are as long as they must be.
-
-    Parameters
-    ----------
-    sampling_rate : float or None
-        As the user gave it; None lets the length tell.
-    n_samples : int
-        Of the recordings.
-    weights : WeightFile
-        What is to read them.
-    source : str
-        Name of the weights, for the message.
-    """
-    seconds = weights.seconds
-    if sampling_rate is None:
-        for rate in _TOLD_BY_LENGTH:
-            if n_samples == rate * seconds:
-                return rate
-        raise ValueError(
-            f"X has {n_samples} samples a record; {source} takes {seconds:g} s, which would be "
-            f"{' or '.join(f'{rate * seconds:g} at {rate} Hz' for rate in _TOLD_BY_LENGTH)}. Give "
-            f"sampling_rate, and bring records to {seconds:g} s with ecgsk.preprocessing.CropPad."
-        )
-    if n_samples != round(seconds * sampling_rate):
-        said = n_samples / sampling_rate
-        other = next((r for r in _TOLD_BY_LENGTH if n_samples == r * seconds), None)
-        hint = f" If the recordings have {other} Hz, say sampling_rate={other}." if other else ""
-        raise ValueError(
-            f"X has {n_samples} samples a record, {said:g} s at sampling_rate="
-            f"{sampling_rate:g} Hz; {source} takes {seconds:g} s.{hint} Otherwise bring them to "
-            f"{round(seconds * sampling_rate)} samples with ecgsk.preprocessing.CropPad."
-        )
-    return sampling_rate

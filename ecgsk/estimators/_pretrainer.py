@@ -7,12 +7,9 @@ import numpy as np
 import torch
 
 from ecgsk._compat import HasMethods, Interval, StrOptions, fit_context
-from ecgsk.estimators._mtecg_network import (
-    SIZE_CONSTRAINTS,
-    load_tensors,
-    network_size,
-)
-from ecgsk.estimators._mtecg_source import FromWeights
+from ecgsk.estimators._from_weights import load_tensors
+from ecgsk.estimators._mtecg_network import SIZE_CONSTRAINTS, network_size
+from ecgsk.estimators._mtecg_source import MTECGFromWeights
 from ecgsk.estimators._recordings import ECGEstimator
 from ecgsk.networks import RECONSTRUCTION_TARGETS, MaskedMTECG
 from ecgsk.training import (
@@ -29,7 +26,7 @@ from ecgsk.training import (
 )
 
 
-class MTECGPretrainer(FromWeights, ECGEstimator):
+class MTECGPretrainer(MTECGFromWeights, ECGEstimator):
     """Learn to fill masked parts of ECGs, and with that what an ECG is, without any labels.
 
     Segments of all leads are masked at random; MTECG's encoder reads those that are left and a
@@ -150,7 +147,7 @@ class MTECGPretrainer(FromWeights, ECGEstimator):
     _weights_kind = "mtecg-pretrainer"
     _module_class = MaskedMTECG
     _net_class = MaskedNet
-    _told_by_weights = (*FromWeights._told_by_weights, "_mask_seed")
+    _told_by_weights = (*MTECGFromWeights._told_by_weights, "_mask_seed")
     _learnt = (*_told_by_weights, "_starts_from", "lead_names_")
 
     def __init__(

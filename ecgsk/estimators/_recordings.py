@@ -70,7 +70,7 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             raise
 
     def _drop(self) -> None:
-        for name in self._learnt:
+        for name in (*self._learnt, "_engine_in_use"):
             vars(self).pop(name, None)
 
     def _check_before_fit(self) -> None:
@@ -88,7 +88,8 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """Return the file of a fit that depends on the parts and on the parameters."""
         if self.checkpoint_dir is None:
             return None
-        incidental = {"checkpoint_dir", "verbose", "device", *self._kept_by_clones}
+        incidental = {"backend", "checkpoint_dir", "device", "n_jobs", "verbose"}
+        incidental |= {*self._kept_by_clones}
         own = {k: v for k, v in self.get_params(deep=False).items() if k not in incidental}
         return Checkpoint(self.checkpoint_dir, fingerprint(*parts, own))
 
@@ -165,7 +166,17 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             float32.
         """
         net, X = self._ready(X)
-        return predict_features(net, X, width=self._n_features_out, batch_size=self.batch_size)
+        return predict_features(
+            net,
+            X,
+            width=self._n_features_out,
+            batch_size=self.batch_size,
+            engine=self._engine(net, X),
+        )
+
+    def _engine(self, net, X):
+        """Return what answers in the place of torch; None is torch itself."""
+        return None
 
     def __sklearn_clone__(self):
         return clone_keeping(self, self._kept_by_clones)
@@ -176,6 +187,11 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         tags.input_tags.allow_nan = self.missing == "zero"
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        # Engines belong to a process and are made anew where they are needed.
+        return {name: value for name, value in state.items() if name != "_engine_in_use"}
 
     def __setstate__(self, state):
         super().__setstate__(state)

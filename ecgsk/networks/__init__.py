@@ -3,10 +3,13 @@
 from ecgsk.networks._layers import StochasticDepth, set_dropout, set_stochastic_depth, start_head
 from ecgsk.networks._masked import RECONSTRUCTION_TARGETS, MaskedMTECG
 from ecgsk.networks._mtecg import MTECG, MTECG_PRESETS
+from ecgsk.networks._net1d import NET1D_PRESETS, Net1D
 
 __all__ = [
     "MTECG",
     "MTECG_PRESETS",
+    "NET1D_PRESETS",
+    "Net1D",
     "MaskedMTECG",
     "RECONSTRUCTION_TARGETS",
     "StochasticDepth",

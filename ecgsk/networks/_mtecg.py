@@ -165,11 +165,11 @@ class MTECG(nn.Module):
         Tensor of shape (n_records, 1 + n_seen, width)
             Tokens in the order of ``seen``.
         """
-        positions = self.positions[:, 1:].expand(len(segments), -1, -1)
+        positions = self.positions[:, 1:].expand(segments.shape[0], -1, -1)
         if seen is not None:
             segments, positions = (pick_tokens(part, seen) for part in (segments, positions))
         tokens = self.patch_embed(segments) + positions
-        first = (self.cls_token + self.positions[:, :1]).expand(len(segments), -1, -1)
+        first = (self.cls_token + self.positions[:, :1]).expand(segments.shape[0], -1, -1)
         tokens = torch.cat([first.to(tokens.dtype), tokens], dim=1)
         for block in self.blocks:
             tokens = block(tokens)

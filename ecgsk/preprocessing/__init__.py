@@ -1,5 +1,6 @@
 """Stateless transformers from ECG arrays to ECG arrays."""
 
+from ecgsk.preprocessing._ecgfounder import ECGFounderPreprocessor
 from ecgsk.preprocessing._filters import BandPass, MedianBaseline, Notch
 from ecgsk.preprocessing._resample import Resample
 from ecgsk.preprocessing._scale import Standardise
@@ -8,6 +9,7 @@ from ecgsk.preprocessing._shape import CropPad, SelectLeads
 __all__ = [
     "BandPass",
     "CropPad",
+    "ECGFounderPreprocessor",
     "MedianBaseline",
     "Notch",
     "Resample",

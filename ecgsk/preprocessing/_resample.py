@@ -76,3 +76,20 @@ def _resample(X, *, up, down):
     out = signal.resample_poly(X, up, down, axis=2)
     out += first + slope * (np.arange(out.shape[2]) * (down / up))
     return out
+
+
+def interpolate(X: np.ndarray, *, n_samples: int) -> np.ndarray:
+    """Interpolate linearly; the first and the last sample stay.
+
+    Parameters
+    ----------
+    X : ndarray of shape (..., n_samples_in)
+        Recordings.
+    n_samples : int
+        Samples of the result.
+    """
+    place = np.linspace(0, X.shape[-1] - 1, n_samples)
+    before = np.minimum(place.astype(int), max(X.shape[-1] - 2, 0))
+    after = np.minimum(before + 1, X.shape[-1] - 1)
+    share = (place - before).astype(X.dtype)
+    return X[..., before] * (1 - share) + X[..., after] * share

@@ -1,6 +1,7 @@
 """How a network is fitted: phases, parameter groups, schedules, the composed skorch net."""
 
 from ecgsk.training._augment import ECGAugmentation
+from ecgsk.training._backend import BACKENDS, compiled, write_onnx
 from ecgsk.training._checkpoint import Checkpoint, fingerprint
 from ecgsk.training._data import ECGDataset, signal_scale
 from ecgsk.training._device import PRECISIONS, resolve_device, resolve_precision, seeded
@@ -12,6 +13,7 @@ from ecgsk.training._predict import predict_features, predict_logits
 from ecgsk.training._run import Run
 
 __all__ = [
+    "BACKENDS",
     "Checkpoint",
     "Distillation",
     "ECGAugmentation",
@@ -21,6 +23,7 @@ __all__ = [
     "PRECISIONS",
     "Phase",
     "Run",
+    "compiled",
     "fill_masked",
     "fingerprint",
     "masked_losses",
@@ -32,4 +35,5 @@ __all__ = [
     "resolve_precision",
     "seeded",
     "signal_scale",
+    "write_onnx",
 ]

@@ -30,6 +30,9 @@ class ECGNet(NeuralNet):
         As skorch takes them.
     """
 
+    # Whether batches hold what the head reads, made beforehand, instead of recordings.
+    reads_features = False
+
     def __init__(
         self,
         module,
@@ -63,6 +66,8 @@ class ECGNet(NeuralNet):
 
     def embed(self, x):
         """Return what the head reads, float32 or float64."""
+        if self.reads_features:
+            return x.to(self.device, self.module_.head.weight.dtype)
         x = self.augmented(x)
         with self.autocast():
             features = self.module_.features(x)

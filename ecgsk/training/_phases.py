@@ -29,6 +29,8 @@ class Phase:
         Share of the peak rate at which the half cosine after the warm-up ends.
     stochastic_depth : float, default=0.0
         Rate of the deepest block, see `ecgsk.networks.set_stochastic_depth`.
+    stochastic_depth_rule : {"linear", "constant"}, default="linear"
+        How the rates of the other blocks follow.
     dropout : float, default=0.0
         Rate of dropout.
     trainable : {"all", "head"}, default="all"
@@ -48,6 +50,7 @@ class Phase:
     warmup: float = 0.1
     final_rate: float = 0.0
     stochastic_depth: float = 0.0
+    stochastic_depth_rule: str = "linear"
     dropout: float = 0.0
     trainable: str = "all"
     betas: tuple[float, float] = (0.9, 0.999)

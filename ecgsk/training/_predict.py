@@ -7,7 +7,7 @@ from ecgsk.training._data import read_batch
 from ecgsk.training._net import ECGNet
 
 
-def predict_logits(net: ECGNet, X, *, batch_size: int) -> np.ndarray:
+def predict_logits(net: ECGNet, X, *, batch_size: int, engine=None) -> np.ndarray:
     """Return logits of shape (n_records, n_outputs), float64.
 
     Parameters
@@ -18,11 +18,17 @@ def predict_logits(net: ECGNet, X, *, batch_size: int) -> np.ndarray:
         Recordings, mV. A RecordArray is read a batch at a time.
     batch_size : int
         Records that pass the network together.
+    engine : callable or None, default=None
+        Gives logits and features of a batch in the place of the net, see
+        `ecgsk.training.compiled`.
     """
-    return _in_batches(net, net.infer, X, net.module_.head.out_features, batch_size, np.float64)
+    ask = net.infer if engine is None else lambda x: engine(x)[0]
+    return _in_batches(net, ask, X, net.module_.head.out_features, batch_size, np.float64)
 
 
-def predict_features(net: ECGNet, X, *, width: int, batch_size: int) -> np.ndarray:
+def predict_features(
+    net: ECGNet, X, *, width: int, batch_size: int, rows=None, engine=None
+) -> np.ndarray:
     """Return what the head reads, of shape (n_records, width), float32.
 
     Parameters
@@ -35,17 +41,23 @@ def predict_features(net: ECGNet, X, *, width: int, batch_size: int) -> np.ndarr
         Of the features.
     batch_size : int
         Records that pass the network together.
+    rows : ndarray of int or None, default=None
+        Which records; None are all.
+    engine : callable or None, default=None
+        As `predict_logits` takes it.
     """
-    return _in_batches(net, net.embed, X, width, batch_size, np.float32)
+    ask = net.embed if engine is None else lambda x: engine(x)[1]
+    return _in_batches(net, ask, X, width, batch_size, np.float32, rows)
 
 
-def _in_batches(net, function, X, width, batch_size, dtype) -> np.ndarray:
+def _in_batches(net, function, X, width, batch_size, dtype, rows=None) -> np.ndarray:
+    rows = np.arange(len(X)) if rows is None else rows
     net.module_.eval()
     # One array for all answers: many small ones that stay, between large ones that go, would
     # break the heap into pieces too small for the next batch, and memory would grow with X.
-    out = np.empty((len(X), width), dtype=dtype)
+    out = np.empty((len(rows), width), dtype=dtype)
     with torch.inference_mode():
-        for start in range(0, len(X), batch_size):
-            rows = np.arange(start, min(start + batch_size, len(X)))
-            out[rows] = function(read_batch(X, rows)).cpu().numpy()
+        for start in range(0, len(rows), batch_size):
+            batch = slice(start, start + batch_size)
+            out[batch] = torch.as_tensor(function(read_batch(X, rows[batch]))).cpu()
     return out

@@ -16,6 +16,7 @@ from ecgsk.training._checkpoint import Checkpoint
 from ecgsk.training._data import ECGDataset
 from ecgsk.training._net import ECGNet
 from ecgsk.training._phases import Phase, parameter_groups, rate_factor
+from ecgsk.training._predict import predict_features
 
 
 class _StopPhase(Exception):  # noqa: N818 - a signal, not an error
@@ -89,8 +90,6 @@ class Run:
             A row for each epoch: phase, epoch, losses, duration in s.
         """
         net = self.net
-        if self.valid is not None:
-            net.train_split = predefined_split(self.valid)
         net.iterator_train__shuffle = True
         net.iterator_train__generator = self.generator
         net.callbacks_.append(("run", _Forward(self)))
@@ -109,22 +108,48 @@ class Run:
     def _run_phase(self, index: int, state: dict | None) -> None:
         net = self.net
         self.phase_index, self.epoch, self.step, self.best_weights = index, 0, 0, None
-        set_stochastic_depth(net.module_, self.phase.stochastic_depth)
+        set_stochastic_depth(
+            net.module_, self.phase.stochastic_depth, self.phase.stochastic_depth_rule
+        )
         set_dropout(net.module_, self.phase.dropout)
         groups = parameter_groups(net.module_, self.phase)
         net.optimizer_ = torch.optim.AdamW(groups, betas=self.phase.betas)
         self.average = Average(net.module_, self.phase.averaging)
         if state:
             self._restore(state)
+        train, valid = self.train, self.valid
+        # While all below the head rests it says the same in each epoch: it is asked once.
+        net.reads_features = self.phase.trainable == "head" and net.augmentation is None
+        if net.reads_features:
+            train, valid = self._features_of(train), self._features_of(valid)
+        if valid is not None:
+            net.train_split = predefined_split(valid)
         try:
             # A checkpoint may have been written after the epoch that ended the phase.
             self._stop_if_done()
-            net.fit_loop(self.train, epochs=self.phase.epochs - self.epoch)
+            net.fit_loop(train, epochs=self.phase.epochs - self.epoch)
         except _StopPhase:
             pass
+        finally:
+            net.reads_features = False
         self.average.put_in()
         if self.best_weights is not None:
             net.module_.load_state_dict(self.best_weights)
+
+    def _features_of(self, dataset: ECGDataset | None) -> ECGDataset | None:
+        if dataset is None:
+            return None
+        net = self.net
+        net.reads_features = False
+        features = predict_features(
+            net,
+            dataset.X,
+            rows=dataset.rows,
+            width=net.module_.head.in_features,
+            batch_size=net.batch_size,
+        )
+        net.reads_features = True
+        return dataset.with_features(features)
 
     def before_batch(self) -> None:
         """Set the learning rate of the step to come."""

@@ -25,7 +25,7 @@ class WeightFile:
 
     Parameters
     ----------
-    kind : {"mtecg-classifier", "mtecg-pretrainer"}
+    kind : {"mtecg-classifier", "mtecg-pretrainer", "ecgfounder-classifier"}
         What the tensors belong to.
     network : dict
         Arguments of the network's class.
@@ -42,6 +42,8 @@ class WeightFile:
         Labels of a multilabel classifier.
     about : dict
         Data, licence, figures: for readers.
+    n_samples : int or None
+        Samples of a recording at that rate, where the network's arguments do not say it.
     """
 
     kind: str
@@ -52,11 +54,12 @@ class WeightFile:
     classes: list | None = None
     label_names: list[str] | None = None
     about: dict = field(default_factory=dict)
+    n_samples: int | None = None
 
     @property
     def seconds(self) -> float:
         """How long a recording has to be, s."""
-        return self.network["n_samples"] / self.sampling_rate
+        return self.network.get("n_samples", self.n_samples) / self.sampling_rate
 
     def steps(self, sampling_rate: float, leads=None) -> list:
         """Return the transformers from a user's recordings to what the network takes.
@@ -108,7 +111,8 @@ def write_weights(path: str | os.PathLike, weights: WeightFile, *, dtype: str = 
         "version": __version__,
         "ecgsk": json.dumps(said, default=_plain),
     }
-    temporary = Path(f"{os.fspath(path)}.tmp")
+    # Two processes may write the same file of a cache.
+    temporary = Path(f"{os.fspath(path)}.{os.getpid()}.tmp")
     try:
         temporary.touch()  # names a missing folder as Python does
         save_file(tensors, temporary, metadata)

@@ -1,0 +1,247 @@
+"""The published checkpoint of ECGFounder, read without running what is in it."""
+
+import os
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ecgsk.networks import NET1D_PRESETS, Net1D
+from ecgsk.weights import (
+    ECGFOUNDER_TASKS,
+    PUBLISHED,
+    WeightFile,
+    cache_folder,
+    file_sha256,
+    find_published,
+    read_weights,
+    write_weights,
+)
+
+KIND = "ecgfounder-classifier"
+RATE = 500
+# To be raised when what a conversion holds changes: caches outlive versions.
+_CONVERSION = 1
+# Of our names, what the published ones have in their place.
+_PARTS = {"squeeze": "se_fc1", "excite": "se_fc2"}
+
+
+def read_ecgfounder(source: str | os.PathLike) -> WeightFile:
+    """Return weights of ECGFounder.
+
+    Parameters
+    ----------
+    source : {"12-lead", "1-lead"} or path-like
+        The published weights by name, fetched once; a checkpoint as published (``.pth``), which
+        is converted once and then read from the cache; or a file of ``save_weights``.
+
+    Returns
+    -------
+    WeightFile
+        Of the kind "ecgfounder-classifier".
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file, or it cannot be fetched.
+    ValueError
+        When the file is cut off, changed, or not of this network.
+    """
+    if isinstance(source, str) and source in PUBLISHED:
+        return _converted(find_published(source), n_leads=PUBLISHED[source].n_leads)
+    path = Path(source)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"weights={os.fspath(source)!r} is no file and no name of published weights "
+            f"({', '.join(PUBLISHED)})."
+        )
+    with open(path, "rb") as file:
+        start = file.read(9)
+    # A safetensors file starts with the length of its JSON header, and then that.
+    if start[8:] == b"{":
+        return read_weights(path, kind=KIND)
+    return _converted(path)
+
+
+def _converted(path: Path, n_leads: int | None = None) -> WeightFile:
+    """Return a checkpoint's conversion from the cache, where it is put if it is not there."""
+    digest = file_sha256(path)
+    kept = cache_folder() / f"ecgfounder-{digest[:16]}-v{_CONVERSION}.safetensors"
+    weights = None
+    if kept.is_file():
+        with suppress(ValueError, OSError, KeyError):  # a cache that cannot be read is made anew
+            weights = read_weights(kept, kind=KIND)
+    if weights is None:
+        weights = convert_checkpoint(path, about={"source": path.name, "source_sha256": digest})
+        with suppress(OSError):  # homes of clusters may be read-only
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_weights(kept, weights)
+    if n_leads not in (None, weights.network["n_leads"]):
+        raise ValueError(
+            f"{path} holds a network of {weights.network['n_leads']} lead(s); expected {n_leads}."
+        )
+    return weights
+
+
+def convert_checkpoint(path: str | os.PathLike, about: dict | None = None) -> WeightFile:
+    """Read a checkpoint of the published layout.
+
+    Optimiser, scheduler and the batch normalisation that the network was trained without are
+    dropped.
+
+    Parameters
+    ----------
+    path : path-like
+        A save of torch: a dict with ``state_dict``, or the state itself.
+    about : dict, default=None
+        Kept in the result.
+
+    Returns
+    -------
+    WeightFile
+        float32 tensors under the names of `ecgsk.networks.Net1D`.
+
+    Raises
+    ------
+    ValueError
+        When the file is cut off, changed, no checkpoint, or of another network; then with what is
+        missing, unexpected and of another shape.
+    """
+    state = _state_of(_load(path), path)
+    n_leads, n_outputs = _ends_of(state, path)
+    network = {"n_leads": n_leads, "n_outputs": n_outputs, **NET1D_PRESETS["12-lead"]}
+    shapes, unused = _published_shapes(network)
+    missing = sorted(set(shapes) - set(state))
+    unexpected = sorted(set(state) - set(shapes) - unused)
+    wrong = [
+        f"{name} {tuple(state[name].shape)} instead of {shape}"
+        for name, (_, shape) in shapes.items()
+        if name in state and tuple(state[name].shape) != shape
+    ]
+    if missing or unexpected or wrong:
+        raise ValueError(
+            f"{path} does not match the network of ECGFounder. Missing: {_some(missing)}; "
+            f"unexpected: {_some(unexpected)}; of another shape: {_some(wrong)}."
+        )
+    tensors = {own: state[name].float().numpy() for name, (own, _) in shapes.items()}
+    broken = [name for name, value in tensors.items() if not np.isfinite(value).all()]
+    if broken:
+        raise ValueError(f"{path} holds values that are not finite, in {_some(broken)}.")
+    labels = list(ECGFOUNDER_TASKS)
+    if n_outputs != len(labels):
+        labels = [f"label_{i}" for i in range(n_outputs)]
+    return WeightFile(
+        kind=KIND,
+        network=network,
+        # A memory map ends with the file that it is of.
+        tensors={own: np.array(value) for own, value in tensors.items()},
+        sampling_rate=RATE,
+        # Fine-tuning as published filters; nobody has said what the pre-training did.
+        preprocessing=[("ECGFounderPreprocessor", {"variant": "filtered"})],
+        n_samples=10 * RATE,
+        classes=[0, 1] if n_outputs == 1 else None,
+        label_names=None if n_outputs == 1 else labels,
+        about=about or {},
+    )
+
+
+def _published_shapes(network: dict) -> tuple[dict, set]:
+    """Return own names and shapes by published names, and the published names without use."""
+    with torch.device("meta"):
+        own = {name: tuple(value.shape) for name, value in Net1D(**network).state_dict().items()}
+    shapes = {_published_name(name): (name, shape) for name, shape in own.items()}
+    blocks = {name.rpartition(".conv1.conv")[0] for name in shapes if ".conv1." in name}
+    normalised = ["first_bn", *(f"{block}.bn{i}" for block in blocks for i in (1, 2, 3))]
+    values = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    return shapes, {f"{norm}.{value}" for norm in normalised for value in values}
+
+
+def _published_name(own: str) -> str:
+    first, *rest = own.split(".")
+    if first == "stem":
+        return ".".join(["first_conv.conv", *rest])
+    if first == "head":
+        return ".".join(["dense", *rest])
+    stage, block, part, value = rest
+    part = _PARTS.get(part, f"{part}.conv")
+    return f"stage_list.{stage}.block_list.{block}.{part}.{value}"
+
+
+def _load(path):
+    refused = (
+        "Fetch it again, or make sure that it is a checkpoint of ECGFounder as published "
+        "(12_lead_ECGFounder.pth) or a file of save_weights."
+    )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()  # torch itself does not look at checksums
+    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as error:
+        raise ValueError(
+            f"{path} is no file of torch.save, or it was cut off ({error}). {refused}"
+        ) from error
+    if broken is not None:
+        raise ValueError(f"{path} was changed: the checksum of {broken} is wrong. {refused}")
+    try:
+        with torch.serialization.safe_globals(_STAND_INS):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:
+        said = str(error).partition("\n")[0]
+        raise ValueError(
+            f"{path} cannot be read without running code from it, which is not done "
+            f"({type(error).__name__}: {said}). {refused}"
+        ) from error
+
+
+def _state_of(saved, path) -> dict:
+    state = saved.get("state_dict", saved) if isinstance(saved, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise ValueError(f"{path} holds no state_dict of tensors: it is no checkpoint.")
+    return state
+
+
+def _ends_of(state: dict, path) -> tuple[int, int]:
+    """Return the numbers of leads and of outputs."""
+    first, last = state.get("first_conv.conv.weight"), state.get("dense.weight")
+    if first is None or last is None or first.ndim != 3 or last.ndim != 2:
+        raise ValueError(
+            f"{path} does not match the network of ECGFounder: first_conv.conv.weight or "
+            f"dense.weight is missing or of another shape. It holds {_some(sorted(state))}."
+        )
+    return first.shape[1], last.shape[0]
+
+
+def _some(names: list, most: int = 6) -> str:
+    """Return names for a message, without hundreds of them."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(str(name) for name in names[:most]) or "none") + more
+
+
+class _Inert:
+    """Stands in for what would build a NumPy number, and builds nothing.
+
+    The published file holds one, its validation AUROC: so nothing of NumPy is called with
+    arguments from a file.
+    """
+
+    def __new__(cls, *args, **kwargs):
+        return super().__new__(cls)
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def __setstate__(self, state):
+        pass
+
+
+def _inert(module: str, name: str) -> type:
+    return type(name, (_Inert,), {"__module__": module, "__qualname__": name})
+
+
+# torch knows what is allowed by these names. NumPy 2 moved the second.
+_STAND_INS = [
+    _inert("numpy", "dtype"),
+    _inert("numpy.core.multiarray", "scalar"),
+    _inert("numpy._core.multiarray", "scalar"),
+]
