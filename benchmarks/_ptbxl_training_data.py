@@ -37,6 +37,24 @@ def ptbxl(path, folds=range(1, 10)) -> Records:
     return Records(filtered(bunch.data), bunch.target, bunch.groups, bunch.fold)
 
 
+def targets(path, task: str) -> pd.DataFrame:
+    """Return a task's labels of the records of folds 1 to 9, NaN for those without any of them.
+
+    Such records do not take part in the task.
+    """
+    bunch = load_ptbxl(path, task=task, folds=range(1, 10), lazy=True)
+    ids = load_ptbxl(path, folds=range(1, 10), lazy=True).metadata.index
+    table = pd.DataFrame(bunch.target, index=bunch.metadata.index, columns=list(PTBXL_TASKS[task]))
+    return table.reindex(ids)
+
+
+def some_patients(patients: np.ndarray, rows: np.ndarray, fraction: float, seed: int):
+    """Return a mask of the records of a share of the patients."""
+    found = np.unique(patients[rows])
+    chosen = np.random.default_rng(seed).permutation(found)[: round(fraction * len(found))]
+    return rows & np.isin(patients, chosen)
+
+
 def more_ptbxl(folder, like: np.ndarray) -> Records:
     """Read PTB-XL records that were filtered and z-scored by lead, and give them amplitudes.
 

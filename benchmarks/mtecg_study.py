@@ -14,11 +14,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from _ptbxl_training_data import RATE, cinc2011, more_ptbxl, ptbxl
+from _ptbxl_training_data import RATE, cinc2011, more_ptbxl, ptbxl, some_patients, targets
 
 from ecgsk import ECGAugmentation, MTECGClassifier, MTECGPretrainer
-from ecgsk.datasets import PTBXL_TASKS, load_ptbxl
 
 EPOCHS = {0.1: 60, 0.3: 30, 1.0: 15}
 RATIOS = (0.05, 0.25, 0.5, 0.75)
@@ -103,14 +101,7 @@ class Study:
             more = more_ptbxl(options.extra, records.X[train])
             unlabelled += [more.X[more.fold < 9], cinc2011(options.extra)]
         self.unlabelled = np.concatenate(unlabelled)
-        self.targets = {}
-        for task in options.tasks:
-            # Records without a label of the task do not take part in it.
-            bunch = load_ptbxl(options.ptbxl, task=task, folds=range(1, 10), lazy=True)
-            ids = load_ptbxl(options.ptbxl, folds=range(1, 10), lazy=True).metadata.index
-            names = list(PTBXL_TASKS[task])
-            table = pd.DataFrame(bunch.target, index=bunch.metadata.index, columns=names)
-            self.targets[task] = table.reindex(ids)
+        self.targets = {task: targets(options.ptbxl, task) for task in options.tasks}
 
     def encoder(self, ratio: float) -> Path:
         """Return the file of a pre-trained encoder, made at its first use."""
@@ -145,7 +136,7 @@ class Study:
             return
         table, seed = self.targets[cell["task"]], cell["seed"]
         known = table.notna().all(axis=1).to_numpy()
-        train = self._some(known & self.train, cell["fraction"], seed)
+        train = some_patients(self.records.patients, known & self.train, cell["fraction"], seed)
         params = {**RECIPE, **WITHOUT.get(cell.get("without"), {})}
         if cell.get("start") == "random":
             params["preset"] = self.options.preset
@@ -172,13 +163,6 @@ class Study:
 
     def _pick(self, rows):
         return self.records.X[rows]
-
-    def _some(self, rows, fraction, seed):
-        """Return the records of a share of the patients."""
-        patients = np.unique(self.records.patients[rows])
-        chosen = np.random.default_rng(seed).permutation(patients)
-        chosen = chosen[: round(fraction * len(patients))]
-        return rows & np.isin(self.records.patients, chosen)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How well scores rank records, for one label and for many."""
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ecgsk._checks import check_indicator
 
@@ -32,6 +32,10 @@ def label_roc_auc(y_true, y_score) -> np.ndarray:
     >>> label_roc_auc([[0, 1], [1, 1], [1, 1]], [[0.2, 0.1], [0.6, 0.3], [0.1, 0.2]])
     array([0.5, nan])
     """
+    return _by_label(roc_auc_score, y_true, y_score)
+
+
+def _by_label(metric, y_true, y_score) -> np.ndarray:
     columns = [list(getattr(table, "columns", [])) for table in (y_true, y_score)]
     if all(columns) and columns[0] != columns[1]:
         raise ValueError(
@@ -48,7 +52,7 @@ def label_roc_auc(y_true, y_score) -> np.ndarray:
     ranked = (y_true == 0).any(axis=0) & (y_true == 1).any(axis=0)
     areas = np.full(y_true.shape[1], np.nan)
     for label in np.flatnonzero(ranked):
-        areas[label] = roc_auc_score(y_true[:, label], y_score[:, label])
+        areas[label] = metric(y_true[:, label], y_score[:, label])
     return areas
 
 
@@ -71,4 +75,54 @@ def macro_roc_auc(y_true, y_score) -> float:
     1.0
     """
     areas = label_roc_auc(y_true, y_score)
+    return float(np.nanmean(areas)) if np.isfinite(areas).any() else float("nan")
+
+
+def label_average_precision(y_true, y_score) -> np.ndarray:
+    """Return the average precision (area under the precision-recall curve) of each label.
+
+    Its chance level is the label's prevalence: ``np.mean(y_true, axis=0)`` belongs beside it.
+
+    Parameters
+    ----------
+    y_true, y_score : array-like of shape (n_records, n_labels)
+        As `label_roc_auc` takes them.
+
+    Returns
+    -------
+    ndarray of shape (n_labels,)
+        NaN for a label of which ``y_true`` holds one class only.
+
+    Raises
+    ------
+    ValueError
+        As `label_roc_auc`.
+
+    Examples
+    --------
+    >>> label_average_precision([[0, 1], [1, 1], [1, 1]], [[0.2, 0.1], [0.6, 0.3], [0.1, 0.2]])
+    array([0.83333333,        nan])
+    """
+    return _by_label(average_precision_score, y_true, y_score)
+
+
+def macro_average_precision(y_true, y_score) -> float:
+    """Return the mean of the average precisions of the labels that have both classes.
+
+    Parameters
+    ----------
+    y_true, y_score : array-like of shape (n_records, n_labels)
+        As `label_roc_auc` takes them.
+
+    Returns
+    -------
+    float
+        NaN when no label has both classes.
+
+    Examples
+    --------
+    >>> macro_average_precision([[0, 1], [1, 1], [1, 1]], [[0.2, 0.1], [0.6, 0.3], [0.3, 0.2]])
+    1.0
+    """
+    areas = label_average_precision(y_true, y_score)
     return float(np.nanmean(areas)) if np.isfinite(areas).any() else float("nan")
