@@ -2,23 +2,24 @@
 
 import numpy as np
 
-from ecgsk import MTECGClassifier
+from ecgsk import ECGFounderClassifier, MTECGClassifier
 
 RATE = 100
 
 
 def small_models() -> dict:
     """Return an instance of each network estimator, quick enough for a test."""
+    quick = {
+        "sampling_rate": RATE,
+        "max_epochs": 8,
+        "batch_size": 16,
+        "learning_rate": 1e-2,
+        "precision": "float32",
+        "random_state": 0,
+    }
     return {
-        "mtecg": MTECGClassifier(
-            "nano",
-            sampling_rate=RATE,
-            max_epochs=8,
-            batch_size=16,
-            learning_rate=1e-2,
-            precision="float32",
-            random_state=0,
-        )
+        "mtecg": MTECGClassifier("nano", **quick),
+        "ecgfounder": ECGFounderClassifier("nano", preprocessing="none", **quick),
     }
 
 

@@ -118,8 +118,7 @@ class Run:
         if state:
             self._restore(state)
         train, valid = self.train, self.valid
-        # While all below the head rests it says the same in each epoch: it is asked once.
-        net.reads_features = self.phase.trainable == "head" and net.augmentation is None
+        net.reads_features = self._rests()
         if net.reads_features:
             train, valid = self._features_of(train), self._features_of(valid)
         if valid is not None:
@@ -135,6 +134,10 @@ class Run:
         self.average.put_in()
         if self.best_weights is not None:
             net.module_.load_state_dict(self.best_weights)
+
+    def _rests(self) -> bool:
+        """Tell whether all below the head says the same in each epoch: it is then asked once."""
+        return self.phase.trainable == "head" and self.net.augmentation is None
 
     def _features_of(self, dataset: ECGDataset | None) -> ECGDataset | None:
         if dataset is None:
