@@ -11,10 +11,12 @@ EXTRAS = {
     "data": ["pooch>=1.8"],
     # The EBM itself comes with interpret-core; this adds interpret's interactive dashboards.
     "interpret": ["interpret>=0.7.4"],
-    "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
+    # Export, and the engines that predictions can be computed with.
+    "onnx": ["onnx>=1.16", "onnxscript>=0.1", "onnxruntime>=1.18", "openvino>=2024.2"],
     "dev": ["pytest>=8", "ruff>=0.6", "psutil>=5.9", "h5py>=3.10"],
     "docs": ["sphinx>=7", "numpydoc>=1.7", "sphinx-gallery>=0.16"],
 }
+EXTRAS["dev"] += EXTRAS["onnx"]
 
 setup(
     name="ecgsk",
@@ -32,7 +34,7 @@ setup(
         "scipy>=1.11",
         "scikit-learn>=1.6",
         "skorch>=1.3.1",
-        "torch>=2.4",
+        "torch>=2.5",
         "wfdb>=4.3.1",
         "pandas>=2.2",
         "interpret-core>=0.7.4",

@@ -7,6 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from ecgsk.estimators._ecgfounder_checkpoint import _published_name
+from ecgsk.networks import Net1D
 
 ROOT = Path(__file__).parent.parent
 
@@ -19,11 +23,17 @@ def run(*command, timeout=300):
     return done.stdout
 
 
-def test_the_code_of_the_readme_runs():
+def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
     code = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(code) == 2
+    assert len(code) == 3
     run("-c", code[0] + "\nassert probability.shape == (300,)")
     run("-c", code[1] + "\nassert probability.shape == (20, 71) and embedding.shape == (20, 32)")
+    # In the place of the published weights, a file laid out like theirs.
+    monkeypatch.setenv("ECGSK_CACHE", str(tmp_path / "cache"))
+    state = {_published_name(k): v for k, v in Net1D(12, 150).state_dict().items()}
+    torch.save({"state_dict": state}, tmp_path / "12_lead.pth")
+    code = code[2].replace('"12-lead"', repr(str(tmp_path / "12_lead.pth")))
+    run("-c", code + "\nassert probability.shape == (20, 150)")
 
 
 def test_links_of_the_documents_lead_somewhere():
@@ -74,6 +84,13 @@ def test_the_benchmark_of_training():
     results = json.loads(said.splitlines()[-1])
     assert set(results) == {"pre-training", "fine-tuning"}
     assert all(result["ratio"] > 0 for result in results.values())
+
+
+@pytest.mark.slow
+def test_the_example_of_post_training(tmp_path):
+    said = run(ROOT / "examples" / "plot_04_post_training.py", tmp_path)
+    assert "post-training: AUROC" in said and "no result" in said
+    assert "['linear probing', 'fine-tuning']" in said
 
 
 @pytest.mark.slow
