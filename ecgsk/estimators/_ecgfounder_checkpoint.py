@@ -50,7 +50,16 @@ def read_ecgfounder(source: str | os.PathLike) -> WeightFile:
         When the file is cut off, changed, or not of this network.
     """
     if isinstance(source, str) and source in PUBLISHED:
-        return _converted(find_published(source), n_leads=PUBLISHED[source].n_leads)
+        published = PUBLISHED[source]
+        # What has been converted needs the published file no more.
+        weights = _kept(published.sha256) if published.sha256 else None
+        weights = weights or _converted(find_published(source), published.sha256)
+        if weights.network["n_leads"] != published.n_leads:
+            raise ValueError(
+                f"weights={source!r}: the file holds a network of {weights.network['n_leads']} "
+                f"lead(s), expected {published.n_leads}. Give its path as weights if you mean it."
+            )
+        return weights
     path = Path(source)
     if not path.is_file():
         raise FileNotFoundError(
@@ -65,24 +74,28 @@ def read_ecgfounder(source: str | os.PathLike) -> WeightFile:
     return _converted(path)
 
 
-def _converted(path: Path, n_leads: int | None = None) -> WeightFile:
+def _converted(path: Path, digest: str | None = None) -> WeightFile:
     """Return a checkpoint's conversion from the cache, where it is put if it is not there."""
-    digest = file_sha256(path)
-    kept = cache_folder() / f"ecgfounder-{digest[:16]}-v{_CONVERSION}.safetensors"
-    weights = None
-    if kept.is_file():
-        with suppress(ValueError, OSError, KeyError):  # a cache that cannot be read is made anew
-            weights = read_weights(kept, kind=KIND)
+    digest = digest or file_sha256(path)
+    weights = _kept(digest)
     if weights is None:
         weights = convert_checkpoint(path, about={"source": path.name, "source_sha256": digest})
         with suppress(OSError):  # homes of clusters may be read-only
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            write_weights(kept, weights)
-    if n_leads not in (None, weights.network["n_leads"]):
-        raise ValueError(
-            f"{path} holds a network of {weights.network['n_leads']} lead(s); expected {n_leads}."
-        )
+            _place_of(digest).parent.mkdir(parents=True, exist_ok=True)
+            write_weights(_place_of(digest), weights)
     return weights
+
+
+def _kept(digest: str) -> WeightFile | None:
+    """Return the conversion of the file with this hash, if the cache has one that can be read."""
+    if _place_of(digest).is_file():
+        with suppress(ValueError, OSError, KeyError):
+            return read_weights(_place_of(digest), kind=KIND)
+    return None
+
+
+def _place_of(digest: str) -> Path:
+    return cache_folder() / f"ecgfounder-{digest[:16]}-v{_CONVERSION}.safetensors"
 
 
 def convert_checkpoint(path: str | os.PathLike, about: dict | None = None) -> WeightFile:

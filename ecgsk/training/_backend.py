@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import threading
 import warnings
 from pathlib import Path
 
@@ -208,23 +209,26 @@ class OpenVINO:
             },
         )
         self.queue = openvino.AsyncInferQueue(network, n_threads)
-        self.queue.set_callback(self._keep)
+        self.queue.set_callback(_keep)
+        # Threads that share an estimator share the queue.
+        self.turn = threading.Lock()
 
     def __call__(self, x: torch.Tensor) -> list[np.ndarray]:
         n_records = len(x)
         missing = -n_records % _AT_ONCE
         x = np.pad(x.numpy(), ((0, missing), (0, 0), (0, 0)))
-        self.parts = [None] * (len(x) // _AT_ONCE)
-        for number in range(len(self.parts)):
-            rows = slice(number * _AT_ONCE, (number + 1) * _AT_ONCE)
-            self.queue.start_async({"recordings": x[rows]}, number)
-        self.queue.wait_all()
-        return [np.concatenate(answers)[:n_records] for answers in zip(*self.parts, strict=True)]
+        parts: list = [None] * (len(x) // _AT_ONCE)
+        with self.turn:
+            for number in range(len(parts)):
+                rows = slice(number * _AT_ONCE, (number + 1) * _AT_ONCE)
+                self.queue.start_async({"recordings": x[rows]}, (parts, number))
+            self.queue.wait_all()
+        return [np.concatenate(answers)[:n_records] for answers in zip(*parts, strict=True)]
 
-    def _keep(self, request, number: int) -> None:
-        self.parts[number] = [
-            request.get_tensor(name).data.copy() for name in ("logits", "features")
-        ]
+
+def _keep(request, place: tuple[list, int]) -> None:
+    parts, number = place
+    parts[number] = [request.get_tensor(name).data.copy() for name in ("logits", "features")]
 
 
 @contextlib.contextmanager
