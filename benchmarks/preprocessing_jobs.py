@@ -61,7 +61,7 @@ def main():
         takes_jobs = "n_jobs" in transformer.get_params()
         jobs_tried = options.jobs if takes_jobs else options.jobs[:1]
         best = dict.fromkeys(jobs_tried, np.inf)
-        # The first round starts the worker processes and is not counted.
+        # The first round starts the workers and is not counted.
         for repetition in range(options.repetitions + 1):
             for jobs in jobs_tried:
                 if takes_jobs:

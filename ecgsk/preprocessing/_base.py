@@ -36,10 +36,8 @@ class SignalTransformer(TransformerMixin, BaseEstimator):
     there once, and raises there if it does not fit.
     """
 
-    _backend = "threads"
-
     def _plan(self, n_leads: int, n_samples: int) -> tuple[Callable, tuple[int, int]]:
-        """Return a picklable function from chunk to chunk, and a record's shape after it."""
+        """Return a function from chunk to chunk, and a record's shape after it."""
         raise NotImplementedError
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -83,9 +81,7 @@ class SignalTransformer(TransformerMixin, BaseEstimator):
         """
         X, ndim = self._check_input(X, reset=False)
         function, shape = self._plan(*X.shape[1:])
-        function = partial(
-            _apply, function, shape=shape, n_jobs=getattr(self, "n_jobs", 1), backend=self._backend
-        )
+        function = partial(_apply, function, shape=shape, n_jobs=getattr(self, "n_jobs", 1))
         if isinstance(X, RecordArray):
             return X.map(function, shape)
         X = function(X)
@@ -166,11 +162,11 @@ class SignalTransformer(TransformerMixin, BaseEstimator):
         return tags
 
 
-def _apply(function, X, *, shape, n_jobs, backend):
+def _apply(function, X, *, shape, n_jobs):
     """Apply a function to chunks of records on several cores, into one float32 array."""
     out = np.empty((len(X), *shape), dtype=np.float32)
     largest = max(X.shape[1:], shape, key=np.prod)
-    with Parallel(n_jobs=n_jobs, prefer=backend) as parallel:
+    with Parallel(n_jobs=n_jobs, prefer="threads") as parallel:
         for block in batches(len(X), largest, _BLOCK_MEGABYTES):
             part = X[block]
             chunks = list(batches(len(part), largest, _CHUNK_MEGABYTES))

@@ -4,10 +4,12 @@ from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
-from scipy import ndimage, signal
+from scipy import signal
 
 from ecgsk._compat import Interval
 from ecgsk.preprocessing._base import RATE, SignalTransformer
+from ecgsk.preprocessing._recursive import filter_both_ways
+from ecgsk.preprocessing._running_median import running_median
 
 _N_JOBS = [Integral, None]
 
@@ -149,8 +151,9 @@ class Notch(SignalTransformer):
     def _plan(self, n_leads, n_samples):
         _check_below_nyquist("frequency", self.frequency, self.sampling_rate)
         b, a = signal.iirnotch(self.frequency, self.quality, fs=self.sampling_rate)
+        sos = np.concatenate([b, a])[np.newaxis]
         padding = min(3 * len(a), n_samples - 1)
-        return partial(_filter_fraction, b=b, a=a, padding=padding), (n_leads, n_samples)
+        return partial(_filter_sections, sos=sos, padding=padding), (n_leads, n_samples)
 
 
 class MedianBaseline(SignalTransformer):
@@ -164,8 +167,7 @@ class MedianBaseline(SignalTransformer):
     sampling_rate : float, default=500
         Of the recordings, in Hz.
     n_jobs : int or None, default=None
-        Processes to use; None is 1, -1 is all cores. The result does not depend on it. (SciPy's
-        median keeps Python's interpreter lock: threads would not help.)
+        Threads to use; None is 1, -1 is all cores. The result does not depend on it.
 
     Attributes
     ----------
@@ -189,7 +191,6 @@ class MedianBaseline(SignalTransformer):
     array([0., 1., 0.], dtype=float32)
     """
 
-    _backend = "processes"
     _parameter_constraints = {"window": [RATE], "sampling_rate": [RATE], "n_jobs": _N_JOBS}
 
     def __init__(
@@ -215,17 +216,10 @@ def _check_below_nyquist(name: str, frequency: Real | None, sampling_rate: Real)
 
 
 def _filter_sections(X, *, sos, padding):
-    return signal.sosfiltfilt(sos, X.astype(np.float64), padlen=padding)
-
-
-def _filter_fraction(X, *, b, a, padding):
-    return signal.filtfilt(b, a, X.astype(np.float64), padlen=padding)
+    return filter_both_ways(sos, X.reshape(-1, X.shape[2]), padding).reshape(X.shape)
 
 
 def _subtract_median(X, *, width):
-    out = np.empty_like(X)
-    # SciPy's fast algorithm is the one-dimensional one.
-    for record, lead in np.ndindex(X.shape[:2]):
-        baseline = ndimage.median_filter(X[record, lead], width, mode="constant", cval=0.0)
-        np.subtract(X[record, lead], baseline, out=out[record, lead])
-    return out
+    leads = np.ascontiguousarray(X, dtype=np.float32).reshape(-1, X.shape[2])
+    baseline = running_median(leads, width)
+    return np.subtract(leads, baseline, out=baseline).reshape(X.shape)

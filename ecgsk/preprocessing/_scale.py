@@ -55,10 +55,17 @@ class Standardise(SignalTransformer):
 
 
 def _standardise(X, *, scope, eps):
-    rows = X.reshape((len(X), -1) if scope == "record" else (-1, X.shape[2])).astype(np.float64)
-    rows -= rows.mean(axis=1, keepdims=True)
-    deviation = rows.std(axis=1, keepdims=True) + eps
-    # Sums of equal float32 numbers are exact in float64: of a constant just zeros are left.
-    deviation[deviation == 0] = 1.0
-    rows /= deviation
-    return rows.reshape(X.shape)
+    X_rows = X.reshape(len(X), 1 if scope == "record" else X.shape[1], -1)
+    out = np.empty(X_rows.shape, dtype=np.float32)
+    # One record at a time: its float64 copy then stays in the processor's cache.
+    rows = np.empty(X_rows.shape[1:])
+    for record, target in zip(X_rows, out, strict=True):
+        rows[...] = record
+        rows -= rows.mean(axis=1, keepdims=True)
+        variance = (rows[:, np.newaxis] @ rows[:, :, np.newaxis])[:, 0] / rows.shape[1]
+        deviation = np.sqrt(variance) + eps
+        # Sums of equal float32 numbers are exact in float64: of a constant just zeros are left.
+        deviation[deviation == 0] = 1.0
+        rows /= deviation
+        target[...] = rows
+    return out.reshape(X.shape)
