@@ -39,6 +39,7 @@ __all__ = [
     "check_feature_names",
     "check_is_fitted",
     "check_n_features",
+    "check_own_params",
     "check_sample_weight",
     "check_y",
     "clone_keeping",
@@ -56,6 +57,11 @@ check_feature_names = _check_feature_names
 check_n_features = _check_n_features
 check_y = _check_y
 safe_indexing = _safe_indexing
+
+
+def check_own_params(estimator) -> None:
+    """Raise for parameters that an estimator's constraints do not allow."""
+    estimator._validate_params()
 
 
 def output_container(estimator) -> str | None:

@@ -1,5 +1,7 @@
 """What every network classifier of ecgsk does alike."""
 
+import os
+import threading
 from numbers import Integral, Real
 
 import numpy as np
@@ -34,6 +36,10 @@ from ecgsk.training import (
     seeded,
     write_onnx,
 )
+from ecgsk.weights import as_json
+
+# Threads that share an estimator make its engine once.
+_ENGINES = threading.RLock()
 
 
 class BaseECGClassifier(ClassifierMixin, ECGEstimator):
@@ -57,6 +63,7 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
         "backend": [StrOptions(set(BACKENDS))],
     }
     _kept_by_clones = ("teacher",)
+    _takes_any_length = False
     _learnt = ("net_", "lead_names_", "classes_", "label_names_", "multilabel_")
 
     def _network(self, n_leads: int, n_samples: int, n_outputs: int) -> tuple[type, dict]:
@@ -253,11 +260,18 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
         if self.backend == "torch":
             return None
         key = (self.backend, X.shape[1:], net.precision)
-        in_use = vars(self).get("_engine_in_use")
-        if in_use is None or in_use[0] is not net or in_use[1] != key:
-            in_use = (net, key, compiled(self.backend, net.module_, X.shape[1:], net.precision))
-            self._engine_in_use = in_use
-        return in_use[2]
+        with _ENGINES:
+            in_use = vars(self).get("_engine_in_use")
+            if in_use is not None and in_use[2] != os.getpid():
+                raise RuntimeError(
+                    f"backend={self.backend!r} has predicted in the process that this one was "
+                    "forked from, and its threads did not come along. Start workers with spawn or "
+                    "with joblib's loky, or set backend='torch'."
+                )
+            if in_use is None or in_use[0] is not net or in_use[1] != key:
+                engine = compiled(self.backend, net.module_, X.shape[1:], net.precision)
+                in_use = self._engine_in_use = (net, key, os.getpid(), engine)
+        return in_use[3]
 
     def export(self, path, *, n_samples: int | None = None) -> None:
         """Write the network to an ONNX file, after its answers were compared with torch's.
@@ -276,6 +290,8 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
         ------
         ImportError
             Without the extra.
+        ValueError
+            For an n_samples that the network cannot read.
         RuntimeError
             When a logit differs by more than 1e-4 of the largest; then no file is written.
 
@@ -288,6 +304,10 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
         """
         check_is_fitted(self, "net_")
         n_leads, fitted_on = self._network_input()
+        if n_samples not in (None, fitted_on) and not self._takes_any_length:
+            raise ValueError(
+                f"n_samples={n_samples!r} is not to be had: the network reads {fitted_on} samples."
+            )
         about = {
             "classes": None if self.multilabel_ else self.classes_.tolist(),
             "label_names": list(getattr(self, "label_names_", [])) or None,
@@ -295,6 +315,7 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
             "sampling_rate": self._network_rate(),
             "preprocessing": self._preprocessing(),
         }
+        about = {key: as_json(value) for key, value in about.items()}
         write_onnx(path, self.net_.module_, (n_leads, n_samples or fitted_on), about)
 
     @property

@@ -206,6 +206,7 @@ class ECGFounderClassifier(ClassifierFromWeights, Strategy, BaseECGClassifier):
     }
     _weights_kind = KIND
     _module_class = Net1D
+    _takes_any_length = True
     _learnt = (
         *ClassifierFromWeights._told_by_weights,
         "_n_samples_read",

@@ -1,7 +1,6 @@
 """The published checkpoint of ECGFounder, read without running what is in it."""
 
 import os
-import zipfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,10 +11,12 @@ from ecgsk.networks import NET1D_PRESETS, Net1D
 from ecgsk.weights import (
     ECGFOUNDER_TASKS,
     PUBLISHED,
+    Published,
     WeightFile,
     cache_folder,
     file_sha256,
     find_published,
+    read_torch_file,
     read_weights,
     write_weights,
 )
@@ -53,13 +54,7 @@ def read_ecgfounder(source: str | os.PathLike) -> WeightFile:
         published = PUBLISHED[source]
         # What has been converted needs the published file no more.
         weights = _kept(published.sha256) if published.sha256 else None
-        weights = weights or _converted(find_published(source), published.sha256)
-        if weights.network["n_leads"] != published.n_leads:
-            raise ValueError(
-                f"weights={source!r}: the file holds a network of {weights.network['n_leads']} "
-                f"lead(s), expected {published.n_leads}. Give its path as weights if you mean it."
-            )
-        return weights
+        return weights or _converted(find_published(source), published)
     path = Path(source)
     if not path.is_file():
         raise FileNotFoundError(
@@ -74,23 +69,33 @@ def read_ecgfounder(source: str | os.PathLike) -> WeightFile:
     return _converted(path)
 
 
-def _converted(path: Path, digest: str | None = None) -> WeightFile:
+def _converted(path: Path, published: Published | None = None) -> WeightFile:
     """Return a checkpoint's conversion from the cache, where it is put if it is not there."""
-    digest = digest or file_sha256(path)
-    weights = _kept(digest)
+    digest = (published and published.sha256) or file_sha256(path)
+    weights = kept = _kept(digest)
     if weights is None:
         weights = convert_checkpoint(path, about={"source": path.name, "source_sha256": digest})
+    n_leads = weights.network["n_leads"]
+    if published is not None and n_leads != published.n_leads:
+        raise ValueError(
+            f"{path} holds a network of {n_leads} lead(s), expected {published.n_leads}. Give its "
+            "path as weights if you mean it."
+        )
+    if kept is None:
         with suppress(OSError):  # homes of clusters may be read-only
-            _place_of(digest).parent.mkdir(parents=True, exist_ok=True)
-            write_weights(_place_of(digest), weights)
+            place = _place_of(digest)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_weights(place, weights)
     return weights
 
 
 def _kept(digest: str) -> WeightFile | None:
-    """Return the conversion of the file with this hash, if the cache has one that can be read."""
-    if _place_of(digest).is_file():
-        with suppress(ValueError, OSError, KeyError):
-            return read_weights(_place_of(digest), kind=KIND)
+    """Return the conversion of the file with this hash, if the cache has one that is whole."""
+    with suppress(Exception):  # whatever is wrong with it, it is made anew
+        weights = read_weights(_place_of(digest), kind=KIND)
+        own = dict(_published_shapes(weights.network)[0].values())
+        if own == {name: value.shape for name, value in weights.tensors.items()}:
+            return weights
     return None
 
 
@@ -122,12 +127,12 @@ def convert_checkpoint(path: str | os.PathLike, about: dict | None = None) -> We
         When the file is cut off, changed, no checkpoint, or of another network; then with what is
         missing, unexpected and of another shape.
     """
-    state = _state_of(_load(path), path)
+    state = _state_of(read_torch_file(path), path)
     n_leads, n_outputs = _ends_of(state, path)
     network = {"n_leads": n_leads, "n_outputs": n_outputs, **NET1D_PRESETS["12-lead"]}
     shapes, unused = _published_shapes(network)
     missing = sorted(set(shapes) - set(state))
-    unexpected = sorted(set(state) - set(shapes) - unused)
+    unexpected = sorted(map(str, set(state) - set(shapes) - unused))
     wrong = [
         f"{name} {tuple(state[name].shape)} instead of {shape}"
         for name, (_, shape) in shapes.items()
@@ -138,7 +143,8 @@ def convert_checkpoint(path: str | os.PathLike, about: dict | None = None) -> We
             f"{path} does not match the network of ECGFounder. Missing: {_some(missing)}; "
             f"unexpected: {_some(unexpected)}; of another shape: {_some(wrong)}."
         )
-    tensors = {own: state[name].float().numpy() for name, (own, _) in shapes.items()}
+    with np.errstate(over="ignore"):  # is found out below
+        tensors = {own: state[name].astype(np.float32) for name, (own, _) in shapes.items()}
     broken = [name for name, value in tensors.items() if not np.isfinite(value).all()]
     if broken:
         raise ValueError(f"{path} holds values that are not finite, in {_some(broken)}.")
@@ -148,8 +154,7 @@ def convert_checkpoint(path: str | os.PathLike, about: dict | None = None) -> We
     return WeightFile(
         kind=KIND,
         network=network,
-        # A memory map ends with the file that it is of.
-        tensors={own: np.array(value) for own, value in tensors.items()},
+        tensors=tensors,
         sampling_rate=RATE,
         # Fine-tuning as published filters; nobody has said what the pre-training did.
         preprocessing=[("ECGFounderPreprocessor", {"variant": "filtered"})],
@@ -182,34 +187,9 @@ def _published_name(own: str) -> str:
     return f"stage_list.{stage}.block_list.{block}.{part}.{value}"
 
 
-def _load(path):
-    refused = (
-        "Fetch it again, or make sure that it is a checkpoint of ECGFounder as published "
-        "(12_lead_ECGFounder.pth) or a file of save_weights."
-    )
-    try:
-        with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip()  # torch itself does not look at checksums
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as error:
-        raise ValueError(
-            f"{path} is no file of torch.save, or it was cut off ({error}). {refused}"
-        ) from error
-    if broken is not None:
-        raise ValueError(f"{path} was changed: the checksum of {broken} is wrong. {refused}")
-    try:
-        with torch.serialization.safe_globals(_STAND_INS):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:
-        said = str(error).partition("\n")[0]
-        raise ValueError(
-            f"{path} cannot be read without running code from it, which is not done "
-            f"({type(error).__name__}: {said}). {refused}"
-        ) from error
-
-
 def _state_of(saved, path) -> dict:
     state = saved.get("state_dict", saved) if isinstance(saved, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(v, np.ndarray) for v in state.values()):
         raise ValueError(f"{path} holds no state_dict of tensors: it is no checkpoint.")
     return state
 
@@ -217,10 +197,11 @@ def _state_of(saved, path) -> dict:
 def _ends_of(state: dict, path) -> tuple[int, int]:
     """Return the numbers of leads and of outputs."""
     first, last = state.get("first_conv.conv.weight"), state.get("dense.weight")
-    if first is None or last is None or first.ndim != 3 or last.ndim != 2:
+    if not (np.ndim(first) == 3 and np.ndim(last) == 2 and np.size(first) and np.size(last)):
         raise ValueError(
             f"{path} does not match the network of ECGFounder: first_conv.conv.weight or "
-            f"dense.weight is missing or of another shape. It holds {_some(sorted(state))}."
+            "dense.weight is missing or of another shape. It holds "
+            f"{_some(sorted(map(str, state)))}."
         )
     return first.shape[1], last.shape[0]
 
@@ -229,32 +210,3 @@ def _some(names: list, most: int = 6) -> str:
     """Return names for a message, without hundreds of them."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return (", ".join(str(name) for name in names[:most]) or "none") + more
-
-
-class _Inert:
-    """Stands in for what would build a NumPy number, and builds nothing.
-
-    The published file holds one, its validation AUROC: so nothing of NumPy is called with
-    arguments from a file.
-    """
-
-    def __new__(cls, *args, **kwargs):
-        return super().__new__(cls)
-
-    def __init__(self, *args, **kwargs):
-        pass
-
-    def __setstate__(self, state):
-        pass
-
-
-def _inert(module: str, name: str) -> type:
-    return type(name, (_Inert,), {"__module__": module, "__qualname__": name})
-
-
-# torch knows what is allowed by these names. NumPy 2 moved the second.
-_STAND_INS = [
-    _inert("numpy", "dtype"),
-    _inert("numpy.core.multiarray", "scalar"),
-    _inert("numpy._core.multiarray", "scalar"),
-]

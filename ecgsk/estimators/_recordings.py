@@ -16,6 +16,7 @@ from ecgsk._compat import (
     check_feature_names,
     check_is_fitted,
     check_n_features,
+    check_own_params,
     clone_keeping,
     validate_data,
 )
@@ -147,6 +148,7 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def _ready(self, X):
         """Return the net, set for prediction, and recordings that it takes."""
         check_is_fitted(self, "net_")
+        check_own_params(self)  # weights answer without a fit, which would look at them
         X = self._check_X(X, reset=False)
         net = self.net_
         net.precision = resolve_precision(self.precision, net.device, training=False)

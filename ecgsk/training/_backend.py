@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import io
-import json
 import logging
 import os
 import threading
@@ -19,6 +18,8 @@ from ecgsk._optional import import_optional
 BACKENDS = ("torch", "openvino", "onnxruntime")
 # Records that pass through together: few enough for the processor's cache, enough for its units.
 _AT_ONCE = 4
+# torch's exporter is not made for threads.
+_EXPORTS = threading.RLock()
 
 
 class _Answers(nn.Module):
@@ -57,7 +58,7 @@ def to_onnx(network: nn.Module, shape: tuple[int, int]) -> bytes:
         import_optional(package, extra="onnx", purpose="The ONNX format")
     answers = _Answers(copy.deepcopy(network).float().cpu()).eval()
     buffer = io.BytesIO()
-    with _quiet(), torch.inference_mode():
+    with _EXPORTS, _quiet(), torch.inference_mode():
         program = torch.onnx.export(
             answers,
             (torch.zeros(2, *shape),),
@@ -82,8 +83,8 @@ def write_onnx(path, network: nn.Module, shape: tuple[int, int], about: dict) ->
         With ``features`` and ``head``.
     shape : tuple of (int, int)
         Leads and samples of a recording.
-    about : dict
-        Put into the file's metadata, each value as JSON.
+    about : dict of str to str
+        Put into the file's metadata.
 
     Returns
     -------
@@ -111,7 +112,7 @@ def write_onnx(path, network: nn.Module, shape: tuple[int, int], about: dict) ->
     model = onnx.load_from_string(content)
     for key, value in about.items():
         entry = model.metadata_props.add()
-        entry.key, entry.value = key, json.dumps(value)
+        entry.key, entry.value = key, value
     temporary = Path(f"{os.fspath(path)}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(model.SerializeToString())
@@ -236,7 +237,7 @@ def _quiet():
     """Silence what the exporter tells its developers."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logger.setLevel(logging.ERROR)
         try:

@@ -109,7 +109,7 @@ def write_weights(path: str | os.PathLike, weights: WeightFile, *, dtype: str = 
     metadata = {
         "format": _FORMAT,
         "version": __version__,
-        "ecgsk": json.dumps(said, default=_plain),
+        "ecgsk": as_json(said),
     }
     # Two processes may write the same file of a cache.
     temporary = Path(f"{os.fspath(path)}.{os.getpid()}.tmp")
@@ -117,8 +117,21 @@ def write_weights(path: str | os.PathLike, weights: WeightFile, *, dtype: str = 
         temporary.touch()  # names a missing folder as Python does
         save_file(tensors, temporary, metadata)
         os.replace(temporary, path)
+    except SafetensorError as error:
+        raise OSError(f"{os.fspath(path)} cannot be written: {error}.") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def as_json(value) -> str:
+    """Return plain values, NumPy's among them, as JSON.
+
+    Parameters
+    ----------
+    value : object
+        Of dicts, lists, strings, numbers and arrays.
+    """
+    return json.dumps(value, default=_plain)
 
 
 def _plain(value):

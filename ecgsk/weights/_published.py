@@ -45,11 +45,23 @@ PUBLISHED = {
 
 
 def cache_folder() -> Path:
-    """Return the folder of downloaded weights: ``ECGSK_CACHE``, or one of the user's cache."""
+    """Return the folder of downloaded weights: ``ECGSK_CACHE``, or one of the user's cache.
+
+    Raises
+    ------
+    FileNotFoundError
+        When neither is to be had, as for users of containers who have no home.
+    """
     given = os.environ.get("ECGSK_CACHE")
     if given:
         return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ecgsk"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ecgsk"
+    except RuntimeError as error:
+        raise FileNotFoundError(
+            "There is no home to keep weights in: set the environment variable ECGSK_CACHE to a "
+            "folder."
+        ) from error
 
 
 def file_sha256(path: str | os.PathLike) -> str:

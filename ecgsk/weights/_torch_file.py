@@ -1,0 +1,161 @@
+"""Files of ``torch.save``, read without torch and without running anything in them."""
+
+import io
+import os
+import pickle
+import zipfile
+from collections import OrderedDict
+from typing import NamedTuple
+
+import numpy as np
+
+_DTYPES = {
+    "DoubleStorage": "f8",
+    "FloatStorage": "f4",
+    "HalfStorage": "f2",
+    "BFloat16Storage": "u2",
+    "LongStorage": "i8",
+    "IntStorage": "i4",
+    "ShortStorage": "i2",
+    "CharStorage": "i1",
+    "ByteStorage": "u1",
+    "BoolStorage": "?",
+}
+_REMEDY = "Fetch it again, or give a file as torch.save or save_weights wrote it."
+
+
+def read_torch_file(path: str | os.PathLike):
+    """Return what was saved, with arrays in the place of tensors.
+
+    The pickle inside is read with names of this module only: what would build a tensor makes an
+    array, NumPy numbers become None, and any other name is refused. The checksums of the archive,
+    at which torch does not look, are compared first.
+
+    Parameters
+    ----------
+    path : path-like
+        A file that ``torch.save`` wrote in its format since version 1.6.
+
+    Returns
+    -------
+    object
+        Of dicts, lists, numbers, strings and arrays; bfloat16 becomes float32.
+
+    Raises
+    ------
+    ValueError
+        When the file is cut off, changed, no such file, or asks for anything else to be built.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_records(archive, path)
+            return _Reader(archive).load()
+    except _Refused as refusal:
+        raise ValueError(f"{path} {refusal} {_REMEDY}") from refusal.__cause__
+    except Exception as error:  # damaged files make the standard library raise almost anything
+        said = f"{type(error).__name__}: {error}"
+        raise ValueError(
+            f"{path} is no file of torch.save, or it was cut off or changed ({ascii(said)[:200]}). "
+            f"{_REMEDY}"
+        ) from error
+
+
+class _Refused(Exception):  # noqa: N818 - carries the half of a message
+    """The file can be read, but is not what it should be."""
+
+
+def _check_records(archive: zipfile.ZipFile, path) -> None:
+    on_disk = os.path.getsize(path)
+    for record in archive.infolist():
+        # Nothing is compressed by torch; what unpacks to more than the file holds is a trap.
+        if record.compress_type != zipfile.ZIP_STORED or record.file_size > on_disk:
+            raise _Refused(f"was changed: its record {ascii(record.filename)} is compressed.")
+    broken = archive.testzip()
+    if broken is not None:
+        raise _Refused(f"was changed: the checksum of its record {ascii(broken)} is wrong.")
+
+
+class _Storage(NamedTuple):
+    """Where the values of tensors are."""
+
+    kind: str
+
+
+class _Inert:
+    """Stands in for what would build a NumPy number, and builds nothing."""
+
+    def __new__(cls, *args, **kwargs):
+        return super().__new__(cls)
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def __setstate__(self, state):
+        pass
+
+
+class _Reader(pickle.Unpickler):
+    """Unpickle what the archive holds under names that are known."""
+
+    def __init__(self, archive: zipfile.ZipFile):
+        names = [name for name in archive.namelist() if name.split("/")[1:] == ["data.pkl"]]
+        if len(names) != 1:
+            raise _Refused("is no file of torch.save: it has no data.pkl.")
+        self.archive = archive
+        self.folder = names[0].partition("/")[0]
+        order = f"{self.folder}/byteorder"
+        big = order in archive.namelist() and archive.read(order).strip() == b"big"
+        self.order = ">" if big else "<"
+        self.storages: dict[str, np.ndarray] = {}
+        super().__init__(io.BytesIO(archive.read(names[0])), encoding="latin1")
+
+    def find_class(self, module, name):
+        if module in ("torch", "torch.storage") and name in _DTYPES:
+            return _Storage(name)
+        known = _KNOWN.get(f"{module}.{name}")
+        if known is None:
+            asked = ascii(f"{module}.{name}")[1:-1]
+            raise _Refused(
+                f"cannot be read without running code: it asks for {asked}. Nothing was run."
+            )
+        return known
+
+    def persistent_load(self, saved):
+        _, kind, key, *_ = saved
+        if key not in self.storages:
+            record = f"{self.folder}/data/{key}"
+            values = np.frombuffer(self.archive.read(record), dtype=self.order + _DTYPES[kind.kind])
+            if kind.kind == "BFloat16Storage":
+                values = (values.astype("<u4") << 16).view("<f4")
+            self.storages[key] = values
+        return self.storages[key]
+
+
+def _tensor(storage, offset, size, stride, *rest):
+    """Return a tensor's values, a view of its storage."""
+    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    inside = min([offset, *stride, *size]) >= 0 and (0 in size or last < len(storage))
+    if not isinstance(storage, np.ndarray) or not inside:
+        raise _Refused("was changed: a tensor lies outside of its values.")
+    strides = [step * storage.itemsize for step in stride]
+    return np.lib.stride_tricks.as_strided(storage[offset:], size, strides, writeable=False)
+
+
+def _parameter(values, *rest):
+    return values
+
+
+def _encoded(text, encoding="latin1"):
+    return text.encode("latin1")
+
+
+_KNOWN = {
+    "collections.OrderedDict": OrderedDict,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_parameter": _parameter,
+    "_codecs.encode": _encoded,
+    "numpy.dtype": _Inert,
+    # NumPy 2 moved it.
+    "numpy.core.multiarray.scalar": _Inert,
+    "numpy._core.multiarray.scalar": _Inert,
+}
