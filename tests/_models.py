@@ -19,7 +19,9 @@ def small_models() -> dict:
     }
     return {
         "mtecg": MTECGClassifier("nano", **quick),
-        "ecgfounder": ECGFounderClassifier("nano", preprocessing="none", **quick),
+        "ecgfounder": ECGFounderClassifier(
+            "nano", preprocessing="none", **{**quick, "batch_size": 8}
+        ),
     }
 
 

@@ -115,6 +115,7 @@ def test_multiclass(model, data):
 def test_multilabel(model, data, as_frame):
     X, y = data
     Y = np.stack([y, 1 - y, np.zeros_like(y)], axis=1)
+    model.set_params(max_epochs=20)
     model.fit(X, pd.DataFrame(Y, columns=["AFIB", "SR", "WPW"]) if as_frame else Y)
     p = model.predict_proba(X)
     assert p.shape == Y.shape and model.multilabel_
