@@ -158,7 +158,22 @@ def compiled(backend: str, network: nn.Module, shape: tuple[int, int], precision
     return OnnxRuntime(content) if backend == "onnxruntime" else OpenVINO(content, shape, precision)
 
 
-class OnnxRuntime:
+class _Engine:
+    """What threads of this process work for."""
+
+    def __init__(self):
+        self.process = os.getpid()
+
+    def __del__(self):
+        if os.getpid() != self.process:
+            # A fork has none of the threads that would have to end: waiting for them hangs.
+            _OF_PARENTS.append(vars(self).copy())
+
+
+_OF_PARENTS: list[dict] = []
+
+
+class OnnxRuntime(_Engine):
     """A network in ONNX Runtime.
 
     Parameters
@@ -168,6 +183,7 @@ class OnnxRuntime:
     """
 
     def __init__(self, content: bytes):
+        super().__init__()
         runtime = import_optional("onnxruntime", extra="onnx", purpose="ONNX Runtime")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
@@ -180,7 +196,7 @@ class OnnxRuntime:
         return self.session.run(["logits", "features"], {"recordings": x.numpy()})
 
 
-class OpenVINO:
+class OpenVINO(_Engine):
     """A network in OpenVINO, each core with recordings of its own.
 
     Parameters
@@ -194,6 +210,7 @@ class OpenVINO:
     """
 
     def __init__(self, content: bytes, shape: tuple[int, int], precision: str):
+        super().__init__()
         openvino = import_optional("openvino", extra="onnx", purpose="OpenVINO")
         core = openvino.Core()
         model = core.read_model(content)

@@ -81,6 +81,29 @@ class _Storage(NamedTuple):
     kind: str
 
 
+class _Values(NamedTuple):
+    """What a storage holds: of these alone tensors are made."""
+
+    values: np.ndarray
+
+
+class _Maker:
+    """A function that a file may call, and cannot change."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function):
+        object.__setattr__(self, "function", function)
+
+    def __call__(self, *args):
+        return self.function(*args)
+
+    def __setattr__(self, name, value):
+        raise _Refused("was changed: it sets what cannot be set.")
+
+    __setstate__ = None
+
+
 class _Inert:
     """Stands in for what would build a NumPy number, and builds nothing."""
 
@@ -106,7 +129,7 @@ class _Reader(pickle.Unpickler):
         order = f"{self.folder}/byteorder"
         big = order in archive.namelist() and archive.read(order).strip() == b"big"
         self.order = ">" if big else "<"
-        self.storages: dict[str, np.ndarray] = {}
+        self.storages: dict[str, _Values] = {}
         super().__init__(io.BytesIO(archive.read(names[0])), encoding="latin1")
 
     def find_class(self, module, name):
@@ -127,18 +150,20 @@ class _Reader(pickle.Unpickler):
             values = np.frombuffer(self.archive.read(record), dtype=self.order + _DTYPES[kind.kind])
             if kind.kind == "BFloat16Storage":
                 values = (values.astype("<u4") << 16).view("<f4")
-            self.storages[key] = values
+            self.storages[key] = _Values(values)
         return self.storages[key]
 
 
 def _tensor(storage, offset, size, stride, *rest):
     """Return a tensor's values, a view of its storage."""
+    if not isinstance(storage, _Values):
+        raise _Refused("was changed: a tensor is made of something else than values.")
+    values = storage.values
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    inside = min([offset, *stride, *size]) >= 0 and (0 in size or last < len(storage))
-    if not isinstance(storage, np.ndarray) or not inside:
+    if min([offset, *stride, *size]) < 0 or (0 not in size and last >= len(values)):
         raise _Refused("was changed: a tensor lies outside of its values.")
-    strides = [step * storage.itemsize for step in stride]
-    return np.lib.stride_tricks.as_strided(storage[offset:], size, strides, writeable=False)
+    strides = [step * values.itemsize for step in stride]
+    return np.lib.stride_tricks.as_strided(values[offset:], size, strides, writeable=False)
 
 
 def _parameter(values, *rest):
@@ -151,9 +176,9 @@ def _encoded(text, encoding="latin1"):
 
 _KNOWN = {
     "collections.OrderedDict": OrderedDict,
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_parameter": _parameter,
-    "_codecs.encode": _encoded,
+    "torch._utils._rebuild_tensor_v2": _Maker(_tensor),
+    "torch._utils._rebuild_parameter": _Maker(_parameter),
+    "_codecs.encode": _Maker(_encoded),
     "numpy.dtype": _Inert,
     # NumPy 2 moved it.
     "numpy.core.multiarray.scalar": _Inert,
