@@ -314,6 +314,14 @@ def test_values_that_nobody_uses_may_be_anything(nano, tmp_path):
     assert_holds(convert_checkpoint(tmp_path / "file.pth"), state)
 
 
+@pytest.mark.parametrize("name", [name for name in nano_state(3, 2) if "bn" not in name])
+def test_every_tensor_has_to_be_there(nano, tmp_path, name):
+    state = nano_state(3, 2)
+    del state[name]
+    torch.save({"state_dict": state}, tmp_path / "bad.pth")
+    assert name in refused(tmp_path / "bad.pth")
+
+
 def test_what_does_not_match_is_listed(path, tmp_path):
     state = nano_state(3, 2)
     del state["stage_list.2.block_list.1.se_fc2.bias"]
@@ -351,6 +359,10 @@ def test_names_of_another_network_are_refused(path, tmp_path, prefix):
     [
         {"dense.weight": torch.zeros(2)},
         {"first_conv.conv.weight": torch.zeros(16, 24)},
+        {"dense.bias": torch.zeros(3)},
+        {"stage_list.1.block_list.0.conv2.conv.weight": torch.zeros(32, 8, 16)},
+        {"stage_list.1.block_list.2.conv2.conv.bias": torch.zeros(32)},
+        {"first_bn.weights": torch.zeros(16)},
         {3: torch.zeros(1)},
         pytest.param({"dense.bias": torch.zeros(2).to_sparse()}, id="sparse"),
         pytest.param({"dense.bias": torch.zeros(2, device="meta")}, id="meta"),
@@ -941,3 +953,20 @@ def test_a_package_that_is_not_there_can_be_installed():
     assert import_optional("json", extra="hub", purpose="This") is json
     with pytest.raises(ImportError, match=r"This needs .*no_such.*pip install \"ecgsk\[hub\]\""):
         import_optional("no_such_package_of_ecgsk", extra="hub", purpose="This")
+
+
+@pytest.mark.parametrize("number", [10**5, 2**31 - 1])
+def test_a_small_file_cannot_ask_for_much_memory(tmp_path, number):
+    """The unpickler makes room for as many objects as a file numbers."""
+    with zipfile.ZipFile(tmp_path / "bad.pth", "w") as archive:
+        pickled = b"\x80\x02}r" + number.to_bytes(4, "little") + b"."
+        archive.writestr("bad/data.pkl", pickled)
+    assert "more objects than it can hold" in refused(tmp_path / "bad.pth")
+
+
+def test_a_tensor_that_repeats_one_value_for_ever_is_refused(nano, tmp_path):
+    state = nano_state(3, 2)
+    state["dense.weight"] = torch.zeros(1).expand(10**9, 32)
+    state["dense.bias"] = torch.zeros(1).expand(10**9)
+    torch.save({"state_dict": state}, tmp_path / "bad.pth")
+    assert "repeats its values" in refused(tmp_path / "bad.pth")

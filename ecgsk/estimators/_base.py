@@ -259,7 +259,9 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
     def _engine(self, net, X):
         if self.backend == "torch":
             return None
-        key = (self.backend, X.shape[1:], net.precision)
+        # Weights that were changed in place need a new engine.
+        version = sum(value._version for value in net.module_.state_dict().values())
+        key = (self.backend, X.shape[1:], net.precision, version)
         with _ENGINES:
             in_use = vars(self).get("_engine_in_use")
             if in_use is not None and in_use[2] != os.getpid():

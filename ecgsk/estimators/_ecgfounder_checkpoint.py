@@ -56,7 +56,7 @@ def read_ecgfounder(source: str | os.PathLike) -> WeightFile:
         weights = _kept(published.sha256) if published.sha256 else None
         return weights or _converted(find_published(source), published)
     path = Path(source)
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path's own, False for names that are too long
         raise FileNotFoundError(
             f"weights={os.fspath(source)!r} is no file and no name of published weights "
             f"({', '.join(PUBLISHED)})."

@@ -1,8 +1,10 @@
 """Files of ``torch.save``, read without torch and without running anything in them."""
 
 import io
+import math
 import os
 import pickle
+import pickletools
 import zipfile
 from collections import OrderedDict
 from typing import NamedTuple
@@ -81,6 +83,13 @@ class _Storage(NamedTuple):
     kind: str
 
 
+def _check_memo(content: bytes) -> None:
+    """Refuse numbers of memo entries for which the unpickler would take gigabytes."""
+    for code, argument, _ in pickletools.genops(content):
+        if code.name.endswith("PUT") and argument > len(content):
+            raise _Refused("was changed: its pickle numbers more objects than it can hold.")
+
+
 class _Values(NamedTuple):
     """What a storage holds: of these alone tensors are made."""
 
@@ -130,7 +139,9 @@ class _Reader(pickle.Unpickler):
         big = order in archive.namelist() and archive.read(order).strip() == b"big"
         self.order = ">" if big else "<"
         self.storages: dict[str, _Values] = {}
-        super().__init__(io.BytesIO(archive.read(names[0])), encoding="latin1")
+        content = archive.read(names[0])
+        _check_memo(content)
+        super().__init__(io.BytesIO(content), encoding="latin1")
 
     def find_class(self, module, name):
         if module in ("torch", "torch.storage") and name in _DTYPES:
@@ -162,6 +173,8 @@ def _tensor(storage, offset, size, stride, *rest):
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if min([offset, *stride, *size]) < 0 or (0 not in size and last >= len(values)):
         raise _Refused("was changed: a tensor lies outside of its values.")
+    if math.prod(size) > max(len(values), 1):
+        raise _Refused("was changed: a tensor repeats its values.")
     strides = [step * values.itemsize for step in stride]
     return np.lib.stride_tricks.as_strided(values[offset:], size, strides, writeable=False)
 
