@@ -102,18 +102,23 @@ def cells(options):
         for base in options.bases
         for fraction in options.fractions
     ]
-    for arms in (MAIN, [arm for arm in ARMS if arm not in MAIN]):
-        for cell in where:
-            # The parts are taken apart where labels are few: there the paper gains most.
-            if arms is MAIN or cell["fraction"] <= COMPARED_AT:
-                for arm in arms:
+    for cell in where:
+        for arm in MAIN:
+            yield {**cell, "arm": arm}
+    # The parts are taken apart where labels are few: there the paper gains most.
+    parts = [arm for arm in ARMS if arm not in MAIN]
+    few = [cell for cell in where if cell["fraction"] <= COMPARED_AT]
+    for seed in range(options.seeds):
+        for cell in few:
+            if cell["seed"] == seed:
+                for arm in parts:
                     yield {**cell, "arm": arm}
+                if seed == 0 and cell["fraction"] == COMPARED_AT:
+                    for arm in ("random start", *RATES):
+                        yield {**cell, "arm": arm}
     for cell in where:
         if cell["seed"] == 0:
             yield {**cell, "arm": "random start"}
-            if cell["fraction"] == COMPARED_AT:
-                for arm in RATES:
-                    yield {**cell, "arm": arm}
 
 
 class Study:
