@@ -177,8 +177,8 @@ def tables(rows) -> str:
         "",
         "**What each part adds to post-training: the whole less the whole without it, AUROC**",
         "",
-        "| base | task | labels | preview | stochastic depth | dropout |",
-        "|---|---|---|---|---|---|",
+        "| base | task | labels | seeds | preview | stochastic depth | dropout |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         if row["parts"]:
@@ -186,8 +186,9 @@ def tables(rows) -> str:
                 signed(row["parts"][part]["auroc"]) if part in row["parts"] else "not run"
                 for part in PARTS
             ]
+            n_seeds = {str(part["seeds"]) for part in row["parts"].values()}
             where = [BASES[row["base"]], NAMES[row["task"]], f"{row['fraction']:.0%}"]
-            lines.append("| " + " | ".join([*where, *parts]) + " |")
+            lines.append("| " + " | ".join([*where, "/".join(sorted(n_seeds)), *parts]) + " |")
     lines += [
         "",
         "**For scale, AUROC**: the head alone on the resting base; a random start of all weights; "
