@@ -1,5 +1,6 @@
 """The published checkpoint of ECGFounder, read without running what is in it."""
 
+import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -82,6 +83,7 @@ def _converted(path: Path, published: Published | None = None) -> WeightFile:
             "path as weights if you mean it."
         )
     if kept is None:
+        weights.about["tensors_sha256"] = _tensors_sha256(weights)
         with suppress(OSError):  # homes of clusters may be read-only
             place = _place_of(digest)
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -94,9 +96,19 @@ def _kept(digest: str) -> WeightFile | None:
     with suppress(Exception):  # whatever is wrong with it, it is made anew
         weights = read_weights(_place_of(digest), kind=KIND)
         own = dict(_published_shapes(weights.network)[0].values())
-        if own == {name: value.shape for name, value in weights.tensors.items()}:
+        whole = own == {name: value.shape for name, value in weights.tensors.items()}
+        # The format of the cache has no checksum of its own.
+        if whole and weights.about["tensors_sha256"] == _tensors_sha256(weights):
             return weights
     return None
+
+
+def _tensors_sha256(weights: WeightFile) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(weights.tensors):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(weights.tensors[name]).data)
+    return digest.hexdigest()
 
 
 def _place_of(digest: str) -> Path:
