@@ -106,7 +106,6 @@ def test_it_is_the_published_network_at_any_length(nano, n_samples):
 
 def test_a_dropped_branch_leaves_the_shortcut(nano):
     """The only public re-implementation of post-training has a drop path that does nothing."""
-    x = torch.randn(64, 3, 100)
     block = nano.stages[1][0].train()
     x = torch.randn(64, 16, 50)
     whole, shortcut = block(x), block._shortcut(x)

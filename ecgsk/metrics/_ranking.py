@@ -74,8 +74,7 @@ def macro_roc_auc(y_true, y_score) -> float:
     >>> macro_roc_auc([[0, 1], [1, 1], [1, 1]], [[0.2, 0.1], [0.6, 0.3], [0.3, 0.2]])
     1.0
     """
-    areas = label_roc_auc(y_true, y_score)
-    return float(np.nanmean(areas)) if np.isfinite(areas).any() else float("nan")
+    return _mean_of_ranked(label_roc_auc(y_true, y_score))
 
 
 def label_average_precision(y_true, y_score) -> np.ndarray:
@@ -124,5 +123,8 @@ def macro_average_precision(y_true, y_score) -> float:
     >>> macro_average_precision([[0, 1], [1, 1], [1, 1]], [[0.2, 0.1], [0.6, 0.3], [0.3, 0.2]])
     1.0
     """
-    areas = label_average_precision(y_true, y_score)
+    return _mean_of_ranked(label_average_precision(y_true, y_score))
+
+
+def _mean_of_ranked(areas: np.ndarray) -> float:
     return float(np.nanmean(areas)) if np.isfinite(areas).any() else float("nan")

@@ -152,8 +152,7 @@ def compiled(backend: str, network: nn.Module, shape: tuple[int, int], precision
             f"precision={precision!r} is not to be had with backend={backend!r}, which computes "
             f"in {' or '.join(allowed)}. Change one of them."
         )
-    name = backend
-    import_optional(name, extra="onnx", purpose=f"backend={backend!r}")
+    import_optional(backend, extra="onnx", purpose=f"backend={backend!r}")
     content = to_onnx(network, shape)
     return OnnxRuntime(content) if backend == "onnxruntime" else OpenVINO(content, shape, precision)
 
