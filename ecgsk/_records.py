@@ -22,6 +22,10 @@ class RecordArray:
         processes.
     shape : tuple of (int, int, int)
         ``(n_records, n_leads, n_samples)``.
+    table : DataFrame of n_records rows or None, default=None
+        What is known of each record beside its signal, such as age and sex. It stays with the
+        records through slicing, cross-validation and preprocessing, so that a step of a Pipeline
+        can read it: see `ecgsk.tabular.TableColumns`.
 
     Attributes
     ----------
@@ -29,6 +33,8 @@ class RecordArray:
         ``(n_records, n_leads, n_samples)``.
     dtype : numpy.dtype
         Always float32.
+    table : DataFrame or None
+        As given, of the same records in the same order.
 
     Examples
     --------
@@ -51,21 +57,36 @@ class RecordArray:
         read: Callable[[np.ndarray], np.ndarray],
         shape: tuple[int, int, int],
         *,
+        table=None,
         _indices: np.ndarray | range | None = None,
     ):
         self._read = read
         self._source_shape = tuple(int(size) for size in shape)
         self._indices = range(self._source_shape[0]) if _indices is None else _indices
         self.shape = (len(self._indices), *self._source_shape[1:])
+        if table is not None and len(table) != len(self):
+            raise ValueError(
+                f"table has {len(table)} rows for {len(self)} records; give one for each, in "
+                "their order."
+            )
+        self.table = table
 
     @classmethod
-    def wrap(cls, array) -> "RecordArray":
-        """Wrap a memory map, an h5py or a zarr array of shape (records, leads, samples)."""
+    def wrap(cls, array, table=None) -> "RecordArray":
+        """Wrap an array of shape (records, leads, samples), in memory or on disk.
+
+        Parameters
+        ----------
+        array : ndarray, memory map, h5py or zarr array
+            Recordings, mV.
+        table : DataFrame or None, default=None
+            See `RecordArray`.
+        """
         if len(array.shape) != 3:
             raise ValueError(
                 f"array has shape {tuple(array.shape)}; expected (n_records, n_leads, n_samples)."
             )
-        return cls(_ArrayReader(array), array.shape)
+        return cls(_ArrayReader(array), array.shape, table=table)
 
     @property
     def nbytes(self) -> int:
@@ -98,7 +119,11 @@ class RecordArray:
             rows = self._indices[key]
         else:
             rows = np.asarray(self._indices)[key]
-        subset = RecordArray(self._read, self._source_shape, _indices=rows)
+        table = self.table
+        if table is not None:
+            # A mask that is a Series would be aligned by its index instead of its place.
+            table = table.iloc[key if isinstance(key, slice) else np.asarray(key)]
+        subset = RecordArray(self._read, self._source_shape, table=table, _indices=rows)
         return np.asarray(subset)[(slice(None), *rest)] if rest else subset
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
@@ -150,7 +175,7 @@ class RecordArray:
         shape : tuple of (int, int)
             Leads and samples of the result.
         """
-        return RecordArray(_Mapped(self, function), (len(self), *shape))
+        return RecordArray(_Mapped(self, function), (len(self), *shape), table=self.table)
 
 
 class _Mapped:

@@ -209,7 +209,7 @@ def check_ecg(
         X = _as_float32(X)
     _check_shape(X.shape, n_leads, n_samples)
     if lazy:
-        X = RecordArray(_Checked(X, missing), X.shape)
+        X = RecordArray(_Checked(X, missing), X.shape, table=X.table)
         if warn:
             warn_of_quality(X.read(np.arange(min(len(X), _RECORDS_LOOKED_AT))))
         return X

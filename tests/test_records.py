@@ -1,14 +1,16 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 import sklearn
 from sklearn.model_selection import GroupKFold
 from sklearn.utils import _safe_indexing
 
-from ecgsk import RecordArray
+from ecgsk import RecordArray, check_ecg
 from ecgsk._records import is_lazy
+from ecgsk.preprocessing import BandPass
 
 
 @pytest.fixture
@@ -118,3 +120,24 @@ def test_a_zero_dimensional_index_is_an_integer(array):
 def test_only_three_dimensions_are_wrapped():
     with pytest.raises(ValueError, match=r"shape \(4, 5\); expected \(n_records"):
         RecordArray.wrap(np.zeros((4, 5)))
+
+
+def test_a_table_stays_with_its_records(array):
+    table = pd.DataFrame({"age": np.arange(20.0)}, index=[f"r{i}" for i in range(20)])
+    X = RecordArray.wrap(array, table=table)
+    mask = pd.Series(np.arange(20) % 3 == 0, index=np.arange(20)[::-1])
+    for key in (slice(2, 15, 3), [5, 1, 1], np.asarray(mask), mask):
+        expected = np.arange(20)[key if isinstance(key, slice) else np.asarray(key)]
+        assert X[key].table["age"].tolist() == expected.tolist()
+        assert X[key][:2].table["age"].tolist() == expected[:2].tolist()
+    for _, test in GroupKFold(3).split(X, groups=np.arange(20) // 2):
+        assert _safe_indexing(X, test).table["age"].tolist() == test.tolist()
+    assert check_ecg(X[4:6], n_leads=3).table["age"].tolist() == [4, 5]
+    assert X.map(np.negative, (3, 8)).table is table
+    assert pickle.loads(pickle.dumps(X)).table.equals(table)
+    assert BandPass(0.5, 40, sampling_rate=100).transform(X[:3]).table.equals(table[:3])
+
+
+def test_a_table_of_other_records_is_refused(array):
+    with pytest.raises(ValueError, match="19 rows for 20 records"):
+        RecordArray.wrap(array, table=pd.DataFrame({"age": np.zeros(19)}))
