@@ -23,8 +23,8 @@ ROOMS = [
     "training",
     "weights",
     "estimators",
-    "tabular",
     "metrics",
+    "tabular",
     "inspection",
 ]
 KNOWS_NOTHING_OF = {

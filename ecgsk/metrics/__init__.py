@@ -1,18 +1,34 @@
 """Figures on answers, with intervals."""
 
+from ecgsk.metrics._binary import evaluate_binary
 from ecgsk.metrics._bootstrap import Estimate, bootstrap
+from ecgsk.metrics._calibration import calibration_figures, calibration_table, shift_prevalence
+from ecgsk.metrics._compare import Comparison, compare_models
+from ecgsk.metrics._labels import evaluate_labels
 from ecgsk.metrics._ranking import (
     label_average_precision,
     label_roc_auc,
     macro_average_precision,
     macro_roc_auc,
 )
+from ecgsk.metrics._subgroups import evaluate_subgroups
+from ecgsk.metrics._threshold import choose_threshold, decision_curve
 
 __all__ = [
+    "Comparison",
     "Estimate",
     "bootstrap",
+    "calibration_figures",
+    "calibration_table",
+    "choose_threshold",
+    "compare_models",
+    "decision_curve",
+    "evaluate_binary",
+    "evaluate_labels",
+    "evaluate_subgroups",
     "label_average_precision",
     "label_roc_auc",
     "macro_average_precision",
     "macro_roc_auc",
+    "shift_prevalence",
 ]

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from ecgsk._checks import check_indicator
+from ecgsk.metrics._inputs import check_label_tables
 
 
 def label_roc_auc(y_true, y_score) -> np.ndarray:
@@ -25,7 +25,7 @@ def label_roc_auc(y_true, y_score) -> np.ndarray:
     ------
     ValueError
         When the shapes differ or are not two-dimensional, when two DataFrames differ in their
-        columns, and when ``y_true`` holds anything but 0 and 1.
+        columns, when ``y_true`` holds anything but 0 and 1, and when a score is NaN or infinite.
 
     Examples
     --------
@@ -36,19 +36,7 @@ def label_roc_auc(y_true, y_score) -> np.ndarray:
 
 
 def _by_label(metric, y_true, y_score) -> np.ndarray:
-    columns = [list(getattr(table, "columns", [])) for table in (y_true, y_score)]
-    if all(columns) and columns[0] != columns[1]:
-        raise ValueError(
-            f"y_true has the columns {columns[0][:5]} and y_score {columns[1][:5]} (the first "
-            "five are shown); they have to be the same, in one order."
-        )
-    y_true, y_score = np.asarray(y_true), np.asarray(y_score)
-    if y_true.ndim != 2 or y_true.shape != y_score.shape:
-        raise ValueError(
-            f"y_true has shape {y_true.shape} and y_score {y_score.shape}; both have to be "
-            "(n_records, n_labels)."
-        )
-    check_indicator(y_true, "y_true")
+    y_true, y_score, _ = check_label_tables(y_true, y_score)
     ranked = (y_true == 0).any(axis=0) & (y_true == 1).any(axis=0)
     areas = np.full(y_true.shape[1], np.nan)
     for label in np.flatnonzero(ranked):

@@ -1,0 +1,141 @@
+"""Figures of many resamples at once.
+
+A resample is a row of weights. scikit-learn sorts the scores for each; here they are sorted once,
+and what is left are sums over rows.
+"""
+
+import numpy as np
+
+
+class Ranked:
+    """Scores of a binary target, sorted once.
+
+    Parameters
+    ----------
+    y : ndarray of bool, shape (n_records,)
+        Truth.
+    score : ndarray of shape (n_records,)
+        Higher means more likely.
+    """
+
+    def __init__(self, y: np.ndarray, score: np.ndarray):
+        # Not argsort of -score, which is no order for unsigned integers.
+        self._order = np.argsort(score, kind="stable")[::-1]
+        ordered = score[self._order]
+        # Records of one score are one step of the curve, whatever order they happen to be in.
+        starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+        ends = np.r_[starts[1:], len(ordered)]
+        # Both areas are sums over positive records alone, of what is above them.
+        self._positive = np.flatnonzero(y[self._order])
+        block = np.searchsorted(starts, self._positive, side="right") - 1
+        self._start, self._end = starts[block], ends[block]
+        self._positive_start = np.searchsorted(self._positive, self._start)
+        self._positive_end = np.searchsorted(self._positive, self._end)
+        self._negative = np.ones(len(y))
+        self._negative[self._positive] = 0
+
+    def areas(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return AUROC and average precision of each row of weights.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (n_rows, n_records)
+            At least 0, in the order of the records.
+
+        Returns
+        -------
+        auroc, average_precision : ndarray of shape (n_rows,)
+            As scikit-learn defines them; NaN where a class has no weight.
+        """
+        weights = weights[:, self._order]
+        positive = weights[:, self._positive]
+        everyone, true = _cumulative(weights), _cumulative(positive)
+        n_positive, n_negative = true[:, -1], weights @ self._negative
+        true_end, all_end = true[:, self._positive_end], everyone[:, self._end]
+        false_twice = all_end - true_end
+        false_twice += everyone[:, self._start]
+        false_twice -= true[:, self._positive_start]
+        # Half of the negative ones of the same score count as lower.
+        beaten = n_negative[:, np.newaxis] - false_twice / 2
+        auroc = np.einsum("ij,ij->i", positive, beaten)
+        precision = np.divide(true_end, all_end, out=np.zeros_like(true_end), where=all_end > 0)
+        average = np.einsum("ij,ij->i", positive, precision)
+        ranked = (n_positive > 0) & (n_negative > 0)
+        return (
+            ratio(auroc, n_positive * n_negative, ranked),
+            ratio(average, n_positive, ranked),
+        )
+
+
+def _cumulative(weights: np.ndarray) -> np.ndarray:
+    """Return sums of the columns before each column, and of all."""
+    sums = np.zeros((weights.shape[0], weights.shape[1] + 1))
+    np.cumsum(weights, axis=1, out=sums[:, 1:])
+    return sums
+
+
+def ratio(numerator, denominator, defined=True) -> np.ndarray:
+    """Return a ratio that is NaN where its denominator is 0 or it is not defined."""
+    numerator, denominator = np.broadcast_arrays(
+        np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
+    )
+    out = np.full(numerator.shape, np.nan)
+    return np.divide(numerator, denominator, out=out, where=(denominator != 0) & defined)
+
+
+def squared_errors(y: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """Return what the Brier score is the mean of; NaN for scores that are no probabilities."""
+    score = score.astype(np.float64)
+    if score.min() < 0 or score.max() > 1:
+        return np.full(len(score), np.nan)
+    return (score - y) ** 2
+
+
+class BinaryFigures:
+    """All figures of one detector.
+
+    Parameters
+    ----------
+    y : ndarray of bool, shape (n_records,)
+        Truth.
+    score : ndarray of float, shape (n_records,)
+        Higher means more likely.
+    threshold : float or None
+        Records with ``score >= threshold`` are called positive.
+    """
+
+    ranking = ("AUROC", "average precision", "prevalence", "Brier score")
+    deciding = ("F1", "sensitivity", "specificity", "PPV", "NPV", "flagged")
+    # The others change with the share of positive records.
+    free_of_prevalence = ("AUROC", "sensitivity", "specificity")
+
+    def __init__(self, y: np.ndarray, score: np.ndarray, threshold: float | None = None):
+        self.names = self.ranking if threshold is None else self.ranking + self.deciding
+        self._ranked = Ranked(y, score)
+        called = np.zeros(len(y), dtype=bool) if threshold is None else score >= threshold
+        errors = squared_errors(y, score)
+        self._is_probability = bool(np.isfinite(errors[0]))
+        columns = [np.ones(len(y)), y, called, y & called, np.nan_to_num(errors)]
+        self._columns = np.stack(columns, axis=1, dtype=np.float64)
+
+    def __call__(self, weights: np.ndarray) -> np.ndarray:
+        """Return the figures, of shape (n_rows, n_figures), NaN where they are not defined."""
+        total, positive, flagged, hits, error = (weights @ self._columns).T
+        brier = ratio(error, total, self._is_probability)
+        figures = [*self._ranked.areas(weights), ratio(positive, total), brier]
+        if len(self.names) > len(self.ranking):
+            rejections = total - positive - flagged + hits
+            figures += [
+                # Of no positive records even missing none is nothing: not 0.
+                ratio(2 * hits, positive + flagged, positive > 0),
+                ratio(hits, positive),
+                ratio(rejections, total - positive),
+                ratio(hits, flagged),
+                ratio(rejections, total - flagged),
+                ratio(flagged, total),
+            ]
+        return np.stack(figures, axis=1)
+
+    def value(self) -> np.ndarray:
+        """Return the figures of the records as they are, of shape (n_figures,)."""
+        return self(np.ones((1, len(self._columns))))[0]
