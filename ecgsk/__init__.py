@@ -13,9 +13,12 @@ _LAZY = {
     "MTECGClassifier": "ecgsk.estimators",
     "MTECGPretrainer": "ecgsk.estimators",
     "ProbabilityTransformer": "ecgsk.tabular",
+    "load_echonext": "ecgsk.datasets",
     "load_ptbxl": "ecgsk.datasets",
     "load_wfdb": "ecgsk.datasets",
     "make_ecg": "ecgsk.datasets",
+    "make_echonext": "ecgsk.datasets",
+    "make_lef_classifier": "ecgsk.tabular",
     "make_lef_cohort": "ecgsk.datasets",
 }
 

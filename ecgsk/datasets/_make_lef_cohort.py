@@ -155,14 +155,10 @@ def make_lef_cohort(
     True
     """
     n_samples = check_size(n_records, sampling_rate, duration)
-    for name, value in (("prevalence", prevalence), ("threshold", threshold), ("noise", noise)):
-        if not isinstance(value, Real):
-            raise TypeError(f"{name}={value!r} is not allowed; use a number.")
-    if not 0 <= noise <= _LOUDEST:
-        raise ValueError(f"noise={noise!r} is not allowed; use mV from 0 to {_LOUDEST:g}.")
+    check_numbers(prevalence=prevalence, threshold=threshold, noise=noise)
     rng = as_generator(random_state)
     cohort = draw_cohort(n_records, n_patients, prevalence, threshold, rng)
-    p, body = _physiology(cohort, noise, rng)
+    p, body = draw_physiology(cohort, noise, rng)
     cohort.data, _ = render(p, body, sampling_rate, n_samples, rng)
     cohort.update(
         sampling_rate=float(sampling_rate),
@@ -170,6 +166,16 @@ def make_lef_cohort(
         DESCR=getdoc(make_lef_cohort),
     )
     return cohort
+
+
+def check_numbers(**given) -> None:
+    """Raise for what is no number, and for noise that is too loud."""
+    for name, value in given.items():
+        if not isinstance(value, Real):
+            raise TypeError(f"{name}={value!r} is not allowed; use a number.")
+    noise = given["noise"]
+    if not 0 <= noise <= _LOUDEST:
+        raise ValueError(f"noise={noise!r} is not allowed; use mV from 0 to {_LOUDEST:g}.")
 
 
 def draw_cohort(
@@ -187,9 +193,17 @@ def draw_cohort(
             f"n_patients={n_patients!r} is not allowed; use an integer from 1 to "
             f"n_records={n_records}."
         )
-    prior = ef_distribution(prevalence, threshold)
     extra = rng.integers(n_patients, size=n_records - n_patients)
     groups = rng.permutation(np.concatenate([np.arange(n_patients), extra]))
+    return draw_records(groups, prevalence, threshold, rng)
+
+
+def draw_records(
+    groups: np.ndarray, prevalence: float, threshold: float, rng: np.random.Generator
+) -> Bunch:
+    """Draw a cohort's records, given which patient (0 to the last) each is of."""
+    n_records, n_patients = len(groups), int(groups.max()) + 1
+    prior = ef_distribution(prevalence, threshold)
     ef = rng.choice(_EF_GRID, size=n_patients, p=prior)[groups]
     chance = finding_probabilities(ef)
     kept = np.array([finding[2] for finding in _FINDINGS.values()])
@@ -242,7 +256,7 @@ def posterior(diagnoses: np.ndarray, prior: np.ndarray, threshold: float) -> np.
     return weights[:, threshold >= _EF_GRID].sum(axis=1)
 
 
-def _physiology(cohort: Bunch, noise: float, rng: np.random.Generator) -> tuple[dict, dict]:
+def draw_physiology(cohort: Bunch, noise: float, rng: np.random.Generator) -> tuple[dict, dict]:
     """Turn findings into parameters of make_ecg, and draw the bodies of the patients."""
     n, groups = len(cohort.target), cohort.groups
     n_patients = groups.max() + 1
