@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 
 from ecgsk import __version__
+from ecgsk._report_arguments import add_report_arguments
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,14 +36,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     demo.add_argument("--out", metavar="DIR", default="demo-output", help="where results go")
     demo.add_argument("--seed", type=_seed, default=0, help="seeds everything (default: 0)")
+    add_report_arguments(commands)
     options = parser.parse_args(arguments)
-    # Torch and interpret take seconds to import, which --help should not.
-    from ecgsk._demo import run_demo
-
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_plainly
-            run_demo(options.ptbxl, options.out, seed=options.seed)
+            # Torch and interpret take seconds to import, which --help should not.
+            if options.command == "report":
+                from ecgsk._report_command import run_report
+
+                run_report(options)
+            else:
+                from ecgsk._demo import run_demo
+
+                run_demo(options.ptbxl, options.out, seed=options.seed)
     except (OSError, ValueError) as error:
         print(f"ecgsk {options.command}: {error}", file=sys.stderr)
         return 2

@@ -267,6 +267,8 @@ X12 = np.zeros((2, 12, 100))
     (BandPass(-1), X12, "'low' parameter of BandPass must be"),
     (Notch(50, sampling_rate=100), X12, "frequency=50 Hz must be below 50 Hz"),
     (MedianBaseline(0), X12, "'window' parameter of MedianBaseline"),
+    (MedianBaseline((0.2, -1)), X12, "window=.0.2, -1. has to be a positive number"),
+    (MedianBaseline(()), X12, "window=.. has to be"),
     (Resample(0, 100), X12, "'sampling_rate' parameter of Resample"),
     (Standardise("leads"), X12, "'scope' parameter of Standardise"),
     (CropPad(0), X12, "'n_samples' parameter of CropPad"),
@@ -332,3 +334,11 @@ def test_derived_limb_leads_are_those_recorded(read):
     six = SelectLeads(STANDARD_LEADS[:6], input_leads=["I", "II"]).transform(x[:, :2])
     # Files hold multiples of 0.001 mV or 0.005 mV.
     assert np.percentile(abs(six - x[:, :6]), 99) < 0.011
+
+
+def test_medians_one_after_the_other():
+    x = np.random.default_rng(0).normal(size=(2, 3, 700)).astype(np.float32)
+    first = np.stack([[signal.medfilt(lead, 51) for lead in record] for record in x])
+    second = np.stack([[signal.medfilt(lead, 151) for lead in record] for record in first])
+    found = MedianBaseline((0.2, 0.6), sampling_rate=250).transform(x)
+    assert_array_equal(found, x - second)

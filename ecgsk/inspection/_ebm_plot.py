@@ -4,13 +4,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecgsk._compat import check_is_fitted
+from ecgsk.inspection._ebm_terms import check_binary_ebm, ebm_importances
+from ecgsk.inspection._style import BAND, CURVE, DENSITY, INK, ZERO, bare, signed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
-_CURVE, _BAND, _DENSITY = "#1f5a99", "#a9c6e3", "#b8b8b8"
-_ZERO = {"color": "#808080", "linewidth": 0.6, "linestyle": (0, (4, 3)), "zorder": 1}
 _COLUMNS = 3
 _LETTERS_ACROSS = 24
 
@@ -25,10 +24,11 @@ def plot_ebm_terms(
     """Draw the most important terms of a binary explainable boosting machine.
 
     At the left stand the terms' importances, the mean absolute contribution over the training
-    data; beside them, in the same order, each term's contribution to the log-odds against its
+    data, and as thin lines 1.96 standard deviations between the model's bagged copies. Beside
+    them, in the same order, stands each term's contribution to the log-odds against its
     predictor: a step curve, or points for categories, with one standard deviation between the
-    model's bagged copies. The grey histograms beneath are the training data. Pairs of predictors
-    are drawn as maps, each with a scale of its own.
+    copies. The grey histograms beneath are the training data. Pairs of predictors are drawn as
+    maps, each with a scale of its own.
 
     Parameters
     ----------
@@ -74,9 +74,10 @@ def plot_ebm_terms(
     'LBBB'
     >>> matplotlib.pyplot.close(figure)
     """
-    _check(ebm, n_terms)
-    importances = np.asarray(ebm.term_importances())
-    order = np.argsort(-importances, kind="stable")[:n_terms]
+    check_binary_ebm(ebm)
+    if n_terms < 1:
+        raise ValueError(f"n_terms={n_terms!r} must be at least 1.")
+    order = np.argsort(-np.asarray(ebm.term_importances()), kind="stable")[:n_terms]
     explanation = ebm.explain_global()
     terms = [explanation.data(int(i)) for i in order]
 
@@ -87,7 +88,7 @@ def plot_ebm_terms(
         figure = _new_figure(columns, rows)
     grid = _grid(figure, columns, rows)
     names = [ebm.term_names_[i] for i in order]
-    _draw_importances(figure.add_subplot(grid[:, 0]), names, importances[order])
+    _draw_importances(figure.add_subplot(grid[:, 0]), ebm_importances(ebm).iloc[:n_terms])
 
     curves = []
     for position, (index, term) in enumerate(zip(order, terms, strict=True)):
@@ -108,23 +109,6 @@ def plot_ebm_terms(
         for curve in curves:
             curve.set_ylim(low, high)
     return figure
-
-
-def _check(ebm, n_terms):
-    if not hasattr(ebm, "term_importances"):
-        raise TypeError(
-            f"ebm is a {type(ebm).__name__}; expected interpret's ExplainableBoostingClassifier. "
-            "Of a Pipeline give the last step."
-        )
-    check_is_fitted(ebm, "term_scores_")
-    classes = getattr(ebm, "classes_", ())
-    if len(classes) != 2:
-        raise ValueError(
-            f"ebm has {len(classes)} classes; expected a classifier of two. "
-            "Draw one class against the rest."
-        )
-    if n_terms < 1:
-        raise ValueError(f"n_terms={n_terms!r} must be at least 1.")
 
 
 def _new_figure(columns, rows):
@@ -148,23 +132,19 @@ def _grid(figure, columns, rows):
     )
 
 
-def _bare(ax, *sides):
-    for side in sides:
-        ax.spines[side].set_visible(False)
-    ax.tick_params(labelsize=7, length=2.5, width=0.6)
-    for spine in ax.spines.values():
-        spine.set_linewidth(0.6)
-
-
-def _draw_importances(ax, names, importances):
+def _draw_importances(ax, table):
+    names, importances = list(table.index), table["importance"].to_numpy()
     places = np.arange(len(names))
-    ax.barh(places, importances, height=0.35, color=_CURVE)
+    ax.barh(places, importances, height=0.35, color=CURVE)
+    spread = np.array([importances - table["low"], table["high"] - importances])
+    if np.isfinite(spread).any():
+        ax.errorbar(importances, places, xerr=spread, fmt="none", ecolor=INK, elinewidth=0.8)
     # Above its bar a name of any length has room.
     ax.set_yticks(places - 0.36, names, ha="left")
     ax.set_ylim(max(len(names), 4) - 0.6, -0.7)
     ax.locator_params(axis="x", nbins=4)
     ax.set_xlabel("mean |log-odds|", fontsize=8)
-    _bare(ax, "top", "right", "left")
+    bare(ax, "top", "right", "left")
     ax.tick_params(axis="y", length=0, pad=0, labelsize=8)
 
 
@@ -175,8 +155,8 @@ def _panel(figure, cell):
     density = figure.add_subplot(inner[1], sharex=curve)
     curve.tick_params(labelbottom=False)
     density.set_yticks([])
-    _bare(curve, "top", "right", "bottom")
-    _bare(density, "top", "right", "left")
+    bare(curve, "top", "right", "bottom")
+    bare(density, "top", "right", "left")
     curve.tick_params(axis="x", length=0)
     return curve, density
 
@@ -185,24 +165,24 @@ def _draw_curve(curve, density, name, term):
     scores = np.asarray(term["scores"], dtype=float)
     lower, upper = (np.asarray(term[f"{side}_bounds"], dtype=float) for side in ("lower", "upper"))
     counts = np.asarray(term["density"]["scores"], dtype=float)
-    curve.axhline(0, **_ZERO)
+    curve.axhline(0, **ZERO)
     if len(term["names"]) == len(scores) + 1:
         edges = np.asarray(term["names"], dtype=float)
         # A step's last value is repeated, for it to reach the last edge.
         low, middle, high = (np.append(values, values[-1]) for values in (lower, scores, upper))
-        curve.fill_between(edges, low, high, step="post", color=_BAND, linewidth=0)
-        curve.step(edges, middle, where="post", color=_CURVE, linewidth=1.2)
+        curve.fill_between(edges, low, high, step="post", color=BAND, linewidth=0)
+        curve.step(edges, middle, where="post", color=CURVE, linewidth=1.2)
         bins = np.asarray(term["density"]["names"], dtype=float)
-        density.bar(bins[:-1], counts, np.diff(bins), align="edge", color=_DENSITY)
+        density.bar(bins[:-1], counts, np.diff(bins), align="edge", color=DENSITY)
         curve.set_xlim(edges[0], edges[-1])
         density.locator_params(axis="x", nbins=4)
     else:
         places = np.arange(len(scores))
         curve.errorbar(
             places, scores, [scores - lower, upper - scores],
-            fmt="o", color=_CURVE, ecolor=_BAND, elinewidth=4, markersize=4,
+            fmt="o", color=CURVE, ecolor=BAND, elinewidth=4, markersize=4,
         )  # fmt: skip
-        density.bar(places, counts, 0.6, color=_DENSITY)
+        density.bar(places, counts, 0.6, color=DENSITY)
         labels = [str(category) for category in term["names"]]
         density.set_xticks(places, labels)
         if sum(map(len, labels)) > _LETTERS_ACROSS:
@@ -213,7 +193,7 @@ def _draw_curve(curve, density, name, term):
 
 def _note_missing(curve, ebm, index):
     if ebm.bin_weights_[index][0] > 0:
-        text = f"missing: {ebm.term_scores_[index][0]:+.2f}".replace("-", "\N{MINUS SIGN}")
+        text = f"missing: {signed(ebm.term_scores_[index][0])}"
         curve.text(0.98, 0.97, text, ha="right", va="top", size=6.5, transform=curve.transAxes)
 
 
@@ -233,7 +213,7 @@ def _draw_pair(figure, cell, names, term):
     colours = ax.pcolormesh(
         *edges, scores.T, cmap="RdBu_r", vmin=-limit, vmax=limit, rasterized=True
     )
-    _bare(ax)
+    bare(ax)
     ax.set_xlabel(names[0], fontsize=8)
     ax.set_ylabel(names[1], fontsize=8)
     bar = figure.colorbar(colours, cax=figure.add_subplot(inner[1]))

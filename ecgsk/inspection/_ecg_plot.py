@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecgsk._signal import STANDARD_LEADS, lead_indices, lead_name
+from ecgsk.inspection._saliency_shading import Shading
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +21,7 @@ _RIGHT, _TOP, _BOTTOM = 5, 15, 10
 _LEFT = {"3x4+1": 15, "12x1": 20}
 _ROW_HEIGHT = {"3x4+1": 30, "12x1": 20}
 _PULSE_WIDTH = 5
+_SCALE_HEIGHT = 5
 _MM_PER_INCH = 25.4
 _LARGEST_WIDTH = 400
 
@@ -35,6 +37,7 @@ def plot_ecg(
     speed: float = 25.0,
     gain: float = 10.0,
     highlight: Sequence[tuple] | None = None,
+    saliency=None,
 ) -> "Axes":
     """Draw one recording as it is printed on ECG paper.
 
@@ -64,6 +67,9 @@ def plot_ecg(
         In mm/mV.
     highlight : sequence of tuple or None, default=None
         Spans to shade: ``(start, stop)`` in s for all leads or ``(start, stop, lead)`` for one.
+    saliency : array-like of shape (n_samples,) or (n_leads, n_samples), or None, default=None
+        Log-odds to shade the page with beneath the traces, from `ecgsk.inspection.saliency`: red
+        where they speak for a class and blue where against it, with a scale at the lower edge.
 
     Returns
     -------
@@ -95,11 +101,13 @@ def plot_ecg(
     duration = signal.shape[1] / sampling_rate
     rows = _rows(layout, names, signal.shape[1])
     spans = _check_highlight(highlight, names, duration)
+    shading = None if saliency is None else Shading(saliency, signal.shape)
 
     left = _LEFT[layout]
     width = left + 5 * np.ceil(duration * speed / 5) + _RIGHT
     pitch = _ROW_HEIGHT[layout]
-    height = _TOP + pitch * len(rows) + _BOTTOM
+    bottom = _BOTTOM + (_SCALE_HEIGHT if shading else 0)
+    height = _TOP + pitch * len(rows) + bottom
     if ax is None:
         ax = _paper_sized_axes(width, height)
     _draw_paper(ax, width, height)
@@ -126,12 +134,17 @@ def plot_ecg(
             place = (1, 0) if layout == "12x1" else (start + 1, 0.3 * pitch)
             _write(ax, place[0], baseline + place[1], names[lead], weight="bold")
             column = (samples.start / sampling_rate, samples.stop / sampling_rate)
+            if shading:
+                stop = left + samples.stop / sampling_rate * speed
+                shading.draw(ax, lead, samples, start, stop, baseline, pitch - 1)
             for first, last in _overlaps(spans, names[lead], column):
                 _shade(ax, left + first * speed, left + last * speed, baseline, pitch)
 
     if title is not None:
         _write(ax, left, height - 6, title, weight="bold", size=10)
-    _write(ax, left, 4, f"{speed:g} mm/s   {gain:g} mm/mV   {sampling_rate:g} Hz")
+    _write(ax, left, bottom - 6, f"{speed:g} mm/s   {gain:g} mm/mV   {sampling_rate:g} Hz")
+    if shading:
+        shading.draw_scale(ax, left, bottom - 6 - _SCALE_HEIGHT, _write)
     return ax
 
 

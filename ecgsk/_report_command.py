@@ -1,0 +1,121 @@
+"""What ``ecgsk report`` does: a saved model and records in, one HTML file out."""
+
+import argparse
+import pickle
+import re
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+
+from ecgsk._records import RecordArray
+from ecgsk.datasets import load_echonext, load_wfdb
+from ecgsk.inspection import make_report
+from ecgsk.preprocessing import MedianBaseline
+
+_BESIDE = ("sex", "age_at_ecg", "location_setting", "race_ethnicity")
+
+
+def run_report(options: argparse.Namespace) -> Path:
+    """Write the report that was asked for and say where it is.
+
+    Raises
+    ------
+    ValueError
+        For a model that cannot be loaded, records that are not there, and all that the loaders
+        and `make_report` refuse.
+    """
+    model = _load(options.model)
+    about = options.about or f"Loaded from {Path(options.model).name}; nothing else was said of it."
+    common = {
+        "threshold": options.threshold,
+        "about": about,
+        "title": options.title,
+        "n_resamples": options.resamples,
+        "sampling_rate": options.sampling_rate,
+    }
+    if options.ecg:
+        report = _of_recordings(model, options, common)
+    else:
+        report = _of_cohort(model, options, common)
+    print(f"Report: {report.path}")
+    return Path(report.path)
+
+
+def _load(path):
+    try:
+        return joblib.load(path)
+    except FileNotFoundError:
+        raise
+    except (OSError, EOFError, KeyError, IndexError, ValueError, AttributeError, ImportError,
+            pickle.UnpicklingError) as error:  # fmt: skip
+        raise ValueError(
+            f"MODEL={str(path)!r} is not a file of joblib.dump that this version can load "
+            f"({type(error).__name__}: {error}). Save the fitted Pipeline with joblib.dump."
+        ) from None
+
+
+def _of_cohort(model, options, common):
+    cohort = load_echonext(options.echonext, split=options.split, target=options.target,
+                           tabular=False)  # fmt: skip
+    validation = None
+    if options.validation.lower() != "none":
+        if options.validation == options.split:
+            raise ValueError(
+                f"--validation {options.validation} is the split that is reported on: thresholds "
+                "chosen there would look better than they are. Use another, or none."
+            )
+        other = load_echonext(options.echonext, split=options.validation, target=options.target,
+                              tabular=False)  # fmt: skip
+        validation = (other.data, other.target)
+    keys = cohort.metadata["ecg_key"].astype(str).tolist()
+    unknown = [key for key in options.patients if key not in keys]
+    if unknown:
+        raise ValueError(
+            f"--patients {unknown[0]} is no ecg_key of the split; there are {', '.join(keys[:4])}, "
+            "..."
+        )
+    beside = cohort.metadata[[c for c in _BESIDE if c in cohort.metadata]]
+    beside = beside.rename(columns={"age_at_ecg": "age", "location_setting": "location"})
+    what = "synthetic records in EchoNext's layout" if cohort.synthetic else "EchoNext"
+    return make_report(
+        options.out, model, cohort.data, cohort.target,
+        data=f"{options.split} split of {what}, {options.target}",
+        groups=cohort.groups,
+        validation=validation,
+        records=[keys.index(key) for key in options.patients],
+        record_names=[f"ECG {key}" for key in keys],
+        by=beside.reset_index(drop=True),
+        condition=_condition(options.target),
+        synthetic=cohort.synthetic,
+        n_lead_records=options.leads,
+        **common,
+    )  # fmt: skip
+
+
+def _condition(target: str) -> str:
+    cut = re.fullmatch(r"\s*lvef\s*(<=?)\s*([\d.]+)\s*", target, re.IGNORECASE)
+    if cut is None:
+        return target
+    return f"ejection fraction {'of at most' if cut[1] == '<=' else 'below'} {cut[2]} %"
+
+
+def _of_recordings(model, options, common):
+    found = load_wfdb(list(options.ecg), sampling_rate=options.sampling_rate,
+                      n_samples=round(10 * options.sampling_rate), on_error="raise")  # fmt: skip
+    data = found.data
+    done = f"resampled to {options.sampling_rate:g} Hz"
+    if options.remove_baseline:
+        data = MedianBaseline((0.2, 0.6), sampling_rate=options.sampling_rate).transform(data)
+        done += ", baseline removed as in EchoNext"
+    sex = found.metadata["sex"].map({"male": 0.0, "female": 1.0}).astype(float)
+    table = pd.DataFrame({"age": found.metadata["age"].astype(float), "sex": sex})
+    return make_report(
+        options.out,
+        model,
+        RecordArray.wrap(np.ascontiguousarray(data), table=table.reset_index(drop=True)),
+        data=f"{len(data)} recordings from files, {done}",
+        record_names=[str(name) for name in found.metadata["record"]],
+        **common,
+    )

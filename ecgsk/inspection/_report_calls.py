@@ -1,0 +1,58 @@
+"""Calls that are written down as they are made, so that each figure can be made again."""
+
+import numpy as np
+
+
+class Name(str):
+    """A variable of the report, as an argument of a call."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class Calls:
+    """Makes calls of functions on the report's variables.
+
+    Parameters
+    ----------
+    **variables
+        What the names in calls stand for.
+
+    Attributes
+    ----------
+    results : dict
+        What each call gave, by its text.
+    """
+
+    def __init__(self, **variables):
+        self.variables = variables
+        self.results: dict[str, object] = {}
+
+    def __call__(self, function, *arguments, **keywords) -> tuple[object, str]:
+        """Return what a function gives, and the call as text.
+
+        Arguments that are a `Name` are looked up; those whose variable is None are left out of
+        the call if they are keywords.
+        """
+        keywords = {
+            key: value
+            for key, value in keywords.items()
+            if not (isinstance(value, Name) and self.variables[value] is None)
+        }
+        parts = [repr(argument) for argument in arguments]
+        parts += [f"{key}={value!r}" for key, value in keywords.items()]
+        text = f"{function.__name__}({', '.join(parts)})"
+        result = function(
+            *(self._value(argument) for argument in arguments),
+            **{key: self._value(value) for key, value in keywords.items()},
+        )
+        self.results[text] = result
+        return result, text
+
+    def _value(self, argument):
+        return self.variables[argument] if isinstance(argument, Name) else argument
+
+
+def as_number(value) -> float:
+    """Return a NumPy number as Python's, so that a call reads as one would type it."""
+    return value.item() if isinstance(value, np.generic) else value
