@@ -2,6 +2,7 @@
 
     python benchmarks/lef_framework.py --out lef.json                 # synthetic, half an hour
     python benchmarks/lef_framework.py --path /data/echonext --out lef.json
+    python benchmarks/lef_framework.py --out lef.json --docs docs     # tables of what is there
 
 Without --path a synthetic data set is written first (20,000 records take 5 GB of disk), with a
 planted ejection fraction: what is measured then is whether the framework finds what was planted,
@@ -44,7 +45,13 @@ def main():
     parser.add_argument("--work", help="folder for synthetic data (default: a temporary one)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", help="where the figures go, as JSON")
+    parser.add_argument(
+        "--docs", metavar="DIR", help="write the tables of --out into the documents"
+    )
     options = parser.parse_args()
+    if options.docs and options.out and Path(options.out).exists():
+        write_documents(json.loads(Path(options.out).read_text()), Path(options.docs))
+        return
     with tempfile.TemporaryDirectory() as folder:
         measure(options, Path(options.work or folder))
 
@@ -156,6 +163,45 @@ def one_extractor(name, extractor, parts, path, made_up):
 def show(figure):
     value, low, high = figure
     return f"{value:.3f} ({low:.3f} to {high:.3f})"
+
+
+def write_documents(results, docs):
+    """Write the figures beside the documents, and their table into results.md."""
+    (docs / "lef_framework.json").write_text(json.dumps(results, indent=1) + "\n")
+    lines = [
+        f"Data: {results['data']}; {results['records']['train']:,} records to learn from, "
+        f"{results['records']['test']:,} tested, {results['prevalence']['test']:.1%} of them with "
+        f"{results['target']}.",
+        "",
+        "| extractor | answer by | AUROC | average precision | F1 | sensitivity | specificity |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    figures = ("AUROC", "average precision", "F1", "sensitivity", "specificity")
+    differences = []
+    for extractor, found in results["extractors"].items():
+        for kind, answer in found["answers"].items():
+            cells = [show(answer[f]) if f in answer else "" for f in figures]
+            name = f"{kind} ({found['best predictors on train'][0]})" if "single" in kind else kind
+            lines.append(f"| {extractor} | {name} | {' | '.join(cells)} |")
+        differences += [
+            f"| {extractor} | {name.removeprefix('AUROC less ')} | {show(value)} |"
+            for name, value in found["answers"]["ebm"].items()
+            if name.startswith("AUROC less")
+        ]
+    lines += [
+        "",
+        "AUROC of the EBM less that of others, on the same resamples of patients:",
+        "",
+        "| extractor | rival | difference |",
+        "|---|---|---|",
+        *differences,
+        "",
+    ]
+    path = docs / "results.md"
+    before, mark, rest = path.read_text().partition("<!-- lef_framework -->\n")
+    _, end, after = rest.partition("<!-- end of lef_framework -->")
+    assert mark and end, f"{path} has no place for the tables"
+    path.write_text(before + mark + "\n" + "\n".join(lines) + "\n" + end + after)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from ecgsk.datasets import load_echonext, load_wfdb
 from ecgsk.inspection import make_report
 from ecgsk.preprocessing import MedianBaseline
 
-_BESIDE = ("sex", "age_at_ecg", "location_setting", "race_ethnicity")
+_BESIDE = {"location": "location_setting", "race or ethnicity": "race_ethnicity"}
 
 
 def run_report(options: argparse.Namespace) -> Path:
@@ -76,8 +76,12 @@ def _of_cohort(model, options, common):
             f"--patients {unknown[0]} is no ecg_key of the split; there are {', '.join(keys[:4])}, "
             "..."
         )
-    beside = cohort.metadata[[c for c in _BESIDE if c in cohort.metadata]]
-    beside = beside.rename(columns={"age_at_ecg": "age", "location_setting": "location"})
+    # Not the sex of the table, which is text or 1 for male.
+    sex = cohort.covariates["sex"].map({0.0: "male", 1.0: "female"})
+    beside = cohort.covariates.assign(sex=sex)
+    for name, column in _BESIDE.items():
+        if column in cohort.metadata:
+            beside[name] = cohort.metadata[column].to_numpy()
     what = "synthetic records in EchoNext's layout" if cohort.synthetic else "EchoNext"
     return make_report(
         options.out, model, cohort.data, cohort.target,
@@ -86,7 +90,7 @@ def _of_cohort(model, options, common):
         validation=validation,
         records=[keys.index(key) for key in options.patients],
         record_names=[f"ECG {key}" for key in keys],
-        by=beside.reset_index(drop=True),
+        by=beside,
         condition=_condition(options.target),
         synthetic=cohort.synthetic,
         n_lead_records=options.leads,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from ecgsk import make_echonext
 from ecgsk.estimators._ecgfounder_checkpoint import _published_name
 from ecgsk.networks import Net1D
 
@@ -25,7 +26,7 @@ def run(*command, timeout=300):
 
 def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
     code = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(code) == 3
+    assert len(code) == 4
     run("-c", code[0] + "\nassert probability.shape == (300,)")
     run("-c", code[1] + "\nassert probability.shape == (20, 71) and embedding.shape == (20, 32)")
     # In the place of the published weights, a file laid out like theirs.
@@ -36,8 +37,72 @@ def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
     run("-c", code + "\nassert probability.shape == (20, 150)")
 
 
+@pytest.mark.slow
+def test_the_code_of_the_readme_on_low_ejection_fraction(tmp_path):
+    code = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[3]
+    code = code.replace("demo-output", str(tmp_path))
+    run("-c", code + "\nassert figures.loc['AUROC', 'value'] > 0.7")
+    assert (tmp_path / "report.html").stat().st_size > 100_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "said", "files"),
+    [
+        ("plot_05_echonext", "earlier recordings", ["echonext-ecg.png"]),
+        ("plot_06_single_predictors", "alone (", ["predictors.png"]),
+        ("plot_07_glass_box", "AUROC of EBM less", ["evaluation.png", "lef-terms.png"]),
+        ("plot_08_why_and_report", "report in", ["report.html", "saliency.png", "lef.joblib"]),
+    ],
+)
+def test_the_examples_of_low_ejection_fraction(tmp_path_factory, name, said, files):
+    folder = tmp_path_factory.getbasetemp() / "lef-examples"
+    if not (folder / "echonext").exists():
+        # One small data set for all of them.
+        make_echonext(folder / "echonext", 450, random_state=0)
+    out = folder / name
+    path = folder / "echonext"
+    text = run(ROOT / "examples" / f"{name}.py", "--out", out, "--path", path)
+    assert said in text
+    for file in files:
+        assert (out / file).stat().st_size > 10_000
+
+
+def test_the_benchmark_of_intervals():
+    said = run(ROOT / "benchmarks" / "bootstrap_speed.py", "--records", 200, "--resamples", 20)
+    assert "ratio" in said
+
+
+def test_the_benchmark_of_the_glass_box():
+    said = run(
+        ROOT / "benchmarks" / "ebm_settings.py", "--ours-only",
+        *("--records", 600, "--patients", 200, "--predictors", 16, "--test-records", 400),
+    )  # fmt: skip
+    assert json.loads(said.splitlines()[-1])["ours"]["auroc"] > 0.7
+
+
+@pytest.mark.slow
+def test_the_benchmarks_of_low_ejection_fraction(tmp_path):
+    out = tmp_path / "lef.json"
+    run(
+        ROOT / "benchmarks" / "lef_framework.py", "--out", out,
+        *("--records", 250, "--network-records", 120, "--epochs", 1),
+    )  # fmt: skip
+    found = json.loads(out.read_text())["extractors"]
+    assert len(found) == 2
+    assert set(found["shipped MTECG"]["answers"]) >= {"ebm", "best possible"}
+    said = run(ROOT / "benchmarks" / "echonext_memory.py", "--records", 120)
+    assert float(re.search(r"peak ([\d.]+) GB", said).group(1)) < 2
+
+
 def test_links_of_the_documents_lead_somewhere():
-    for name in ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/results.md"):
+    for name in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/architecture.md",
+        "docs/results.md",
+        "docs/low_ef.md",
+    ):
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / name).read_text()):
             assert ((ROOT / name).parent / target).exists(), f"{name}: {target}"
 

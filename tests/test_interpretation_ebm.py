@@ -90,6 +90,22 @@ def test_direction_of_a_flat_curve_and_of_the_other_class(table, y):
     }  # fmt: skip
 
 
+def test_direction_is_that_of_values_that_are_known(table, y):
+    # Half have none, and for them all speaks against it: which is no place on the scale.
+    X = table[["LBBB"]].where(np.arange(800)[:, np.newaxis] % 2 == 0)
+    with pytest.warns(UserWarning, match="Missing values detected"):
+        model = machine().fit(X, y == "low")
+    model.term_scores_[0][0] = 5.0
+    assert ebm_importances(model)["direction"].tolist() == ["higher"]
+
+
+def test_an_importance_is_not_below_0(table, y):
+    # One copy alone makes something of it.
+    model = machine().fit(table[["SR", "LBBB"]], y)
+    model.bagged_scores_[0] *= np.array([10, 0, 0, 0])[:, np.newaxis]
+    assert ebm_importances(model).loc["SR", "low"] == 0
+
+
 def test_no_spread_without_bags(table, y, ebm):
     alone = machine(outer_bags=1).fit(table[["LBBB", "SR"]], y)
     edited = copy.deepcopy(ebm)
