@@ -178,6 +178,18 @@ def test_rates_that_are_equal_where_both_are_known_are_told_by_the_missing_ones(
     assert " ".join(ecgs.tabular.columns) == ORDERS["code"]
 
 
+def test_rates_that_are_nearly_equal_are_told_by_the_better_fit(tmp_path):
+    table = make_rows()
+    table["atrial_rate"] = table["ventricular_rate"] + 0.2 * (np.arange(len(table)) % 3)
+    write_echonext(tmp_path, table, "code")
+    ecgs = load_echonext(tmp_path, split="train")
+    assert " ".join(ecgs.tabular.columns) == ORDERS["code"]
+    table["atrial_rate"] = table["ventricular_rate"]
+    write_echonext(tmp_path, table)
+    with pytest.raises(ValueError, match="cannot be told.*1 .atrial_rate or ventricular_rate"):
+        load_echonext(tmp_path, split="train")
+
+
 def test_sex_is_understood_and_what_is_not_is_said(tmp_path):
     table = make_rows().astype({"sex": object})
     table.loc[:5, "sex"] = ["M", " female", "unknown", "0.0", "x", np.nan]

@@ -223,6 +223,8 @@ def test_findings_of_the_heart_go_with_its_fraction(many):
     assert table["qrs_duration"][shown["CLBBB"]].min() > 120
     assert table["qt_corrected"][shown["LNGQT"]].median() > 500 > table["qt_corrected"].median()
     assert table["ventricular_rate"].between(30, 200).all()
+    # The data set codes 1 for male, make_lef_cohort 1 for female.
+    assert_array_equal(table["sex"], cohort.sex == 0)
 
 
 def test_the_truth_is_what_was_planted(made, table):
@@ -251,6 +253,13 @@ def test_findings_are_in_the_recordings_of_their_rows(made):
     assert roc_auc_score(truth["CLBBB"], -ecgs.data[:, 6].mean(axis=1)) > 0.8
     beats = (np.abs(np.diff(ecgs.data, axis=2)).sum(axis=1) ** 2).mean(axis=1)
     assert roc_auc_score(truth["LVOLT"], -beats) > 0.9
+
+
+def test_every_recording_has_noise_of_its_own(tmp_path):
+    made = make_echonext(tmp_path, 160, noise=0.5, random_state=0)
+    noise = [np.diff(load(made, split, lazy=False).data[:, 6]) for split in SPLITS]
+    correlation = np.corrcoef(np.concatenate(noise)) - np.eye(160)
+    assert np.abs(correlation).max() < 0.3
 
 
 @pytest.mark.parametrize("n_jobs", [None, 2])
@@ -284,6 +293,9 @@ def test_synthetic_files_are_replaced_and_others_never(tmp_path):
         folder.mkdir(parents=True)
         (folder / name).write_text("of somebody else")
         refused(folder, name)
+    (made.path / "EchoNext_metadata_100k.csv").write_text("real")
+    refused(made.path, "EchoNext_metadata_100k.csv")
+    (made.path / "EchoNext_metadata_100k.csv").unlink()
     # Real files over synthetic ones, a README that says nothing, a truth without either.
     text = (made.path / CSV).read_text()
     (made.path / CSV).write_text(text + "real")

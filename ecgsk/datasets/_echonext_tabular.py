@@ -109,23 +109,17 @@ def _pooled(tabular, raw, table, split, folder, csv):
 def _orders(tabular: np.ndarray, raw: np.ndarray) -> tuple[list[tuple[int, ...]], np.ndarray]:
     """Return the assignments of columns that fit, the better ones alone, and correlations."""
     n = len(_NAMES)
-    fits, filled = np.zeros((n, n), dtype=bool), np.zeros((n, n), dtype=bool)
-    correlation = np.zeros((n, n))
+    fits, correlation = np.zeros((n, n), dtype=bool), np.zeros((n, n))
     for i in range(n):
         for k in range(n):
-            usable = np.isfinite(tabular[:, i])
-            known = usable & np.isfinite(raw[:, k])
+            known = np.isfinite(tabular[:, i]) & np.isfinite(raw[:, k])
             x, y = tabular[known, i], raw[known, k]
             flat = [len(values) == 0 or np.ptp(values) == 0 for values in (x, y)]
             if not any(flat):
                 correlation[i, k] = abs(np.corrcoef(x, y)[0, 1])
             fits[i, k] = all(flat) or correlation[i, k] > _LEAST_CORRELATION
-            # What was missing got one value for all.
-            rest = tabular[usable & ~np.isfinite(raw[:, k]), i]
-            filled[i, k] = len(rest) == 0 or np.ptp(rest) == 0
     orders = _assignments(fits)
     if len(orders) > 1:
-        orders = [o for o in orders if all(filled[i, k] for i, k in enumerate(o))] or orders
         total = [sum(correlation[i, k] for i, k in enumerate(order)) for order in orders]
         pairs = zip(orders, total, strict=True)
         orders = [order for order, sum_ in pairs if sum_ > max(total) - _CLEARLY_BETTER]

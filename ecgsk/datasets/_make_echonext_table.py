@@ -180,8 +180,9 @@ def make_table(cohort: Bunch, p: dict) -> pd.DataFrame:
     """Return the table with all documented columns, given the physiology that is drawn."""
     fibrillates = p["atrial_fibrillation"]
     rate = p["heart_rate"].round()
-    # Premature ventricular beats have no P wave.
-    atrial = (p["heart_rate"] * (1 - p["pvc_rate"])).round()
+    # Premature ventricular beats have no P wave. Rounded down, so that the two rates differ by
+    # one now and then, as measured ones do: equal columns could not be told apart.
+    atrial = np.floor(p["heart_rate"] * (1 - p["pvc_rate"]))
     bazett = p["qt_interval"] / np.sqrt(60 / p["heart_rate"])
     table = cohort.echo.assign(
         ecg_key=cohort.ecg_key,
