@@ -269,13 +269,14 @@ def test_a_specificity_that_only_silence_reaches(dtype):
     assert not (score >= t).any() and t == pytest.approx(0.9)
 
 
-def test_nine_of_ten_are_90_percent():
-    """0.9 * 10 is 9.000000000000002 for some numbers; the ninth record suffices."""
-    y, score = np.ones(11, dtype=int), np.linspace(1, 0, 11)
-    y[10] = 0
-    for k in range(1, 11):
-        t = choose_threshold(y, score, rule="sensitivity", sensitivity=k / 10)
-        assert (score[:10] >= t).sum() == k
+def test_a_share_reached_exactly_is_reached():
+    """0.55 * 100 is 55.00000000000001, but the 55th record suffices."""
+    y, score = np.r_[np.ones(100), 0], np.linspace(1, 0, 101)
+    for k in range(1, 101):
+        t = choose_threshold(y, score, rule="sensitivity", sensitivity=k / 100)
+        assert (score[:100] >= t).sum() == k
+        t = choose_threshold(1 - y, -score, rule="specificity", specificity=k / 100)
+        assert (-score[:100] < t).sum() == k
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,27 @@ def test_answers_far_off_are_brought_back(level):
     assert found == pytest.approx(logit(0.3) - x.mean(), abs=0.05)
 
 
+def test_newton_does_not_leap_between_two_groups_of_sure_answers():
+    """Little curvature lies between them: without smaller steps it jumps from side to side."""
+    for seed in range(30):
+        random = np.random.default_rng(seed)
+        x = np.r_[random.normal(-8, 1, 20), random.normal(8, 1, 20)]
+        y = random.random(40) < 0.5
+        intercept = _figures(y, expit(x), np.ones((1, 40)))[0, 2]
+        assert expit(intercept + x).sum() == pytest.approx(y.sum(), abs=1e-6)  # the score is 0
+
+
+def test_a_slope_that_is_steep_is_no_infinite_one():
+    """Two records among many overlap, by little."""
+    p = np.r_[np.linspace(0.01, 0.49, 40), 0.5, 0.5001, np.linspace(0.51, 0.99, 40)]
+    y = np.arange(82) > 40
+    y[[40, 41]] = [True, False]
+    found = _figures(y, p, np.ones((1, 82)))[0, 3]
+    model = LogisticRegression(C=np.inf, tol=1e-12, max_iter=1000, solver="newton-cholesky")
+    assert found == pytest.approx(model.fit(logit(p)[:, None], y).coef_[0, 0], rel=1e-5)
+    assert found > 100
+
+
 def test_one_class_is_said():
     with pytest.warns(UndefinedMetricWarning, match="scaled Brier score, calibration-in-the-large"):
         table = calibration_figures([0, 0, 0], [0.1, 0.2, 0.6], random_state=0)

@@ -93,7 +93,7 @@ def test_a_stratified_bootstrap_is_defined_where_a_plain_one_is_not():
 def test_a_patient_with_a_positive_record_is_a_positive_patient():
     patient = np.repeat(np.arange(50), 2)
     y = np.zeros(100, dtype=int)
-    y[[1, 3, 5]] = 1  # the second record of three patients
+    y[[0, 3, 5]] = 1  # one record of three patients
 
     def positives(y):
         assert y.sum() == 3

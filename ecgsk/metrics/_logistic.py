@@ -48,7 +48,8 @@ def fit_logistic(design, y, weights, offset) -> np.ndarray:
         curvature += 1e-12 * total[:, np.newaxis, np.newaxis] * np.eye(n_coefficients)
         step = np.linalg.solve(curvature, gradient[..., np.newaxis])[..., 0]
         # Where probabilities are all but 0 or 1 there is no curvature and Newton leaps too far.
-        step /= np.maximum(1, np.abs(step).max(axis=1, keepdims=True) / 5)
+        longest = 5 + np.abs(current).max(axis=1, keepdims=True)
+        step /= np.maximum(1, np.abs(step).max(axis=1, keepdims=True) / longest)
         step[converged | failed] = 0
         for _ in range(30):
             linear, new_value = loss(current + step)
