@@ -13,6 +13,7 @@ _LAZY = {
     "MTECGClassifier": "ecgsk.estimators",
     "MTECGPretrainer": "ecgsk.estimators",
     "ProbabilityTransformer": "ecgsk.tabular",
+    "SinglePredictorClassifier": "ecgsk.tabular",
     "load_echonext": "ecgsk.datasets",
     "load_ptbxl": "ecgsk.datasets",
     "load_wfdb": "ecgsk.datasets",
@@ -20,6 +21,8 @@ _LAZY = {
     "make_echonext": "ecgsk.datasets",
     "make_lef_classifier": "ecgsk.tabular",
     "make_lef_cohort": "ecgsk.datasets",
+    "make_report": "ecgsk.inspection",
+    "screen_predictors": "ecgsk.tabular",
 }
 
 __all__ = [

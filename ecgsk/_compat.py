@@ -6,8 +6,10 @@ moves one of these, this file is what changes.
 
 from copy import deepcopy
 
+import pandas as pd
 from sklearn.base import _fit_context, clone
 from sklearn.model_selection._search import BaseSearchCV
+from sklearn.pipeline import FeatureUnion
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -34,6 +36,7 @@ __all__ = [
     "Interval",
     "InvalidParameterError",
     "Options",
+    "RowsByPlace",
     "StrOptions",
     "available_if",
     "check_feature_names",
@@ -57,6 +60,20 @@ check_feature_names = _check_feature_names
 check_n_features = _check_n_features
 check_y = _check_y
 safe_indexing = _safe_indexing
+
+
+class RowsByPlace(FeatureUnion):
+    """A ``sklearn.pipeline.FeatureUnion`` that joins rows by their place, not by their index.
+
+    scikit-learn leaves joining to pandas, which puts rows of equal index side by side: one
+    transformer whose rows have an index of their own would give records another patient's age.
+    """
+
+    def _hstack(self, Xs):
+        tables = [X for X in Xs if isinstance(X, pd.DataFrame)]
+        if any(not X.index.equals(tables[0].index) for X in tables):
+            Xs = [X.reset_index(drop=True) if isinstance(X, pd.DataFrame) else X for X in Xs]
+        return super()._hstack(Xs)
 
 
 def check_own_params(estimator) -> None:

@@ -4,6 +4,7 @@ import mmap
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import pandas as pd
 import sklearn
 
 
@@ -25,7 +26,8 @@ class RecordArray:
     table : DataFrame of n_records rows or None, default=None
         What is known of each record beside its signal, such as age and sex. It stays with the
         records through slicing, cross-validation and preprocessing, so that a step of a Pipeline
-        can read it: see `ecgsk.tabular.TableColumns`.
+        can read it: see `ecgsk.tabular.TableColumns`. It is copied: sorting yours later does not
+        move it. Its index is not looked at.
 
     Attributes
     ----------
@@ -64,12 +66,7 @@ class RecordArray:
         self._source_shape = tuple(int(size) for size in shape)
         self._indices = range(self._source_shape[0]) if _indices is None else _indices
         self.shape = (len(self._indices), *self._source_shape[1:])
-        if table is not None and len(table) != len(self):
-            raise ValueError(
-                f"table has {len(table)} rows for {len(self)} records; give one for each, in "
-                "their order."
-            )
-        self.table = table
+        self.table = table if _indices is not None else _own_table(table, len(self))
 
     @classmethod
     def wrap(cls, array, table=None) -> "RecordArray":
@@ -82,10 +79,10 @@ class RecordArray:
         table : DataFrame or None, default=None
             See `RecordArray`.
         """
-        if len(array.shape) != 3:
-            raise ValueError(
-                f"array has shape {tuple(array.shape)}; expected (n_records, n_leads, n_samples)."
-            )
+        shape = getattr(array, "shape", None)
+        if shape is None or len(shape) != 3:
+            was = f"is a {type(array).__name__}" if shape is None else f"has shape {tuple(shape)}"
+            raise ValueError(f"array {was}; expected (n_records, n_leads, n_samples).")
         return cls(_ArrayReader(array), array.shape, table=table)
 
     @property
@@ -108,9 +105,12 @@ class RecordArray:
             key, *rest = key
             # scikit-learn indexes rows as array[rows, ...].
             rest = tuple(item for item in rest if item is not Ellipsis)
-        if isinstance(key, (int, np.integer)) or np.ndim(key) == 0 and isinstance(key, np.ndarray):
+        is_integer = isinstance(key, (int, np.integer)) and not isinstance(key, bool)
+        if is_integer or np.ndim(key) == 0 and isinstance(key, np.ndarray):
             return self.read([key])[0][tuple(rest)]
-        if key is None or np.ndim(key) > 1:
+        if key is Ellipsis:
+            key = slice(None)
+        if key is None or isinstance(key, (str, bool)) or np.ndim(key) > 1:
             raise IndexError(
                 "A RecordArray is indexed by an integer, a slice, or a list, array or mask in one "
                 "dimension."
@@ -176,6 +176,23 @@ class RecordArray:
             Leads and samples of the result.
         """
         return RecordArray(_Mapped(self, function), (len(self), *shape), table=self.table)
+
+
+def _own_table(table, n_records: int) -> pd.DataFrame | None:
+    """Return a copy of a table: one that its owner sorts would leave its records."""
+    if table is None:
+        return None
+    if not isinstance(table, pd.DataFrame):
+        raise ValueError(
+            f"table is a {type(table).__name__}; give a DataFrame with a row for each record, for "
+            'example pandas.DataFrame({"age": age, "sex": sex}).'
+        )
+    if len(table) != n_records:
+        raise ValueError(
+            f"table has {len(table)} rows for {n_records} records; give one for each, in their "
+            "order."
+        )
+    return table.copy()
 
 
 class _Mapped:

@@ -33,8 +33,8 @@ def add_report_arguments(commands) -> None:
     )  # fmt: skip
     parser.add_argument("--resamples", type=int, default=1000, help="for intervals (default: 1000)")
     parser.add_argument(
-        "--sampling-rate", type=float, default=250.0, metavar="HZ",
-        help="that the model takes; --ecg is resampled to it (default: 250)",
+        "--sampling-rate", type=float, metavar="HZ",
+        help="that the model takes; --ecg is resampled to it (default: 250, that of --echonext)",
     )  # fmt: skip
     parser.add_argument(
         "--remove-baseline", action="store_true",

@@ -3,6 +3,9 @@
 import argparse
 import pickle
 import re
+import struct
+import warnings
+import zlib
 from pathlib import Path
 
 import joblib
@@ -14,6 +17,8 @@ from ecgsk.datasets import load_echonext, load_wfdb
 from ecgsk.inspection import make_report
 from ecgsk.preprocessing import MedianBaseline
 
+# What networks take, and what of it nobody misses, s.
+_SECONDS, _TOLERANCE = 10.0, 0.05
 _BESIDE = {"location": "location_setting", "race or ethnicity": "race_ethnicity"}
 
 
@@ -23,17 +28,23 @@ def run_report(options: argparse.Namespace) -> Path:
     Raises
     ------
     ValueError
-        For a model that cannot be loaded, records that are not there, and all that the loaders
-        and `make_report` refuse.
+        For a model that cannot be loaded, options that do not go together, records that are not
+        there, and all that the loaders and `make_report` refuse.
     """
+    if options.ecg and options.patients:
+        raise ValueError("--patients names records of --echonext; of --ecg each one is shown.")
     model = _load(options.model)
+    if not hasattr(model, "predict_proba"):
+        raise ValueError(
+            f"MODEL={options.model!r} holds a {type(model).__name__} without predict_proba. Save a "
+            "fitted classifier of recordings with joblib.dump."
+        )
     about = options.about or f"Loaded from {Path(options.model).name}; nothing else was said of it."
     common = {
         "threshold": options.threshold,
         "about": about,
         "title": options.title,
         "n_resamples": options.resamples,
-        "sampling_rate": options.sampling_rate,
     }
     if options.ecg:
         report = _of_recordings(model, options, common)
@@ -48,8 +59,8 @@ def _load(path):
         return joblib.load(path)
     except FileNotFoundError:
         raise
-    except (OSError, EOFError, KeyError, IndexError, ValueError, AttributeError, ImportError,
-            pickle.UnpicklingError) as error:  # fmt: skip
+    except (OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, ImportError,
+            pickle.UnpicklingError, struct.error, zlib.error) as error:  # fmt: skip
         raise ValueError(
             f"MODEL={str(path)!r} is not a file of joblib.dump that this version can load "
             f"({type(error).__name__}: {error}). Save the fitted Pipeline with joblib.dump."
@@ -59,6 +70,16 @@ def _load(path):
 def _of_cohort(model, options, common):
     cohort = load_echonext(options.echonext, split=options.split, target=options.target,
                            tabular=False)  # fmt: skip
+    if cohort.target.ndim > 1:
+        raise ValueError(
+            f"--target {options.target} are {cohort.target.shape[1]} flags; a report is of one. "
+            f"Use one of {', '.join(cohort.target_names)}."
+        )
+    if options.sampling_rate not in (None, cohort.sampling_rate):
+        raise ValueError(
+            f"--sampling-rate {options.sampling_rate:g} is not that of EchoNext, which is "
+            f"{cohort.sampling_rate} Hz; leave it out. It is for --ecg."
+        )
     validation = None
     if options.validation.lower() != "none":
         if options.validation == options.split:
@@ -91,7 +112,8 @@ def _of_cohort(model, options, common):
         records=[keys.index(key) for key in options.patients],
         record_names=[f"ECG {key}" for key in keys],
         by=beside,
-        condition=_condition(options.target),
+        condition=_condition(cohort.target_names[0]),
+        sampling_rate=cohort.sampling_rate,
         synthetic=cohort.synthetic,
         n_lead_records=options.leads,
         **common,
@@ -99,19 +121,38 @@ def _of_cohort(model, options, common):
 
 
 def _condition(target: str) -> str:
-    cut = re.fullmatch(r"\s*lvef\s*(<=?)\s*([\d.]+)\s*", target, re.IGNORECASE)
+    """Return the name of a target of `load_echonext` in words."""
+    cut = re.fullmatch(r"lvef(<=?)([\d.]+)", target)
     if cut is None:
-        return target
+        return target.removesuffix("_flag").replace("_", " ")
     return f"ejection fraction {'of at most' if cut[1] == '<=' else 'below'} {cut[2]} %"
 
 
+def _other_lengths(metadata: pd.DataFrame) -> str:
+    """Say which recordings were cut or filled, of which the model sees less than it seems."""
+    seconds = metadata["n_samples"] / metadata["sampling_rate"]
+    changed = [
+        f"{record} of {length:g} s"
+        for record, length in zip(metadata["record"], seconds, strict=True)
+        if abs(length - _SECONDS) > _TOLERANCE
+    ]
+    if not changed:
+        return ""
+    told = f"cut, or filled with 0 mV, to {_SECONDS:g} s: {', '.join(changed)}"
+    warnings.warn(f"{told}. A model of whole recordings may answer wrongly.", stacklevel=2)
+    return f", {told}"
+
+
 def _of_recordings(model, options, common):
-    found = load_wfdb(list(options.ecg), sampling_rate=options.sampling_rate,
-                      n_samples=round(10 * options.sampling_rate), on_error="raise")  # fmt: skip
+    rate = 250.0 if options.sampling_rate is None else options.sampling_rate
+    if not 0 < rate < np.inf:
+        raise ValueError(f"--sampling-rate {rate:g} has to be a positive number, Hz.")
+    found = load_wfdb(list(options.ecg), sampling_rate=rate, n_samples=round(_SECONDS * rate),
+                      on_error="raise")  # fmt: skip
     data = found.data
-    done = f"resampled to {options.sampling_rate:g} Hz"
+    done = f"resampled to {rate:g} Hz{_other_lengths(found.metadata)}"
     if options.remove_baseline:
-        data = MedianBaseline((0.2, 0.6), sampling_rate=options.sampling_rate).transform(data)
+        data = MedianBaseline((0.2, 0.6), sampling_rate=rate).transform(data)
         done += ", baseline removed as in EchoNext"
     sex = found.metadata["sex"].map({"male": 0.0, "female": 1.0}).astype(float)
     table = pd.DataFrame({"age": found.metadata["age"].astype(float), "sex": sex})
@@ -121,5 +162,6 @@ def _of_recordings(model, options, common):
         RecordArray.wrap(np.ascontiguousarray(data), table=table.reset_index(drop=True)),
         data=f"{len(data)} recordings from files, {done}",
         record_names=[str(name) for name in found.metadata["record"]],
+        sampling_rate=rate,
         **common,
     )

@@ -13,6 +13,8 @@ We will look at who is in a split, what the question can be, and a recording. Ru
 import argparse
 from pathlib import Path
 
+import numpy as np
+
 from ecgsk import load_echonext, make_echonext
 from ecgsk.inspection import describe_cohort, plot_ecg
 
@@ -33,7 +35,8 @@ print(train.data, f"{train.data.nbytes / 1e6:.0f} MB if it were all read")
 
 # %%
 # Who is in it. Patients have several recordings in this split, so they travel along as groups.
-by = train.metadata[["age_at_ecg", "sex", "location_setting"]]
+sex = train.covariates["sex"].map({0: "male", 1: "female"})
+by = train.covariates.assign(sex=sex, setting=train.metadata["location_setting"])
 print(describe_cohort(train.target, by, groups=train.groups, names=("EF above 45", "EF <= 45")))
 
 # %%
@@ -54,11 +57,12 @@ except ValueError as error:
 
 # %%
 # One recording, and what is known beside it. Its table goes wherever the recording goes.
-first = train.data[:1]
-print(first.table.to_dict("records"))
+number = int(np.flatnonzero(np.isfinite(train.ejection_fraction))[0])
+print(train.data[number : number + 1].table.to_dict("records"))
+ef = train.ejection_fraction[number]
 axes = plot_ecg(
-    train.data[0],
+    train.data[number],
     sampling_rate=train.sampling_rate,
-    title=f"EF {train.ejection_fraction[0]:.0f} %{', synthetic' if train.synthetic else ''}",
+    title=f"EF {ef:.0f} %{', synthetic' if train.synthetic else ''}",
 )
 axes.figure.savefig(out / "echonext-ecg.png", dpi=120)

@@ -39,7 +39,7 @@ tables = {part.split: to_table.fit(part.data).transform(part.data) for part in (
 screened = screen_predictors(
     tables["train"], train.target, groups=train.groups, n_resamples=200, random_state=0
 )
-print(screened.head(8).round(3))
+print(screened.head(8).round(3).to_string())
 axes = plot_predictors(screened, title=f"Single predictors of EF <= 45 %, {where}")
 axes.figure.savefig(out / "predictors.png", dpi=120, bbox_inches="tight")
 

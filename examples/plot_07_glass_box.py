@@ -79,11 +79,12 @@ print(f"Mean probability {answers['EBM'].mean():.3f}; at a prevalence of 5 %: "
 
 # %%
 # Subgroups. Those of few records have wide intervals, and those of one class no AUROC.
-by = test.metadata[["sex", "location_setting"]].assign(age=test.metadata["age_at_ecg"])
+sex = test.covariates["sex"].map({0: "male", 1: "female"})
+by = test.covariates.assign(sex=sex, setting=test.metadata["location_setting"])
 subgroups = evaluate_subgroups(
     y, answers["EBM"], by, bins={"age": [50, 65, 80]}, groups=patients, random_state=0
 )
-print(subgroups.round(3))
+print(subgroups.round(3).to_string())
 plot_subgroups(subgroups, title=where).figure.savefig(
     out / "subgroups.png", dpi=120, bbox_inches="tight"
 )

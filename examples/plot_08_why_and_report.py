@@ -17,6 +17,8 @@ import numpy as np
 from ecgsk import load_echonext, make_echonext, make_lef_classifier
 from ecgsk.inspection import (
     explain_record,
+    group_correlated,
+    group_explanation,
     group_importances,
     lead_importance,
     make_report,
@@ -44,11 +46,12 @@ predictors = model[:-1].transform(test.data)
 print(group_importances(model[-1], predictors, threshold=0.8).head(5).round(3))
 
 # %%
-# The patient that the model is surest of: from the average to this probability, step by step.
+# The patient that the model is surest of: from the average to this probability, group by group.
 surest = int(np.argmax(model[-1].predict_proba(predictors)[:, 1]))
 explanation = explain_record(model[-1], predictors.iloc[[surest]])
 print(explanation.head(5).round(3), f"\nprobability {explanation.attrs['probability']:.3f}")
-axes = plot_explanation(explanation, title=f"Record {surest} of test")
+grouped = group_explanation(explanation, group_correlated(predictors))
+axes = plot_explanation(grouped, title=f"Record {surest} of test")
 axes.figure.savefig(out / "explanation.png", dpi=120, bbox_inches="tight")
 
 # %%

@@ -74,7 +74,7 @@ def test_rows_stay_together(folder):
     assert_array_equal(ecgs.covariates["age"], rows["age_at_ecg"])
     assert_array_equal(ecgs.covariates["sex"], 1 - rows["sex"])
     assert_array_equal(ecgs.tabular["sex"], rows["sex"])
-    assert ecgs.data.table is ecgs.covariates
+    assert ecgs.data.table.equals(ecgs.covariates)
     X, y = load_echonext(folder, split="test", return_X_y=True)
     assert_array_equal(X[2], ecgs.data[2])
     assert_array_equal(y, ecgs.target)

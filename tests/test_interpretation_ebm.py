@@ -16,6 +16,7 @@ from ecgsk.inspection import (
     ebm_importances,
     explain_record,
     group_correlated,
+    group_explanation,
     group_importances,
 )
 
@@ -311,3 +312,38 @@ def test_messages_of_group_importances(ebm, table):
         group_importances(ebm, table.drop(columns="SR"))
     with pytest.raises(TypeError, match="table is a list"):
         group_importances(ebm, [[1]])
+
+
+def test_groups_of_predictors_explain_the_same_answer():
+    rng = np.random.default_rng(0)
+    block = rng.normal(size=400)
+    table = pd.DataFrame(
+        {
+            "LBBB": block,
+            "IVCD": block + rng.normal(0, 0.1, 400),
+            "SR": rng.normal(size=400),
+            "AFIB": rng.normal(size=400),
+        }
+    )
+    y = table["LBBB"] + table["SR"] > 0.5
+    ebm = machine(interactions=[("LBBB", "SR")]).fit(table, y)
+    explanation = explain_record(ebm, table.iloc[[7]])
+    together = group_correlated(table)
+    grouped = group_explanation(explanation, together)
+    total = explanation.attrs["log_odds"] - explanation.attrs["intercept"]
+    assert grouped["contribution"].sum() == pytest.approx(total, abs=1e-9)
+    assert grouped.attrs == explanation.attrs
+    pair = next(members for members in grouped["members"] if "," in members)
+    assert set(pair.split(", ")) == {"LBBB", "IVCD"}
+    row = grouped[grouped["members"] == pair].iloc[0]
+    both = explanation.loc[["LBBB", "IVCD"], "contribution"]
+    assert row["contribution"] == pytest.approx(both.sum(), abs=1e-12)
+    assert np.isnan(row["low"]) and "LBBB & SR" in grouped.index
+    assert np.isfinite(grouped.loc["SR", "low"])
+    named = group_explanation(explanation, {"conduction": ["LBBB", "IVCD"]})
+    assert "conduction" in named.index and len(named) == len(explanation) - 1
+    assert named["contribution"].abs().is_monotonic_decreasing
+    with pytest.raises(ValueError, match="names 'SR' twice"):
+        group_explanation(explanation, [["SR"], ["SR", "AFIB"]])
+    with pytest.raises(ValueError, match="does not come from explain_record"):
+        group_explanation(table, together)

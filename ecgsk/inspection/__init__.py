@@ -8,6 +8,7 @@ from ecgsk.inspection._ebm_terms import ebm_importances
 from ecgsk.inspection._ecg_plot import plot_ecg
 from ecgsk.inspection._explanation_plot import plot_explanation
 from ecgsk.inspection._forest_plot import plot_predictors, plot_subgroups
+from ecgsk.inspection._group_explanation import group_explanation
 from ecgsk.inspection._groups import group_correlated, group_importances
 from ecgsk.inspection._lead_importance import lead_importance
 from ecgsk.inspection._reconstruction_plot import plot_reconstruction
@@ -21,6 +22,7 @@ __all__ = [
     "ebm_importances",
     "explain_record",
     "group_correlated",
+    "group_explanation",
     "group_importances",
     "lead_importance",
     "make_report",

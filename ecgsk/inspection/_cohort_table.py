@@ -5,6 +5,7 @@ import pandas as pd
 from sklearn.utils import check_consistent_length
 
 from ecgsk._checks import check_groups
+from ecgsk.metrics._inputs import check_target
 
 _MOST_VALUES = 12
 
@@ -32,7 +33,8 @@ def describe_cohort(y_true=None, by=None, *, groups=None, names=("no", "yes")) -
     Raises
     ------
     ValueError
-        For lengths that differ, and neither ``y_true`` nor ``by``.
+        For lengths that differ, neither ``y_true`` nor ``by``, values of ``y_true`` that are not 0
+        and 1, columns of one name, and ``names`` that are not two.
 
     Examples
     --------
@@ -47,11 +49,16 @@ def describe_cohort(y_true=None, by=None, *, groups=None, names=("no", "yes")) -
     """
     if y_true is None and by is None:
         raise ValueError("y_true and by are both None: there is nothing to describe. Give one.")
-    by = pd.DataFrame(index=range(len(y_true))) if by is None else pd.DataFrame(by)
-    check_consistent_length(by, *([] if y_true is None else [y_true]))
+    positive = None if y_true is None else check_target(y_true)
+    if isinstance(names, str) or len(names) != 2 or len({*names, "all"}) != 3:
+        raise ValueError(f"names={names!r} has to hold two different names, none of them 'all'.")
+    by = pd.DataFrame(index=range(len(positive))) if by is None else pd.DataFrame(by)
+    if by.columns.has_duplicates:
+        twice = by.columns[by.columns.duplicated()][0]
+        raise ValueError(f"by has the column {twice!r} twice. Rename or leave out one.")
+    check_consistent_length(by, *([] if positive is None else [positive]))
     parts = {"all": np.ones(len(by), dtype=bool)}
-    if y_true is not None:
-        positive = np.asarray(y_true).astype(bool)
+    if positive is not None:
         parts |= {names[0]: ~positive, names[1]: positive}
     groups = check_groups(groups, len(by))
     rows = {"records": [f"{rows.sum():,}" for rows in parts.values()]}
@@ -64,13 +71,16 @@ def describe_cohort(y_true=None, by=None, *, groups=None, names=("no", "yes")) -
 
 def _describe(name: str, column: pd.Series, parts) -> dict[str, list[str]]:
     rows = {}
+    if pd.api.types.is_object_dtype(column):
+        # 1 and "1" would be two rows of one name, of which a dictionary keeps the last.
+        column = column.map(str, na_action="ignore")
     known = column.dropna()
     if pd.api.types.is_numeric_dtype(column) and known.nunique() > _MOST_VALUES:
         rows[f"{name}, median (quartiles)"] = [_quartiles(column[part].dropna()) for part in parts]
     else:
-        values = sorted(known.unique(), key=str)
-        for value in values[:_MOST_VALUES]:
-            shown = f"{value:g}" if isinstance(value, (float, np.floating)) else value
+        numeric = pd.api.types.is_numeric_dtype(column)
+        values = sorted(known.unique(), key=None if numeric else str)
+        for value, shown in zip(values[:_MOST_VALUES], _texts(values), strict=False):
             rows[f"{name}: {shown}"] = [_share(column[part] == value) for part in parts]
         if len(values) > _MOST_VALUES:
             rest = column.isin(values[_MOST_VALUES:])
@@ -78,6 +88,12 @@ def _describe(name: str, column: pd.Series, parts) -> dict[str, list[str]]:
     if column.isna().any():
         rows[f"{name} missing"] = [_share(column[part].isna()) for part in parts]
     return rows
+
+
+def _texts(values) -> list[str]:
+    floats = all(isinstance(value, (float, np.floating)) for value in values)
+    short = [f"{value:g}" if floats else str(value) for value in values]
+    return short if len(set(short)) == len(short) else [repr(float(value)) for value in values]
 
 
 def _quartiles(values: pd.Series) -> str:

@@ -4,17 +4,32 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from numbers import Integral
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 from sklearn.pipeline import Pipeline
-from sklearn.utils import Bunch, check_consistent_length
+from sklearn.utils import Bunch
 
+from ecgsk._checks import check_groups
 from ecgsk._records import RecordArray
 from ecgsk._signal import STANDARD_LEADS, check_ecg
 from ecgsk.inspection._report_calls import Calls, as_number
-from ecgsk.inspection._report_page import Page
+from ecgsk.inspection._report_checks import (
+    check_answers_differ,
+    check_bins,
+    check_by,
+    check_leads,
+    check_model,
+    check_numbers,
+    check_records,
+    check_validation,
+    check_y,
+    names_of,
+    unwrap,
+    warn_of_rate,
+)
+from ecgsk.inspection._report_page import Page, check_writable
 from ecgsk.inspection._report_sections import (
     write_accuracy,
     write_cohort,
@@ -33,8 +48,6 @@ _SYNTHETIC = (
     "Synthetic data: no patients and no measured ejection fractions are behind these figures. They "
     "show that the software works, not how well it would do on people."
 )
-_MOST_PATIENTS = 20
-_SEX = {0.0: "male", 1.0: "female"}
 
 
 def make_report(
@@ -77,8 +90,10 @@ def make_report(
     path : path
         Of the file to write; one that is there is replaced.
     model : fitted classifier of recordings
-        With two classes. Of a Pipeline that ends in an explainable boosting machine, as
-        `ecgsk.make_lef_classifier` makes, the terms are shown; of others what can be.
+        With the classes 0 and 1, or False and True, of which the second is the condition. Of a
+        Pipeline that ends in an explainable boosting machine, as `ecgsk.make_lef_classifier`
+        makes, the terms are shown, also where it is frozen or the best of a search; of others
+        what can be.
     X : array-like of shape (n_records, n_leads, n_samples)
         Recordings, mV; a `RecordArray` where the model needs a table beside them.
     y : array-like of shape (n_records,) or None, default=None
@@ -88,7 +103,8 @@ def make_report(
     groups : array-like of shape (n_records,), default=None
         Patients, for intervals.
     validation : (X, y) or None, default=None
-        Other records, from which thresholds are chosen. None shows fixed thresholds instead.
+        Other records, from which thresholds are chosen; those that are reported on are refused.
+        None shows fixed thresholds instead.
     threshold : float or None, default=None
         The probability from which on the model calls a record positive. None takes that of the
         greatest F1 on ``validation``, without it 0.5.
@@ -101,8 +117,8 @@ def make_report(
         What the cohort is described and divided by. None takes the table of X, in which a ``sex``
         of 0 and 1 is read as male and female.
     bins : mapping of str to sequence of float or None, default=None
-        Where to cut numbers, as `ecgsk.metrics.evaluate_subgroups` takes it. None cuts ``age`` at
-        50, 65 and 80.
+        Where to cut numbers, as `ecgsk.metrics.evaluate_subgroups` takes it. None cuts an ``age``
+        in numbers at 50, 65 and 80.
     sampling_rate : float, default=250.0
         Of X, Hz.
     leads : sequence of str, default=STANDARD_LEADS
@@ -137,9 +153,17 @@ def make_report(
     ------
     ValueError
         For one class in ``y``, lengths that differ, records that are not there, a model of more
-        than two classes.
+        than two classes or of classes such as 'low' and 'normal', numbers that are not allowed,
+        and ``validation`` that holds the records that are reported on.
     TypeError
         For a model without ``predict_proba``.
+    OSError
+        Where the file cannot be written, before the model is asked.
+
+    Warns
+    -----
+    UserWarning
+        When steps of the model name other sampling rates than ``sampling_rate``.
 
     Examples
     --------
@@ -160,36 +184,46 @@ def make_report(
     >>> list(report.results)[1]
     'evaluate_binary(y, p, threshold=threshold, n_resamples=20, random_state=0)'
     """
-    if not hasattr(model, "predict_proba"):
-        raise TypeError(
-            f"model is a {type(model).__name__} without predict_proba; give a fitted classifier."
-        )
-    if len(getattr(model, "classes_", ())) != 2:
+    check_model(model)
+    check_numbers(
+        threshold=threshold, sampling_rate=sampling_rate, n_terms=n_terms, n_resamples=n_resamples,
+        n_lead_records=n_lead_records, random_state=random_state,
+    )  # fmt: skip
+    if not isinstance(data, str) or not data.strip():
         raise ValueError(
-            f"model has {len(getattr(model, 'classes_', ()))} classes; a report is of two. Fit it "
-            "on whether the condition is there."
+            f"data is empty or no text: {data!r}; say in words what the figures were measured on."
         )
-    if not str(data).strip():
-        raise ValueError("data is empty; say in words what the figures were measured on.")
+    if not isinstance(about, str | Mapping | None):
+        raise ValueError(
+            f'about is a {type(about).__name__}; give text, or a mapping such as {{"Trained on": '
+            '"the train split"}.'
+        )
+    asked = X
     X = X if isinstance(X, RecordArray) else check_ecg(X, n_leads=len(leads), warn=False)
-    y = _check_y(y, len(X))
-    records = _check_records(records, len(X), y)
+    check_leads(X, leads)
+    y = check_y(y, len(X))
+    groups = check_groups(groups, len(X))
+    records = check_records(records, len(X), y)
     if record_names is None:
         record_names = [f"record {i}" for i in range(len(X))]
-    check_consistent_length(X, record_names)
-    by = _by(X) if by is None else by
-    if by is not None:
-        check_consistent_length(X, by)
-    bins = {"age": [50, 65, 80]} if bins is None else dict(bins)
-    if by is not None:
-        bins = {name: list(edges) for name, edges in bins.items() if name in by} or None
+    record_names = [record_names] if isinstance(record_names, str) else list(record_names)
+    if len(record_names) != len(X):
+        raise ValueError(
+            f"record_names has {len(record_names)} names for {len(X)} records; give one for each."
+        )
+    by = check_by(by, X)
+    bins = check_bins(bins, by)
+    if validation is not None:
+        validation = check_validation(validation, asked)
+    check_writable(path)
+    warn_of_rate(unwrap(model), sampling_rate)
 
-    p, predictors = _ask(model, X)
+    p, predictors = _ask(unwrap(model), X)
     y_val = p_val = None
     if validation is not None:
         X_val, y_val = validation
-        y_val = _check_y(y_val, len(X_val), "validation")
-        p_val = _ask(model, X_val)[0]
+        p_val = _ask(unwrap(model), X_val)[0]
+        check_answers_differ(p, p_val)
     chosen = "given"
     if threshold is None:
         chosen = "fixed" if p_val is None else "greatest F1 on the validation records"
@@ -197,7 +231,7 @@ def make_report(
     calls = Calls(
         model=model, X=X, y=y, p=p, groups=groups, y_val=y_val, p_val=p_val, threshold=threshold,
         by=by, bins=bins, predictors=predictors, leads=list(leads),
-        ebm=model[-1] if isinstance(model, Pipeline) else model,
+        ebm=unwrap(model)[-1] if isinstance(unwrap(model), Pipeline) else unwrap(model),
     )  # fmt: skip
     settings = Bunch(
         data=data,
@@ -244,54 +278,15 @@ def _ask(model, X):
     """Return the model's probabilities, and the table that its last step read."""
     if not isinstance(model, Pipeline) or len(model) < 2:
         return model.predict_proba(X)[:, 1], None
-    table = model[:-1].transform(X)
+    read = model[:-1].transform(X)
+    p = model[-1].predict_proba(read)[:, 1]
+    table = read.toarray() if sparse.issparse(read) else read
     if not isinstance(table, pd.DataFrame):
         table = np.asarray(table)
         if table.ndim != 2:
-            return model[-1].predict_proba(table)[:, 1], None
-        table = pd.DataFrame(table, columns=[f"x{i}" for i in range(table.shape[1])])
-        return model[-1].predict_proba(table.to_numpy())[:, 1], table
-    return model[-1].predict_proba(table)[:, 1], table
-
-
-def _check_y(y, n_records: int, name: str = "y"):
-    if y is None:
-        return None
-    y = np.asarray(y)
-    if y.shape != (n_records,):
-        raise ValueError(f"{name} has shape {y.shape} for {n_records} records; give one for each.")
-    if not np.isin(y, (0, 1)).all():
-        raise ValueError(f"{name} holds {np.unique(y)[:5].tolist()}; expected 0 and 1.")
-    if len(np.unique(y)) < 2:
-        raise ValueError(
-            f"{name} holds one class only ({int(y[0])}): nothing can be evaluated. Give records of "
-            "both, or y=None for a report on patients."
-        )
-    return y.astype(int)
-
-
-def _check_records(records, n_records: int, y) -> list[int]:
-    if records is None:
-        records = range(n_records) if y is None else ()
-    records = list(records)
-    bad = [r for r in records if not isinstance(r, Integral) or not 0 <= r < n_records]
-    if bad:
-        raise ValueError(f"records holds {bad[0]!r}; use places in X, from 0 to {n_records - 1}.")
-    if len(records) > _MOST_PATIENTS:
-        raise ValueError(
-            f"{len(records)} records would get a part of their own; at most {_MOST_PATIENTS} may. "
-            "Choose some with records=[...]."
-        )
-    return [int(record) for record in records]
-
-
-def _by(X) -> pd.DataFrame | None:
-    table = getattr(X, "table", None)
-    if table is None or "sex" not in table:
-        return table
-    if pd.api.types.is_numeric_dtype(table["sex"]) and table["sex"].dropna().isin(_SEX).all():
-        return table.assign(sex=table["sex"].map(_SEX))
-    return table
+            return p, None
+        table = pd.DataFrame(table, columns=names_of(model, table.shape[1]))
+    return p, table
 
 
 def _some_of_each(y: np.ndarray, n_records: int) -> np.ndarray:

@@ -145,6 +145,7 @@ class Page:
         import matplotlib.pyplot as plt
 
         figure = figure.figure
+        _take_letters_as_they_stand(figure)
         file = io.BytesIO()
         # As paths: the letters look alike wherever the file is opened.
         with plt.rc_context({"svg.fonttype": "path", "svg.hashsalt": "ecgsk"}):
@@ -193,7 +194,7 @@ class Page:
         )
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+        unfinished = _unfinished(path)
         try:
             unfinished.write_text(document, encoding="utf-8")
             unfinished.replace(path)
@@ -202,8 +203,42 @@ class Page:
         return path
 
 
+def check_writable(path: str | os.PathLike) -> None:
+    """Raise where a file cannot be written, before minutes go into what it should hold."""
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"path={str(path)!r} is a folder; give the name of a file in it.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = _unfinished(path)
+        unfinished.touch()
+        unfinished.unlink()
+    except OSError as error:
+        raise type(error)(
+            f"path={str(path)!r} cannot be written ({error.strerror or error}). Give a file in a "
+            "folder that you may write to."
+        ) from None
+
+
+def _unfinished(path: Path) -> Path:
+    # Not longer than the name it gets in the end, which may be as long as names can be.
+    return path.with_name(f".{path.name[:100]}.{os.getpid()}")
+
+
+def _take_letters_as_they_stand(figure) -> None:
+    """Draw "$" in names: what stands between two would be read as a formula, or refused."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        # Ticks of matplotlib's own are formulas of this form.
+        if "$" in text.get_text() and "\\mathdefault" not in text.get_text():
+            text.set_parse_math(False)
+
+
 def _safe(text: str) -> str:
-    return html.escape(str(text), quote=True)
+    # Names of files may hold bytes that no text has; a file of UTF-8 cannot hold them.
+    text = str(text).encode("utf-8", "replace").decode("utf-8")
+    return html.escape(text, quote=True)
 
 
 def _kind(is_text: bool, value: object = "") -> str:

@@ -10,7 +10,8 @@ from ecgsk.inspection._ebm_plot import plot_ebm_terms
 from ecgsk.inspection._ebm_terms import ebm_importances
 from ecgsk.inspection._explanation_plot import plot_explanation
 from ecgsk.inspection._forest_plot import plot_predictors, plot_subgroups
-from ecgsk.inspection._groups import group_importances
+from ecgsk.inspection._group_explanation import group_explanation
+from ecgsk.inspection._groups import group_correlated, group_importances
 from ecgsk.inspection._lead_importance import lead_importance
 from ecgsk.inspection._report_calls import Name, as_number
 from ecgsk.inspection._saliency import saliency
@@ -29,6 +30,8 @@ _RULES = {
     "sensitivity at least 0.9": {"rule": "sensitivity", "sensitivity": 0.9},
     "specificity at least 0.9": {"rule": "specificity", "specificity": 0.9},
 }
+# With fewer, correlations are chance.
+_FEWEST_FOR_GROUPS = 30
 _FIXED = (0.05, 0.1, 0.2, 0.3, 0.5)
 _DECISIONS = ("sensitivity", "specificity", "PPV", "NPV", "F1", "flagged")
 Y, P, GROUPS, THRESHOLD = map(Name, ("y", "p", "groups", "threshold"))
@@ -51,11 +54,12 @@ def write_cohort(page, calls, settings) -> None:
 def write_accuracy(page, calls, settings) -> None:
     """Give figures, curves and thresholds."""
     resampling = {"n_resamples": settings.n_resamples, "random_state": settings.random_state}
+    units = "records" if calls.variables["groups"] is None else "patients"
     page.section("How well it does")
     page.text(
         f"A record counts as positive from a probability of {calls.variables['threshold']:.3f} on "
         f"({settings.chosen}). Intervals are of 95 %, from {settings.n_resamples} resamples of "
-        "patients. Precision and average precision rise and fall with the prevalence."
+        f"{units}. Precision and average precision rise and fall with the prevalence."
     )
     figures, call = calls(evaluate_binary, Y, P, threshold=THRESHOLD, groups=GROUPS, **resampling)
     page.table(_with_intervals(figures))
@@ -168,8 +172,17 @@ def write_predictors(page, calls, settings) -> None:
         "condition. The direction is chosen on these records, and the best of many is best partly "
         "by luck."
     )
+    ranked = "predictors"
+    numbers = calls.variables[ranked].select_dtypes(["number", "bool"])
+    if numbers.shape[1] < calls.variables[ranked].shape[1]:
+        # A glass box reads words as well, which rank nobody.
+        ranked = "numbers"
+        calls.variables[ranked] = numbers
+    if not numbers.shape[1]:
+        page.text("None of the predictors is a number that could rank records.")
+        return
     table, call = calls(
-        screen_predictors, Name("predictors"), Y, groups=GROUPS,
+        screen_predictors, Name(ranked), Y, groups=GROUPS,
         n_resamples=settings.n_resamples, random_state=settings.random_state,
     )  # fmt: skip
     calls.variables["screened"] = table
@@ -192,9 +205,11 @@ def write_leads(page, calls, settings) -> None:
     )
     calls.variables["X_shown"] = calls.variables["X"][rows]
     calls.variables["y_shown"] = calls.variables["y"][rows]
+    groups = calls.variables["groups"]
+    calls.variables["groups_shown"] = None if groups is None else groups[rows]
     table, call = calls(
         lead_importance, Name("model"), Name("X_shown"), Name("y_shown"), leads=Name("leads"),
-        random_state=settings.random_state,
+        groups=Name("groups_shown"), random_state=settings.random_state,
     )  # fmt: skip
     page.table(table.sort_values("importance", ascending=False).rename_axis("lead"))
     page.call(call)
@@ -255,7 +270,21 @@ def _write_explanation(page, calls, settings, record: int) -> None:
     explanation, call = calls(explain_record, Name("ebm"), Name(row))
     calls.variables[f"explanation_{record}"] = explanation
     page.heading("What the probability is made of")
-    axes, drawn = calls(plot_explanation, Name(f"explanation_{record}"), n_terms=settings.n_terms)
+    shown = f"explanation_{record}"
+    if len(calls.variables["predictors"]) >= _FEWEST_FOR_GROUPS:
+        if "together" not in calls.variables:
+            together, made = calls(group_correlated, Name("predictors"))
+            calls.variables["together"] = together
+            page.call(made)
+        grouped, summed = calls(group_explanation, Name(shown), Name("together"))
+        shown = f"grouped_{record}"
+        calls.variables[shown] = grouped
+        page.text(
+            "Predictors that go together on these records (a correlation of 0.7 or more) are "
+            "summed: the model divides the credit among them arbitrarily. The value beside a "
+            "group is that of its first member. In the calls these groups are together."
+        )
+    axes, drawn = calls(plot_explanation, Name(shown), n_terms=settings.n_terms)
     page.figure(
         axes.figure,
         alt="Contributions of predictors to the log-odds of this patient",
@@ -263,6 +292,10 @@ def _write_explanation(page, calls, settings, record: int) -> None:
         most=105,
     )
     page.call(drawn)
+    if shown.startswith("grouped"):
+        page.table(grouped[["contribution", "members"]].head(settings.n_terms).rename_axis("group"))
+        page.call(summed)
+    page.heading("One by one")
     page.table(explanation.head(settings.n_terms).rename_axis("predictor"))
     page.call(call)
 

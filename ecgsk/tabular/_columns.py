@@ -5,6 +5,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from ecgsk._compat import check_is_fitted, fit_context, output_container, validate_data
+from ecgsk.tabular._numbers import as_numbers, named_twice
 
 
 class TableColumns(TransformerMixin, BaseEstimator):
@@ -22,6 +23,12 @@ class TableColumns(TransformerMixin, BaseEstimator):
     ----------
     columns_ : list of str
         The columns taken.
+
+    Notes
+    -----
+    pandas joins the parts of a ``FeatureUnion`` by their index. Rows are numbered from 0 here, as a
+    `ProbabilityTransformer` numbers them; beside a transformer whose rows have another index they
+    would meet other patients. `ecgsk.make_lef_classifier` joins by place.
 
     Examples
     --------
@@ -61,7 +68,7 @@ class TableColumns(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            When X has no table, or the table lacks a column or holds text in one.
+            When X has no table, or the table lacks a column, has it twice or holds text in it.
         """
         table = self._table_of(X, reset=True)
         self.columns_ = list(table.columns if self.columns is None else self.columns)
@@ -130,13 +137,21 @@ class TableColumns(TransformerMixin, BaseEstimator):
                 f"of the recordings lacks; it has {has}. Add them, or ask for others."
             )
         table = table[self.columns_]
-        text = [str(name) for name in table if not pd.api.types.is_numeric_dtype(table[name])]
+        twice = named_twice(table.columns)
+        if twice:
+            raise ValueError(
+                f"columns={self.columns_} or the table of the recordings names {', '.join(twice)} "
+                "twice; every predictor needs a name of its own. Rename or leave out one."
+            )
+        columns = {name: as_numbers(table[name]) for name in table}
+        text = [name for name, values in columns.items() if values is None]
         if text:
             raise ValueError(
-                f"{', '.join(text)} of the table hold text, for example {table[text[0]].iloc[0]!r};"
-                " code it as numbers, for example sex as 0 and 1."
+                f"{', '.join(map(str, text))} of the table hold text or other values that are no "
+                f"numbers, for example {table[text[0]].dropna().tolist()[:1]}; code them as "
+                "numbers, for example sex as 0 and 1."
             )
-        numbers = table.to_numpy(dtype=np.float64, na_value=np.nan)
+        numbers = np.column_stack([np.empty((len(table), 0)), *columns.values()])
         if np.isinf(numbers).any():
             bad = ", ".join(str(c) for c in table.columns[np.isinf(numbers).any(axis=0)])
             raise ValueError(f"{bad} of the table hold infinity; use NaN for what is unknown.")

@@ -1,6 +1,7 @@
 """An explainable boosting machine whose bags know of patients."""
 
 import math
+from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
@@ -28,9 +29,10 @@ class GroupedEBMClassifier(ExplainableBoostingClassifier):
     patient has several, it holds other records of the patients learnt from, and growing goes on
     while the machine learns patients by heart. Here ``fit`` takes ``groups``.
 
-    It also refuses what interpret lets pass: a single class, complex numbers, no records, another
-    number of columns than in ``fit``. Everything else is interpret's
-    ``ExplainableBoostingClassifier``, whose documentation says more of the parameters.
+    It also refuses what interpret lets pass: a single class, complex numbers, no records, an array
+    of another number of columns than in ``fit``, a DataFrame that lacks one of them; and classes
+    that are floats, such as 0.0 and 1.0, come back as numbers instead of text. Everything else is
+    interpret's ``ExplainableBoostingClassifier``, whose documentation says more of the parameters.
 
     Parameters
     ----------
@@ -111,14 +113,14 @@ class GroupedEBMClassifier(ExplainableBoostingClassifier):
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
-        y = column_or_1d(y, warn=True)
+        y = _as_classes(column_or_1d(y, warn=True))
         check_classification_targets(y)
         check_consistent_length(X, y)
         classes = np.unique(y)
         if len(classes) < 2:
             raise ValueError(
-                f"y holds one class only, {classes[0]!r}: there is nothing to tell apart. Give "
-                "records of two classes."
+                f"y holds one class only, {classes.tolist()[0]!r}: there is nothing to tell apart. "
+                "Give records of two classes."
             )
         if groups is not None:
             if bags is not None:
@@ -192,7 +194,13 @@ class GroupedEBMClassifier(ExplainableBoostingClassifier):
                 raise ValueError(
                     f"X has {len(X)} records and {X.shape[1]} columns; give at least one of each."
                 )
+            if reset:
+                self._columns = None if self.feature_names is not None else list(X.columns)
+            else:
+                self._check_columns(X)
             return X
+        if reset:
+            self._columns = None
         if sparse.issparse(X):
             raise ValueError("X is sparse; a table of probabilities is dense: use X.toarray().")
         X = check_array(
@@ -201,6 +209,16 @@ class GroupedEBMClassifier(ExplainableBoostingClassifier):
         if not reset:
             check_n_features(self, X, reset=False)
         return X
+
+    def _check_columns(self, X: pd.DataFrame) -> None:
+        # Where a name is not there interpret goes by the places of all columns, with a warning.
+        lacking = [name for name in getattr(self, "_columns", None) or () if name not in X.columns]
+        if lacking:
+            raise ValueError(
+                f"X lacks {', '.join(map(str, lacking[:8]))}{', ...' * (len(lacking) > 8)} of the "
+                f"{len(self._columns)} columns that the machine was fitted on. Give all of them, "
+                "in any order, NaN where unknown."
+            )
 
     def __sklearn_tags__(self):
         # Those of interpret are of classes that scikit-learn does not know.
@@ -213,6 +231,13 @@ class GroupedEBMClassifier(ExplainableBoostingClassifier):
         return tags
 
 
+def _as_classes(y):
+    """Return whole numbers as integers, of which interpret would make the texts "0.0" and "1.0"."""
+    if y.dtype.kind == "f" and np.isfinite(y).all() and (y == np.round(y)).all():
+        return y.astype(np.int64)
+    return y
+
+
 def patient_bags(
     y, groups, *, n_bags: int = 14, validation_size: float = 0.15, random_state=None
 ) -> np.ndarray:
@@ -223,7 +248,7 @@ def patient_bags(
     Parameters
     ----------
     y : array-like of shape (n_records,)
-        Classes. A patient counts for the last of them, in sorted order, that a record of hers has.
+        Classes. A patient counts for the rarest of them, by patients, that a record of hers has.
     groups : array-like of shape (n_records,)
         Patients.
     n_bags : int, default=14
@@ -242,7 +267,8 @@ def patient_bags(
     Raises
     ------
     ValueError
-        When the records of a class are all of one patient, who cannot be on both sides.
+        When the records of a class are all of one patient, who cannot be on both sides, and for
+        numbers that are not allowed.
 
     Examples
     --------
@@ -250,17 +276,29 @@ def patient_bags(
     >>> bags.shape, bool((bags[0] == bags[1]).all())
     ((6, 2), True)
     """
+    if not isinstance(validation_size, Real) or not 0 <= validation_size < np.inf:
+        raise ValueError(
+            f"validation_size={validation_size!r} is not allowed; give a share of the patients "
+            "below 1, for example 0.15, or their number."
+        )
+    if not isinstance(n_bags, Integral) or n_bags < 1:
+        raise ValueError(f"n_bags={n_bags!r} has to be an integer of at least 1.")
     y = np.unique(np.asarray(y), return_inverse=True)[1]
+    if not len(y):
+        raise ValueError("y holds no records; give at least two patients.")
     groups = check_groups(groups, len(y))
     patients, patient = np.unique(groups, return_inverse=True)
+    # Counted for the rarest, so that no bag puts all patients of a class on one side.
+    of_class = np.array([len(np.unique(patient[y == k])) for k in range(y.max() + 1)])
+    rarity = np.argsort(np.argsort(-of_class, kind="stable"))
     kind = np.zeros(len(patients), dtype=int)
-    np.maximum.at(kind, patient, y)
+    np.maximum.at(kind, patient, rarity[y])
     if not validation_size:
         return np.ones((len(y), n_bags), dtype=np.int8)
     share = validation_size if validation_size < 1 else validation_size / len(patients)
     random = check_random_state(random_state)
     bags = np.ones((len(y), n_bags), dtype=np.int8)
-    few = min(len(np.unique(patient[y == k])) for k in range(y.max() + 1))
+    few = int(of_class.min())
     if few < 2 or share >= 1:
         raise ValueError(
             f"groups has {len(patients)} patients, and {few} with a record of one of the classes; "

@@ -1,6 +1,7 @@
 """The framework for low ejection fraction: probabilities of findings, then a model to read."""
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from numbers import Integral, Real
 
 from sklearn import config_context
@@ -11,8 +12,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import get_tags
+from sklearn.utils import check_random_state, get_tags
 
+from ecgsk._compat import RowsByPlace
 from ecgsk.tabular._columns import TableColumns
 from ecgsk.tabular._probability import ProbabilityTransformer
 
@@ -94,7 +96,8 @@ def make_lef_classifier(
     that is fitted, with ``predictors__diagnoses``. With
     ``sklearn.set_config(enable_metadata_routing=True)`` the steps have asked for what they take:
     ``pipeline.fit(X, y, groups=patients)`` and
-    ``cross_validate(pipeline, X, y, cv=GroupKFold(), params={"groups": patients})``.
+    ``cross_validate(pipeline, X, y, cv=GroupKFold(), params={"groups": patients})``. Where no step
+    takes groups, as with "logistic" and a frozen extractor, ``fit`` refuses them then.
 
     The published framework (arXiv:2603.28532) has ST-MEM as its extractor, whose licence is
     non-commercial; its settings are not known to us.
@@ -127,7 +130,8 @@ def make_lef_classifier(
         predictors = parts[0][1]
     else:
         several = len(parts) - bool(covariates) > 1
-        predictors = FeatureUnion(parts, verbose_feature_names_out=several)
+        _check_names([name for name, _ in parts])
+        predictors = RowsByPlace(parts, verbose_feature_names_out=several)
         predictors.set_output(transform="pandas")
     steps = [("predictors", predictors), *_steps_of(classifier, n_jobs, random_state)]
     return _asking(Pipeline(steps, memory=memory))
@@ -147,6 +151,16 @@ def _named(extractor) -> list[tuple[str, object]]:
     ]
 
 
+def _check_names(names: list[str]) -> None:
+    """Refuse now what FeatureUnion would refuse in fit, without saying where the name is from."""
+    bad = [name for name in names if "__" in name or names.count(name) > 1]
+    if bad:
+        raise ValueError(
+            f"extractor={bad[0]!r} is not a name that a step can have: names have no '__', occur "
+            "once, and 'patient' is that of the covariates. Use another key."
+        )
+
+
 def _kind_of(part) -> str:
     part = part.estimator if isinstance(part, FrozenEstimator) else part
     part = part[-1] if isinstance(part, Pipeline) else part
@@ -160,7 +174,7 @@ def _as_step(name, part, sampling_rate, scale, cv, device, random_state):
                 f"extractor={part!r} is not known; use {' or '.join(map(repr, _EXTRACTORS))}, or "
                 "give an estimator."
             )
-        if not isinstance(sampling_rate, Real) or not sampling_rate > 0:
+        if not isinstance(sampling_rate, Real) or not 0 < sampling_rate < inf:
             raise ValueError(f"sampling_rate={sampling_rate!r} has to be a positive number, Hz.")
         # Networks need torch, which tables do not.
         from ecgsk.estimators import ECGFounderClassifier, MTECGClassifier
@@ -186,7 +200,10 @@ def _steps_of(classifier, n_jobs, random_state) -> list[tuple[str, object]]:
             # It imports interpret, which not every classifier needs.
             from ecgsk.tabular._ebm import GroupedEBMClassifier
 
-            seed = random_state if isinstance(random_state, Integral) else None
+            # interpret takes integers alone.
+            seed = random_state
+            if not (seed is None or isinstance(seed, Integral)):
+                seed = int(check_random_state(seed).randint(2**31 - 1))
             # On as many records as EchoNext has, the library's defaults take twelve times as long
             # and answer alike: benchmarks/ebm_settings.py.
             model = GroupedEBMClassifier(

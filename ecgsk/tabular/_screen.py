@@ -5,9 +5,10 @@ import pandas as pd
 from sklearn.utils import check_consistent_length, check_random_state
 
 from ecgsk._checks import check_groups
-from ecgsk.metrics._inputs import check_target
+from ecgsk.metrics._inputs import check_interval, check_target
 from ecgsk.metrics._resampling import Resamples, percentiles
 from ecgsk.metrics._weighted import Ranked
+from ecgsk.tabular._numbers import as_numbers, named_twice
 
 
 def screen_predictors(
@@ -87,10 +88,15 @@ def screen_predictors(
         raise ValueError(
             f"y holds one class only ({int(y[0])}): nothing can be ranked. Give records of both."
         )
-    if not 0 < level < 1:
-        raise ValueError(f"level={level!r} has to be between 0 and 1, for example 0.95.")
+    check_interval(n_resamples, level)
+    twice = named_twice(table.columns)
+    if twice:
+        raise ValueError(
+            f"table has the column {', '.join(twice)} twice; every predictor needs a name of its "
+            "own. Rename or leave out one."
+        )
     groups = check_groups(groups, len(y))
-    columns = [_Column(name, table[name].to_numpy(), y) for name in table.columns]
+    columns = [_Column(name, table[name], y) for name in table.columns]
     ranked = [column for column in columns if column.ranked is not None]
     resamples = Resamples(len(y), groups=groups, stratify=y)
     if n_resamples and resamples.varies:
@@ -115,14 +121,13 @@ def screen_predictors(
 class _Column:
     """One predictor, and what its resamples give."""
 
-    def __init__(self, name, values: np.ndarray, y: np.ndarray):
-        try:
-            values = values.astype(np.float64)
-        except (TypeError, ValueError):
+    def __init__(self, name, column: pd.Series, y: np.ndarray):
+        values = as_numbers(column)
+        if values is None:
             raise ValueError(
-                f"table holds text in {name!r}; predictors have to be numbers. Leave the column "
-                "out or code it."
-            ) from None
+                f"table holds text in {name!r}, or other values that are no numbers; predictors "
+                "have to be numbers. Leave the column out or code it."
+            )
         if np.isinf(values).any():
             raise ValueError(f"table holds infinity in {name!r}; use NaN for what is unknown.")
         self.name = name
