@@ -160,7 +160,7 @@ def _of_recordings(model, options, common):
         options.out,
         model,
         RecordArray.wrap(np.ascontiguousarray(data), table=table.reset_index(drop=True)),
-        data=f"{len(data)} recordings from files, {done}",
+        data=f"{len(data)} recording{'s' * (len(data) > 1)} from files, {done}",
         record_names=[str(name) for name in found.metadata["record"]],
         sampling_rate=rate,
         **common,

@@ -15,7 +15,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.utils.multiclass import type_of_target
 
 from ecgsk import RecordArray, check_ecg
-from ecgsk.datasets import PTBXL_TASKS, RecordsLeftOutWarning, load_ptbxl
+from ecgsk.datasets import PTBXL_STATEMENTS, PTBXL_TASKS, RecordsLeftOutWarning, load_ptbxl
 
 ROWS = [
     {"scp_codes": {"NORM": 100.0, "LVOLT": 0.0, "SR": 0.0}},
@@ -447,3 +447,8 @@ def test_real_records_equal_wfdb(ptbxl_path, rate):
         expected, fields = wfdb.rdsamp(str(ptbxl_path / ecgs.metadata[column].iloc[place]))
         assert fields["sig_name"] == [lead.upper() for lead in LEADS]
         np.testing.assert_array_equal(ecgs.data[place], expected.T.astype(np.float32))
+
+
+def test_every_statement_has_a_meaning():
+    assert sorted(PTBXL_STATEMENTS) == sorted(PTBXL_TASKS["all"])
+    assert len(set(PTBXL_STATEMENTS.values())) == 71

@@ -128,6 +128,7 @@ def test_it_says_what_it_is_and_on_what(page):
     assert "not a medical device" in text
     assert "Synthetic data: no patients" in text
     assert "Measured on: made-up records in EchoNext's layout." in text
+    assert "normal ECG" in page.texts  # what NORM means
     for part in ("Who was in it", "Thresholds", "Subgroups", "Which leads it needs", "Model card"):
         assert part in text
 

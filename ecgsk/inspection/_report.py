@@ -33,6 +33,7 @@ from ecgsk.inspection._report_page import Page, check_writable
 from ecgsk.inspection._report_sections import (
     write_accuracy,
     write_cohort,
+    write_glossary,
     write_leads,
     write_model,
     write_patient,
@@ -242,6 +243,7 @@ def make_report(
         n_resamples=n_resamples,
         random_state=random_state,
         names=[str(name) for name in record_names],
+        shown=set(),
     )
     page = Page(title or f"{condition[:1].upper()}{condition[1:]} from the 12-lead ECG")
     if y is not None:
@@ -255,6 +257,7 @@ def make_report(
             write_leads(page, calls, settings)
     for record in records:
         write_patient(page, calls, settings, record)
+    write_glossary(page, settings)
     write_model(page, calls, settings, about, _versions())
     opening = [
         _NOT_A_DEVICE,

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from ecgsk._records import RecordArray
+from ecgsk.datasets import PTBXL_STATEMENTS
 from ecgsk.inspection._cohort_table import describe_cohort
 from ecgsk.inspection._curves_plot import plot_evaluation
 from ecgsk.inspection._ebm_local import explain_record
@@ -135,7 +136,6 @@ def write_predictors(page, calls, settings) -> None:
     if calls.variables["predictors"] is None:
         return
     page.section("What it goes by")
-    _explain_names(page)
     if hasattr(calls.variables["ebm"], "term_importances"):
         page.heading("Together: the terms of the glass box")
         page.text(
@@ -152,6 +152,7 @@ def write_predictors(page, calls, settings) -> None:
         table, call = calls(ebm_importances, Name("ebm"))
         page.table(table.head(settings.n_terms).rename_axis("predictor"))
         page.call(call)
+        settings.shown |= set(map(str, table.index[: settings.n_terms]))
         page.heading("Predictors that go together")
         page.text(
             "Among correlated predictors the credit is divided arbitrarily: a group's joint "
@@ -161,6 +162,7 @@ def write_predictors(page, calls, settings) -> None:
         table, call = calls(group_importances, Name("ebm"), Name("predictors"))
         page.table(table.head(settings.n_terms).rename_axis("group"))
         page.call(call)
+        settings.shown |= _members(table.head(settings.n_terms))
     else:
         page.text(
             f"The last step is a {type(calls.variables['ebm']).__name__}, not an explainable "
@@ -192,6 +194,7 @@ def write_predictors(page, calls, settings) -> None:
     )
     page.call(drawn)
     page.call(call)
+    settings.shown |= set(map(str, table.index[:15]))
 
 
 def write_leads(page, calls, settings) -> None:
@@ -295,6 +298,8 @@ def _write_explanation(page, calls, settings, record: int) -> None:
     if shown.startswith("grouped"):
         page.table(grouped[["contribution", "members"]].head(settings.n_terms).rename_axis("group"))
         page.call(summed)
+        settings.shown |= _members(grouped.head(settings.n_terms))
+    settings.shown |= set(map(str, explanation.index[: settings.n_terms]))
     page.heading("One by one")
     page.table(explanation.head(settings.n_terms).rename_axis("predictor"))
     page.call(call)
@@ -323,13 +328,25 @@ def write_model(page, calls, settings, about, versions) -> None:
     page.text(", ".join(f"{name} {value}" for name, value in versions.items()) + ".")
 
 
-def _explain_names(page) -> None:
+def write_glossary(page, settings) -> None:
+    """Say what the predictors that were shown are."""
+    if not settings.shown:
+        return
+    page.section("What the predictors mean")
     page.text(
         "Predictors are what a network says of the recording, in log-odds unless the steps say "
-        "otherwise: how likely it holds a finding, not that a cardiologist found it. Names of the "
-        "shipped network are statements of PTB-XL, such as NORM (normal ECG), CLBBB (complete left "
-        "bundle branch block), ASMI (anteroseptal infarction)."
+        "otherwise: how likely it holds a finding, not that a cardiologist found it."
     )
+    # Several extractors put their name before that of the column.
+    meanings = {name: PTBXL_STATEMENTS.get(name.rpartition("__")[2]) for name in settings.shown}
+    known = {name: text for name, text in sorted(meanings.items()) if text}
+    if known:
+        page.text("These are statements of PTB-XL (Wagner et al., Scientific Data 7, 154, 2020):")
+        page.table(pd.DataFrame({"predictor": list(known), "meaning": list(known.values())}))
+
+
+def _members(table) -> set[str]:
+    return {name for members in table["members"] for name in str(members).split(", ")}
 
 
 def sentence(text: str) -> str:
