@@ -8,9 +8,6 @@ from ecgsk._records import RecordArray
 from ecgsk._signal import lead_name
 from ecgsk.tabular._out_of_fold import stack_labels
 
-# Below this, and above 1 minus this, a float32 probability cannot be told from 0 or 1.
-_SATURATION = float(np.finfo(np.float32).eps)
-
 
 class Question:
     """The probability of one class or label of a classifier.
@@ -66,12 +63,6 @@ class Question:
             f"label={self.label!r} is not known; use one of {_some(names, n_columns)}, or a "
             f"column from 0 to {n_columns - 1}."
         )
-
-
-def log_odds(probability) -> np.ndarray:
-    """Return finite log-odds, also of probabilities that float32 rounds to 0 or 1."""
-    p = np.clip(np.asarray(probability, dtype=np.float64), _SATURATION, 1 - _SATURATION)
-    return np.log(p) - np.log1p(-p)
 
 
 def beside(X, records, rows=None):

@@ -275,10 +275,10 @@ def _write_explanation(page, calls, settings, record: int) -> None:
     page.heading("What the probability is made of")
     shown = f"explanation_{record}"
     if len(calls.variables["predictors"]) >= _FEWEST_FOR_GROUPS:
+        correlated = None
         if "together" not in calls.variables:
-            together, made = calls(group_correlated, Name("predictors"))
+            together, correlated = calls(group_correlated, Name("predictors"))
             calls.variables["together"] = together
-            page.call(made)
         grouped, summed = calls(group_explanation, Name(shown), Name("together"))
         shown = f"grouped_{record}"
         calls.variables[shown] = grouped
@@ -287,6 +287,8 @@ def _write_explanation(page, calls, settings, record: int) -> None:
             "summed: the model divides the credit among them arbitrarily. The value beside a "
             "group is that of its first member. In the calls these groups are together."
         )
+        if correlated is not None:
+            page.call(correlated)
     axes, drawn = calls(plot_explanation, Name(shown), n_terms=settings.n_terms)
     page.figure(
         axes.figure,

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ecgsk._signal import STANDARD_LEADS
-from ecgsk.inspection._asking import Question, beside, check_leads, log_odds
+from ecgsk.inspection._asking import Question, beside, check_leads
+from ecgsk.tabular._numbers import log_odds
 
 
 class Saliency(NamedTuple):

@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state, get_tags
+from sklearn.utils.validation import has_fit_parameter
 
 from ecgsk._compat import RowsByPlace
 from ecgsk.tabular._columns import TableColumns
@@ -204,8 +205,8 @@ def _steps_of(classifier, n_jobs, random_state) -> list[tuple[str, object]]:
             seed = random_state
             if not (seed is None or isinstance(seed, Integral)):
                 seed = int(check_random_state(seed).randint(2**31 - 1))
-            # On as many records as EchoNext has, the library's defaults take twelve times as long
-            # and answer alike: benchmarks/ebm_settings.py.
+            # On as many records as EchoNext has, the library's defaults take ten times as long and
+            # answer alike: benchmarks/ebm_settings.py.
             model = GroupedEBMClassifier(
                 interactions=0, max_bins=256, outer_bags=8, n_jobs=n_jobs, random_state=seed
             )
@@ -245,6 +246,6 @@ def _asking(pipeline: Pipeline) -> Pipeline:
             elif isinstance(part, TableColumns):
                 part.set_fit_request(groups=False, diagnoses=False)
         last = pipeline[-1]
-        if type(last).__name__ == "GroupedEBMClassifier":
+        if has_fit_parameter(last, "groups") and hasattr(last, "set_fit_request"):
             last.set_fit_request(groups=True)
     return pipeline

@@ -22,10 +22,8 @@ from ecgsk._compat import (
     output_container,
 )
 from ecgsk._records import RecordArray, is_lazy
+from ecgsk.tabular._numbers import log_odds
 from ecgsk.tabular._out_of_fold import accepted, out_of_fold, stack_labels
-
-# Below this, and above 1 minus this, a float32 probability cannot be told from 0 or 1.
-_SATURATION = float(np.finfo(np.float32).eps)
 
 
 class ProbabilityTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
@@ -309,8 +307,7 @@ class ProbabilityTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator
             aligned[:, np.searchsorted(own, classes)] = probabilities
             probabilities = aligned[:, 1:] if len(own) == 2 else aligned
         if self.scale == "logit":
-            p = np.clip(probabilities.astype(np.float64), _SATURATION, 1 - _SATURATION)
-            return np.log(p) - np.log1p(-p)
+            return log_odds(probabilities)
         return probabilities.astype(np.float64)
 
     def _output(self, table: np.ndarray, X):

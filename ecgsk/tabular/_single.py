@@ -9,8 +9,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from ecgsk._compat import StrOptions, check_is_fitted, fit_context, validate_data
-
-_SATURATION = float(np.finfo(np.float32).eps)
+from ecgsk.tabular._numbers import log_odds
 
 
 class SinglePredictorClassifier(ClassifierMixin, BaseEstimator):
@@ -144,8 +143,7 @@ class SinglePredictorClassifier(ClassifierMixin, BaseEstimator):
                 self._values(X, number)
         values = self._values(X, self._number)
         if self.scale == "probability":
-            p = np.clip(values, _SATURATION, 1 - _SATURATION)
-            values = np.log(p) - np.log1p(-p)
+            values = log_odds(values)
         return values if self.direction_ == "higher" else -values
 
     def predict_proba(self, X) -> np.ndarray:
