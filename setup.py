@@ -13,10 +13,23 @@ EXTRAS = {
     "interpret": ["interpret>=0.7.4"],
     # Export, and the engines that predictions can be computed with.
     "onnx": ["onnx>=1.16", "onnxscript>=0.1", "onnxruntime>=1.18", "openvino>=2024.2"],
-    "dev": ["pytest>=8", "ruff>=0.6", "psutil>=5.9", "h5py>=3.10"],
-    "docs": ["sphinx>=7", "numpydoc>=1.7", "sphinx-gallery>=0.16"],
+    # Tables of predictions as .parquet.
+    "parquet": ["pyarrow>=15"],
+    # joblib's "dask" backend: workers on other machines.
+    "dask": ["dask>=2024.8", "distributed>=2024.8"],
+    # examples/http_service.py
+    "service": ["fastapi>=0.110", "uvicorn>=0.29"],
+    "docs": [
+        "sphinx>=7.3",
+        "numpydoc>=1.8",
+        "sphinx-gallery>=0.17",
+        "myst-parser>=4",
+        "pydata-sphinx-theme>=0.15",
+    ],
+    "dev": ["pytest>=8", "ruff>=0.6", "psutil>=5.9", "h5py>=3.10", "httpx>=0.27"],
 }
-EXTRAS["dev"] += EXTRAS["onnx"]
+for name in ("onnx", "parquet", "dask", "service", "docs"):
+    EXTRAS["dev"] += EXTRAS[name]
 
 setup(
     name="ecgsk",
@@ -41,6 +54,7 @@ setup(
         "optuna>=4.0",
         "joblib>=1.4",
         "safetensors>=0.4",
+        "skops>=0.11",
         "tqdm>=4.66",
         "matplotlib>=3.8",
     ],
