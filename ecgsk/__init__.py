@@ -12,6 +12,7 @@ _LAZY = {
     "ECGFounderClassifier": "ecgsk.estimators",
     "MTECGClassifier": "ecgsk.estimators",
     "MTECGPretrainer": "ecgsk.estimators",
+    "OptunaSearchCV": "ecgsk.model_selection",
     "ProbabilityTransformer": "ecgsk.tabular",
     "SinglePredictorClassifier": "ecgsk.tabular",
     "load_echonext": "ecgsk.datasets",
@@ -23,6 +24,7 @@ _LAZY = {
     "make_lef_cohort": "ecgsk.datasets",
     "make_report": "ecgsk.inspection",
     "screen_predictors": "ecgsk.tabular",
+    "search_space": "ecgsk.model_selection",
 }
 
 __all__ = [

@@ -8,7 +8,12 @@ from copy import deepcopy
 
 import pandas as pd
 from sklearn.base import _fit_context, clone
+from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer
 from sklearn.model_selection._search import BaseSearchCV
+from sklearn.model_selection._validation import (
+    _fit_and_score,
+    _warn_or_raise_about_fit_failures,
+)
 from sklearn.pipeline import FeatureUnion
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
@@ -23,6 +28,7 @@ from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
     _check_feature_names,
+    _check_method_params,
     _check_n_features,
     _check_sample_weight,
     _check_y,
@@ -31,30 +37,40 @@ from sklearn.utils.validation import (
 )
 
 __all__ = [
+    "BaseScorer",
     "BaseSearchCV",
     "HasMethods",
     "Interval",
     "InvalidParameterError",
+    "MultimetricScorer",
     "Options",
     "RowsByPlace",
     "StrOptions",
     "available_if",
     "check_feature_names",
     "check_is_fitted",
+    "check_method_params",
     "check_n_features",
     "check_own_params",
     "check_sample_weight",
     "check_y",
     "clone_keeping",
+    "fit_and_score",
     "fit_context",
     "output_container",
     "safe_indexing",
     "set_output_container",
     "validate_data",
     "validate_params",
+    "warn_about_failed_fits",
 ]
 
+BaseScorer = _BaseScorer
+MultimetricScorer = _MultimetricScorer
+fit_and_score = _fit_and_score
 fit_context = _fit_context
+check_method_params = _check_method_params
+warn_about_failed_fits = _warn_or_raise_about_fit_failures
 check_sample_weight = _check_sample_weight
 check_feature_names = _check_feature_names
 check_n_features = _check_n_features

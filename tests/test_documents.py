@@ -109,11 +109,28 @@ def test_links_of_the_documents_lead_somewhere():
 
 def test_what_the_documents_name_exists():
     import ecgsk
-    from ecgsk import datasets, inspection, metrics, preprocessing, tabular, weights
+    from ecgsk import (
+        datasets,
+        inspection,
+        metrics,
+        model_selection,
+        preprocessing,
+        tabular,
+        weights,
+    )
 
     known = {
         name
-        for room in (ecgsk, datasets, inspection, metrics, preprocessing, tabular, weights)
+        for room in (
+            ecgsk,
+            datasets,
+            inspection,
+            metrics,
+            model_selection,
+            preprocessing,
+            tabular,
+            weights,
+        )
         for name in room.__all__
     }
     changelog = (ROOT / "CHANGELOG.md").read_text()

@@ -25,11 +25,13 @@ ROOMS = [
     "estimators",
     "metrics",
     "tabular",
+    "model_selection",
     "inspection",
 ]
 KNOWS_NOTHING_OF = {
     "networks": {"sklearn", "skorch", "interpret"},
     "tabular": {"torch", "skorch"},
+    "model_selection": {"torch", "skorch", "interpret"},
     "weights": {"torch", "skorch", "interpret"},
     "metrics": {"torch", "skorch", "interpret"},
     "datasets": {"torch", "skorch", "interpret"},

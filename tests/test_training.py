@@ -3,12 +3,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from ecgsk._fingerprint import fingerprint
 from ecgsk.networks import MTECG
 from ecgsk.training import (
     Checkpoint,
     ECGDataset,
     Phase,
-    fingerprint,
     parameter_groups,
     rate_factor,
     resolve_device,

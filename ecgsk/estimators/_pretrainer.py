@@ -344,6 +344,16 @@ class MTECGPretrainer(MTECGFromWeights, ECGEstimator):
         net, X = self._ready(X)
         return -float(masked_losses(net, X, self.batch_size, self._mask_seed).mean())
 
+    def _search_space(self) -> dict:
+        """Return what is worth searching, by the masked loss on recordings kept apart."""
+        from optuna.distributions import FloatDistribution
+
+        low, high = self.learning_rate / 10, self.learning_rate * 10
+        return {
+            "learning_rate": FloatDistribution(low, high, log=True),
+            "mask_ratio": FloatDistribution(0.25, 0.75),
+        }
+
     def _tell(self, source) -> dict:
         return super()._tell(source) | {"_mask_seed": 0}
 

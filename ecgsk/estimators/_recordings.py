@@ -20,12 +20,12 @@ from ecgsk._compat import (
     clone_keeping,
     validate_data,
 )
+from ecgsk._fingerprint import fingerprint
 from ecgsk._records import is_lazy
 from ecgsk._signal import check_ecg, lead_name
 from ecgsk.training import (
     PRECISIONS,
     Checkpoint,
-    fingerprint,
     predict_features,
     resolve_precision,
 )

@@ -49,6 +49,29 @@ class Strategy:
             return value
         return (POST_TRAINING if self.strategy == "post_training" else _OTHERWISE)[name]
 
+    def _search_space(self) -> dict:
+        """Return what is worth searching: rates within a decade of the present ones."""
+        # Not everyone who fits a network searches with Optuna.
+        from optuna.distributions import FloatDistribution
+
+        def around(value: float, lowest: float = 0.0) -> FloatDistribution:
+            return FloatDistribution(max(value / 10, lowest), max(value * 10, lowest), log=True)
+
+        space = {}
+        if self.strategy != "full":
+            space["head_learning_rate"] = around(self.head_learning_rate)
+        if self.strategy == "linear_probe":
+            return space
+        final = self._auto("final_learning_rate")
+        space["learning_rate"] = around(self._auto("learning_rate"), final)
+        if self._auto("weight_decay"):
+            space["weight_decay"] = around(self._auto("weight_decay"))
+        space["stochastic_depth"] = FloatDistribution(0.0, 0.5)
+        space["dropout"] = FloatDistribution(0.0, 0.3)
+        if getattr(self, "pretrained", None) is not None or self.weights is not None:
+            space["layer_decay"] = FloatDistribution(0.5, 1.0)
+        return space
+
     def _phases(self) -> list[Phase]:
         head = Phase(
             "linear probing",

@@ -2,7 +2,7 @@
 
 from ecgsk.training._augment import ECGAugmentation
 from ecgsk.training._backend import BACKENDS, compiled, write_onnx
-from ecgsk.training._checkpoint import Checkpoint, fingerprint
+from ecgsk.training._checkpoint import Checkpoint
 from ecgsk.training._data import ECGDataset, signal_scale
 from ecgsk.training._device import PRECISIONS, resolve_device, resolve_precision, seeded
 from ecgsk.training._fill import fill_masked, masked_losses
@@ -25,7 +25,6 @@ __all__ = [
     "Run",
     "compiled",
     "fill_masked",
-    "fingerprint",
     "masked_losses",
     "parameter_groups",
     "predict_features",
