@@ -15,6 +15,7 @@ _LAZY = {
     "OptunaSearchCV": "ecgsk.model_selection",
     "ProbabilityTransformer": "ecgsk.tabular",
     "SinglePredictorClassifier": "ecgsk.tabular",
+    "load": "ecgsk.persistence",
     "load_echonext": "ecgsk.datasets",
     "load_ptbxl": "ecgsk.datasets",
     "load_wfdb": "ecgsk.datasets",
@@ -23,6 +24,7 @@ _LAZY = {
     "make_lef_classifier": "ecgsk.tabular",
     "make_lef_cohort": "ecgsk.datasets",
     "make_report": "ecgsk.inspection",
+    "save": "ecgsk.persistence",
     "screen_predictors": "ecgsk.tabular",
     "search_space": "ecgsk.model_selection",
 }

@@ -10,6 +10,7 @@ import pandas as pd
 from sklearn.base import _fit_context, clone
 from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer
 from sklearn.model_selection._search import BaseSearchCV
+from sklearn.model_selection._split import GroupsConsumerMixin
 from sklearn.model_selection._validation import (
     _fit_and_score,
     _warn_or_raise_about_fit_failures,
@@ -39,6 +40,7 @@ from sklearn.utils.validation import (
 __all__ = [
     "BaseScorer",
     "BaseSearchCV",
+    "GroupsConsumerMixin",
     "HasMethods",
     "Interval",
     "InvalidParameterError",

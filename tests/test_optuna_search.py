@@ -7,6 +7,8 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
+import sklearn
+from _models import recordings, small_models
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.pruners import ThresholdPruner
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone, is_classifier
@@ -30,10 +32,10 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+import ecgsk
 from ecgsk import MTECGClassifier, ProbabilityTransformer, make_lef_classifier
 from ecgsk.model_selection import OptunaSearchCV, search_space
 from ecgsk.tabular import GroupedEBMClassifier
-from tests._models import recordings, small_models
 
 SPACE = {"C": FloatDistribution(1e-3, 1e2, log=True)}
 
@@ -178,6 +180,11 @@ def test_pruning_between_folds(table):
         np.testing.assert_array_equal(results[name], found[2].cv_results_[name])
 
 
+def test_a_search_without_a_single_score(table):
+    with pytest.raises(ValueError, match="None of 5 trials has a finite score on all folds"):
+        search(pruner=ThresholdPruner(lower=2)).fit(*table)
+
+
 def test_time_is_up(table):
     found = search(n_trials=100_000, timeout=0.5).fit(*table)
     assert 0 < len(found.cv_results_["params"]) < 100_000
@@ -259,10 +266,18 @@ def test_it_pickles_without_its_database(table, tmp_path):
     assert len(again.study_.trials) == 5
 
 
-@pytest.mark.parametrize("routing", [False, True])
-def test_groups_and_weights_reach_whom_they_concern(table, routing, request):
-    import sklearn
+def test_a_file_that_is_handed_on_does_not_name_the_database(table, tmp_path):
+    found = search(storage=f"sqlite:///{tmp_path / 'secret.db'}").fit(*table)
+    ecgsk.save(found, tmp_path / "search.ecgsk")
+    assert b"secret.db" not in (tmp_path / "search.ecgsk").read_bytes()
+    again = ecgsk.load(tmp_path / "search.ecgsk")
+    assert again.param_distributions == SPACE and again.storage is None
+    np.testing.assert_array_equal(again.predict_proba(table[0]), found.predict_proba(table[0]))
+    np.testing.assert_array_equal(again.cv_results_["param_C"], found.cv_results_["param_C"])
 
+
+@pytest.mark.parametrize("routing", [False, True])
+def test_groups_and_weights_reach_whom_they_concern(table, routing):
     X, y = table
     groups = np.arange(len(y)) // 3
     weight = np.ones(len(y))
@@ -325,6 +340,9 @@ class Extractor(ClassifierMixin, BaseEstimator):
     def _energy(self, X):
         return np.square(np.asarray(X)).mean(axis=2)
 
+    def predict(self, X):
+        return self.model_.predict(self._energy(X))
+
     def predict_proba(self, X):
         return self.model_.predict_proba(self._energy(X))
 
@@ -348,8 +366,6 @@ def test_the_front_is_not_kept_where_it_is_no_table():
 
 
 def test_routed_metadata_is_shared_between_front_and_rest():
-    import sklearn
-
     X, y = recordings(48)
     patients = np.arange(len(y)) // 2
     y = np.repeat(y[:24], 2)

@@ -10,9 +10,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from _search_script import search
 
 from ecgsk.model_selection._owner import Owner
-from tests._search_script import search
 
 SCRIPT = Path(__file__).parent / "_search_script.py"
 N_TRIALS = 12

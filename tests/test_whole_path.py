@@ -6,43 +6,11 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from _models import recordings, small_models
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.ensemble import StackingClassifier, VotingClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import TunedThresholdClassifierCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
 from ecgsk import MTECGClassifier, check_ecg, load_ptbxl, load_wfdb
 from ecgsk.metrics import macro_roc_auc
 from ecgsk.preprocessing import BandPass, CropPad, Resample
-
-
-@pytest.fixture
-def model():
-    return small_models()["mtecg"]
-
-
-@pytest.mark.parametrize(
-    "wrap",
-    [
-        lambda m: CalibratedClassifierCV(m, cv=2),
-        lambda m: TunedThresholdClassifierCV(m, cv=2),
-        lambda m: VotingClassifier([("a", m), ("b", m)], voting="soft"),
-        lambda m: StackingClassifier([("a", m)], LogisticRegression(), cv=2),
-    ],
-    ids=["calibrated", "threshold", "voting", "stacking"],
-)
-def test_meta_estimators_take_recordings(model, wrap):
-    X, y = recordings()
-    assert wrap(model).fit(X, y).score(*recordings(seed=1)) > 0.9
-
-
-def test_cross_validated_probabilities(model):
-    X, y = recordings()
-    p = cross_val_predict(model, X, y, cv=3, method="predict_proba")
-    assert roc_auc_score(y, p[:, 1]) > 0.95
 
 
 @pytest.mark.real_data

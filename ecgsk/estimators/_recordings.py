@@ -22,7 +22,9 @@ from ecgsk._compat import (
 )
 from ecgsk._fingerprint import fingerprint
 from ecgsk._records import is_lazy
+from ecgsk._safe_state import being_loaded, being_saved
 from ecgsk._signal import check_ecg, lead_name
+from ecgsk.estimators._plain_state import from_plain, to_plain
 from ecgsk.training import (
     PRECISIONS,
     Checkpoint,
@@ -89,7 +91,7 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """Return the file of a fit that depends on the parts and on the parameters."""
         if self.checkpoint_dir is None:
             return None
-        incidental = {"backend", "checkpoint_dir", "device", "n_jobs", "verbose"}
+        incidental = {"backend", "checkpoint_dir", "device", "distributed", "n_jobs", "verbose"}
         incidental |= {*self._kept_by_clones}
         own = {k: v for k, v in self.get_params(deep=False).items() if k not in incidental}
         return Checkpoint(self.checkpoint_dir, fingerprint(*parts, own))
@@ -98,8 +100,12 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """Turn valid recordings into what the network takes."""
         return X
 
-    def _check_X(self, X, *, reset: bool):
-        """Return what the network takes, and note or compare the recordings' shape."""
+    def _check_X(self, X, *, reset: bool, part: tuple[int, int] | None = None):
+        """Return what the network takes, and note or compare the recordings' shape.
+
+        Of records on disk, a process that fits together with others checks its part: (number,
+        count).
+        """
         if not reset:
             X = self._as_seen_in_fit(X)
         n_leads = None if self.leads is None else len(self.leads)
@@ -126,7 +132,8 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
                 self.lead_names_ = [lead_name(lead) for lead in self.leads]
             if is_lazy(X):
                 # An error in the last record should come now, not hours into the fit.
-                for start in range(0, len(X), 256):
+                number, count = part or (0, 1)
+                for start in range(256 * number, len(X), 256 * count):
                     X.read(np.arange(start, min(start + 256, len(X))))
         return self._prepare(X)
 
@@ -193,10 +200,13 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def __getstate__(self):
         state = super().__getstate__()
         # Engines belong to a process and are made anew where they are needed.
-        return {name: value for name, value in state.items() if name != "_engine_in_use"}
+        state = {name: value for name, value in state.items() if name != "_engine_in_use"}
+        store = being_saved()
+        return state if store is None else to_plain(self, state, store)
 
     def __setstate__(self, state):
-        super().__setstate__(state)
+        store = being_loaded()
+        super().__setstate__(state if store is None else from_plain(self, state, store))
         if "net_" in state:
             # skorch falls back to a device that is here.
             self.device_ = self.net_.device

@@ -1,6 +1,7 @@
 """A search of scikit-learn whose candidates Optuna proposes."""
 
 import contextlib
+import re
 import time
 import warnings
 from collections.abc import Iterator
@@ -27,10 +28,11 @@ from ecgsk._compat import (
     fit_context,
     warn_about_failed_fits,
 )
+from ecgsk._safe_state import being_loaded, being_saved
 from ecgsk.model_selection._candidates import Candidates
 from ecgsk.model_selection._identity import identity
 from ecgsk.model_selection._reuse import reused_steps
-from ecgsk.model_selection._space import Space, search_space
+from ecgsk.model_selection._space import Space, as_plain, from_plain, search_space
 from ecgsk.model_selection._study import Ledger, derived_seed, folds_of, in_memory
 
 _SAMPLERS = {"tpe": TPESampler, "random": RandomSampler}
@@ -128,6 +130,8 @@ class OptunaSearchCV(BaseSearchCV):
 
     With ``storage``, scores and parameters are in the database, recordings are not. A second
     study, ``<study_name>:queue``, says whose turn it is to take a trial.
+
+    `ecgsk.save` writes a search without ``study_`` and ``storage``.
 
     References
     ----------
@@ -311,6 +315,11 @@ class OptunaSearchCV(BaseSearchCV):
             )
         # It raises where all have failed, with the reasons.
         warn_about_failed_fits(folds, self.error_score)
+        if not any(trial.state == TrialState.COMPLETE for trial in trials):
+            raise ValueError(
+                f"None of {len(trials)} trials has a finite score on all folds: they were pruned, "
+                "or scoring gives NaN. Use a milder pruner, or look at scoring."
+            )
         names = next((list(f["test_scores"]) for f in folds if isinstance(f["test_scores"], dict)),
                      None)  # fmt: skip
         self.multimetric_ = names is not None
@@ -369,6 +378,21 @@ class OptunaSearchCV(BaseSearchCV):
         metric = self.refit if isinstance(self.refit, str) else None
         return [said, metric, self.return_train_score, self.error_score]
 
+    def __getstate__(self):
+        state = super().__getstate__()
+        if being_saved() is None:
+            return state
+        # A file that is handed on holds the model, not its way there: the trials are in
+        # cv_results_, and the address of a database may hold a password.
+        state = {name: value for name, value in state.items() if name != "study_"}
+        return state | {"storage": None, "param_distributions": as_plain(self.param_distributions)}
+
+    def __setstate__(self, state):
+        if being_loaded() is not None:
+            given = from_plain(state["param_distributions"])
+            state = {**state, "param_distributions": given}
+        super().__setstate__(state)
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         inner = get_tags(self.estimator)
@@ -395,7 +419,7 @@ def _rows(trial, n_splits: int, names: list[str] | None, train: bool) -> list[di
 
 def _named(scorer) -> str:
     """Return a name of a scorer without an address in memory."""
-    return getattr(scorer, "__qualname__", None) or repr(scorer)
+    return getattr(scorer, "__qualname__", None) or re.sub(r" at 0x[0-9a-f]+", "", repr(scorer))
 
 
 @contextlib.contextmanager

@@ -9,6 +9,8 @@ from optuna.distributions import (
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
+    distribution_to_json,
+    json_to_distribution,
 )
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
@@ -21,6 +23,8 @@ _OF_OTHERS = {
         "max_bins": CategoricalDistribution([64, 128, 256, 512]),
         "max_leaves": IntDistribution(2, 4),
         "min_samples_leaf": IntDistribution(2, 64, log=True),
+        # Rounds at the start whose cuts are drawn: they help where effects are smooth alone.
+        "smoothing_rounds": CategoricalDistribution([0, 25, 75]),
     },
     "LogisticRegression": {"C": FloatDistribution(1e-4, 1e2, log=True)},
     "HistGradientBoostingClassifier": {
@@ -31,6 +35,7 @@ _OF_OTHERS = {
         "l2_regularization": FloatDistribution(1e-6, 10.0, log=True),
     },
 }
+_AS_TEXT = "optuna distribution"
 _PLAIN = (bool, int, float, str, type(None))
 
 
@@ -187,6 +192,30 @@ class Space:
             choices = self._choices.get(name)
             said += [name, self.distributions[name], choices and [_label(c) for c in choices]]
         return said
+
+
+def as_plain(given: Mapping | None) -> dict | None:
+    """Return a user's space with the distributions as text."""
+    if given is None:
+        return None
+    return {
+        name: {_AS_TEXT: distribution_to_json(values)}
+        if isinstance(values, BaseDistribution)
+        else values
+        for name, values in given.items()
+    }
+
+
+def from_plain(given: Mapping | None) -> dict | None:
+    """Return what `as_plain` was given."""
+    if given is None:
+        return None
+    return {
+        name: json_to_distribution(values[_AS_TEXT])
+        if isinstance(values, dict) and _AS_TEXT in values
+        else values
+        for name, values in given.items()
+    }
 
 
 def _label(choice) -> str:

@@ -1,0 +1,369 @@
+"""Look through a skops archive before skops does: only listed types, sizes that are true.
+
+skops compares names as well, but its way of doing so has been got round several times. Here each
+kind of node is checked for exactly the fields that skops reads, nothing is imported, and the kinds
+that call something (methods, operators, partial functions) do not occur at all.
+"""
+
+import io
+import json
+import zipfile
+
+import numpy as np
+
+from ecgsk.persistence import _types
+from ecgsk.persistence._archive import open_plain, read
+from ecgsk.persistence._arrays import LONGEST, check_array, check_random_state, features_of_tree
+
+SCHEMA = "schema.json"
+# A model of models of models has some 60.
+_DEEPEST = 150
+# Shared parts count where they are used: what is small in a file can be endless when it is walked.
+_MOST_NODES = 20_000_000
+_OLDEST_PROTOCOL = 1
+# What skops reads of each kind beside class, module, loader and id.
+_FIELDS = {
+    "CachedNode": set(),
+    "ConstructorFromReduceNode": {"content"},
+    "DTypeNode": {"content"},
+    "DictNode": {"content", "key_types"},
+    "FunctionNode": set(),
+    "JsonNode": {"content", "is_json"},
+    "ListNode": {"content"},
+    "LossNode": {"content", "__reduce__"},
+    "MaskedArrayNode": {"content"},
+    "NdArrayNode": {"type"},
+    "ObjectNode": {"content"},
+    "RandomStateNode": {"content"},
+    "SetNode": {"content"},
+    "SliceNode": {"content"},
+    "TreeNode": {"content", "__reduce__"},
+    "TupleNode": {"content"},
+    "TypeNode": set(),
+}
+_OPTIONAL = {"NdArrayNode": {"file", "content", "shape"}, "ObjectNode": {"content"}}
+# Kinds in which a type that the user trusts may come.
+_OF_TRUSTED = {
+    "ConstructorFromReduceNode",
+    "FunctionNode",
+    "ObjectNode",
+    "TreeNode",
+    "TypeNode",
+}
+
+
+class Audit:
+    """What is in a skops archive.
+
+    Parameters
+    ----------
+    model : bytes
+        The archive.
+    trusted : set of (str, str), default=()
+        Types beyond those of ecgsk that may be loaded, by module and name.
+
+    Attributes
+    ----------
+    types : set of (str, str)
+        All types that the archive names.
+    unknown : set of (str, str)
+        Those of them that are neither listed nor trusted. Such an archive must not be loaded.
+    schema : dict
+        Its description of the model.
+
+    Raises
+    ------
+    ValueError
+        For what ecgsk never writes.
+    """
+
+    def __init__(self, model: bytes, trusted=frozenset()):
+        self.trusted = frozenset(trusted)
+        self.types: set[tuple[str, str]] = set()
+        self.unknown: set[tuple[str, str]] = set()
+        self.path: list[str] = []
+        self._sizes: dict[int, int] = {}
+        self._features: dict[int, int] = {}
+        with open_plain(model) as self._archive:
+            self.schema = _schema(self._archive)
+            self._files = {m.filename: m.file_size for m in self._archive.infolist()}
+            self._files.pop(SCHEMA)
+            root = {k: v for k, v in self.schema.items() if k not in ("protocol", "_skops_version")}
+            try:
+                size, features = self._look_at(root, 0)
+            except ValueError as error:
+                where = ".".join(label for label in self.path if label)
+                raise ValueError(f"{error}, in {where!s:.200}" if where else str(error)) from error
+        if features:
+            raise ValueError("a boosted tree is outside of its model")
+        if size > _MOST_NODES:
+            raise ValueError(f"it unfolds to {size} parts")
+        if self._files:
+            raise ValueError(f"it holds {len(self._files)} files that nothing asks for")
+
+    def _look_at(self, state, depth: int) -> tuple[int, int]:
+        """Check a node and all below it.
+
+        Returns
+        -------
+        n_nodes : int
+            Of the object when it is unfolded.
+        n_features : int
+            That boosted trees in it need, unless their model is in it as well.
+        """
+        if depth > _DEEPEST:
+            raise ValueError(f"it is nested more than {_DEEPEST} deep")
+        kind = state.get("__loader__") if isinstance(state, dict) else None
+        if not isinstance(kind, str) or kind not in _FIELDS:
+            raise ValueError(f"it holds a part of the kind {kind!s:.40}, which is never loaded")
+        fields = set(state) - {"__class__", "__module__", "__loader__", "__id__"}
+        optional = _OPTIONAL.get(kind, set())
+        if not _FIELDS[kind] - optional <= fields <= _FIELDS[kind] | optional:
+            raise ValueError(f"a {kind} has the fields {', '.join(sorted(fields))!s:.80}")
+        number = state.get("__id__")
+        if number is not None and (type(number) is not int or number < 1):
+            raise ValueError(f"{number!r:.40} is no number of a part")
+        pair = state.get("__module__"), state.get("__class__")
+        if kind == "CachedNode":
+            if pair != (None, None) or number not in self._sizes:
+                raise ValueError("it refers to a part that does not come before")
+            return self._sizes[number], self._features[number]
+        if number in self._sizes:
+            raise ValueError(f"it has two parts of the number {number}")
+        if not all(isinstance(name, str) for name in pair):
+            raise ValueError(f"a {kind} has no type")
+        self._name(kind, pair)
+        parts = getattr(self, f"_{kind}")(state)
+        found = []
+        for label, part in parts:
+            self.path.append(label)
+            found.append(self._look_at(part, depth + 1))
+            self.path.pop()
+        size = 1 + sum(n for n, _ in found)
+        features = max((n for _, n in found), default=0)
+        if kind == "RandomStateNode":
+            self._check_random_state(state)
+        elif pair == _types.TREE_PREDICTOR:
+            features = max(features, self._features_of_tree(state))
+        elif pair in _types.BOOSTED:
+            features = _check_boosted(state, features)
+        if size > _MOST_NODES:
+            raise ValueError(f"it unfolds to more than {_MOST_NODES} parts")
+        if number is not None:
+            self._sizes[number], self._features[number] = size, features
+        return size, features
+
+    def _name(self, kind: str, pair: tuple[str, str]) -> None:
+        """Note a type, and whether it may be loaded as a node of this kind."""
+        self.types.add(pair)
+        if pair in _allowed(kind) or (kind in _OF_TRUSTED and pair in self.trusted):
+            return
+        if kind not in _OF_TRUSTED:
+            raise ValueError(f"a {kind} cannot be a {'.'.join(pair)!s:.80}")
+        self.unknown.add(pair)
+
+    def _DictNode(self, state):  # noqa: N802 - named as skops names the kinds
+        content, keys = state["content"], state["key_types"]
+        listed = _inside(keys, "ListNode", "content")
+        if not isinstance(listed, list) or len(listed) != len(_mapping(content)):
+            raise ValueError("a dict has another number of keys than of values")
+        for key in listed:
+            pair = _inside(key, "TypeNode", "__module__"), _inside(key, "TypeNode", "__class__")
+            if not any(pair == known for known in _types.KEYS):
+                raise ValueError(
+                    f"a dict has keys of type {pair[1]!s:.40}; text and numbers can be kept"
+                )
+        return [("", keys), *content.items()]
+
+    def _ListNode(self, state):  # noqa: N802
+        if not isinstance(state["content"], list):
+            raise ValueError("a list has no items")
+        return [("", item) for item in state["content"]]
+
+    _TupleNode = _ListNode
+
+    def _SetNode(self, state):  # noqa: N802
+        items = self._ListNode(state)
+        for _, item in items:
+            _inside(item, "JsonNode", "content")
+        return items
+
+    def _JsonNode(self, state):  # noqa: N802
+        _scalar(state)
+        return ()
+
+    def _NdArrayNode(self, state):  # noqa: N802
+        if state["type"] == "numpy":
+            if not isinstance(state.get("file"), str) or {"content", "shape"} & set(state):
+                raise ValueError("an array has no file")
+            self._take(state["file"])
+            return ()
+        if state["type"] != "json" or "file" in state or "shape" not in state:
+            raise ValueError("an array is of an unknown kind")
+        if (state["__module__"], state["__class__"]) != ("numpy", "ndarray"):
+            raise ValueError("an array of objects is none")
+        items, shape = self._ListNode(state), state["shape"]
+        if len(_inside(shape, "TupleNode", "content")) != 1:
+            # NumPy makes it of lists of lists, and would unfold those that are shared.
+            for _, item in items:
+                _only_values(item)
+        return [*items, ("", shape)]
+
+    def _MaskedArrayNode(self, state):  # noqa: N802
+        content = state["content"]
+        if not isinstance(content, dict) or set(content) != {"data", "mask"}:
+            raise ValueError("a masked array has no mask")
+        for part in content.values():
+            _inside(part, "NdArrayNode", "type")
+        return list(content.items())
+
+    def _DTypeNode(self, state):  # noqa: N802
+        _inside(state["content"], "NdArrayNode", "file")
+        return [("", state["content"])]
+
+    def _RandomStateNode(self, state):  # noqa: N802
+        return [("", state["content"])]
+
+    def _ObjectNode(self, state):  # noqa: N802
+        if _has_no_attributes(state):
+            return ()
+        attributes = _inside(state["content"], "DictNode", "content")
+        # A cache of joblib is pickles: who names its folder could have them run.
+        if "memory" in _mapping(attributes) and _scalar(attributes["memory"]) is not None:
+            raise ValueError(f"a {state['__class__']!s:.60} has a memory")
+        return [(state["__class__"], state["content"])]
+
+    def _SliceNode(self, state):  # noqa: N802
+        content = state["content"]
+        if not isinstance(content, dict) or set(content) != {"start", "stop", "step"}:
+            raise ValueError("a slice has no ends")
+        if any(type(value) not in (int, type(None)) for value in content.values()):
+            raise ValueError("a slice has ends that are no integers")
+        return ()
+
+    def _TypeNode(self, state):  # noqa: N802
+        return ()
+
+    _FunctionNode = _TypeNode
+
+    def _ConstructorFromReduceNode(self, state):  # noqa: N802
+        _inside(state["content"], "TupleNode", "content")
+        return [("", state["content"])]
+
+    def _LossNode(self, state):  # noqa: N802
+        if not isinstance(state["__reduce__"], dict) or set(state["__reduce__"]) != {"args"}:
+            raise ValueError("a loss is built in an unknown way")
+        return [("", state["content"]), ("", state["__reduce__"]["args"])]
+
+    _TreeNode = _LossNode
+
+    def _take(self, name: str) -> None:
+        """Check an array's header; each file belongs to one array."""
+        if name not in self._files:
+            raise ValueError(f"the array {name!s:.40} is missing, or used twice")
+        size = self._files.pop(name)
+        check_array(read(self._archive, name, min(LONGEST, size)), size)
+
+    def _array(self, node) -> np.ndarray:
+        """Return an array whose header is known to be true."""
+        return np.load(io.BytesIO(read(self._archive, _inside(node, "NdArrayNode", "file"))))
+
+    def _check_random_state(self, state) -> None:
+        whole = _mapping(_inside(state["content"], "DictNode", "content"))
+        twister = _mapping(_inside(whole.get("state"), "DictNode", "content"))
+        check_random_state(self._array(twister.get("key")), _scalar(twister.get("pos")))
+
+    def _features_of_tree(self, state) -> int:
+        attributes = _mapping(_inside(state.get("content"), "DictNode", "content"))
+        return features_of_tree(self._array(attributes.get("nodes")))
+
+
+def _check_boosted(state, n_features: int) -> int:
+    """Make sure that a boosted model asks for no feature that scikit-learn does not give it."""
+    if _has_no_attributes(state):
+        return n_features
+    attributes = _mapping(_inside(state["content"], "DictNode", "content"))
+    if n_features:
+        known = _scalar(attributes.get("n_features_in_"))
+        encodes = _scalar(attributes.get("_preprocessor")) is not None
+        if encodes or "_preprocess_X" in attributes or type(known) is not int:
+            raise ValueError("a boosted model encodes categories, which a file cannot keep")
+        if n_features > known:
+            raise ValueError(f"a boosted tree asks for feature {n_features - 1} of {known}")
+    return 0
+
+
+def _allowed(kind: str) -> frozenset[tuple[str, str]]:
+    if kind == "ObjectNode":
+        return _types.objects()
+    if kind == "FunctionNode":
+        return _types.functions()
+    return _ALLOWED.get(kind, frozenset())
+
+
+_ALLOWED = {
+    **_types.CONTAINERS,
+    "DTypeNode": frozenset({("numpy", "dtype")}),
+    "JsonNode": frozenset({("builtins", "str")}),
+    "LossNode": _types.LOSSES,
+    "MaskedArrayNode": frozenset({("numpy.ma", "MaskedArray")}),
+    "NdArrayNode": frozenset({("numpy", "ndarray"), *_types.SCALARS}),
+    "RandomStateNode": frozenset({("numpy.random.mtrand", "RandomState")}),
+    "SliceNode": frozenset({("builtins", "slice")}),
+    "TypeNode": _types.TYPES,
+}
+
+
+def _schema(archive: zipfile.ZipFile) -> dict:
+    try:
+        schema = json.loads(read(archive, SCHEMA))
+    except RecursionError as error:
+        raise ValueError("its schema is nested too deep") from error
+    protocol = _mapping(schema).get("protocol")
+    if type(protocol) is not int or protocol < _OLDEST_PROTOCOL:
+        raise ValueError(f"its protocol {protocol!r:.40} is none")
+    return schema
+
+
+def _has_no_attributes(state) -> bool:
+    content = state.get("content")
+    if content is None:
+        return True
+    is_value = _mapping(content).get("__loader__") == "JsonNode"
+    return is_value and _scalar(content) is None
+
+
+def _mapping(value) -> dict:
+    if not isinstance(value, dict):
+        raise ValueError("it has something else where names belong")
+    return value
+
+
+def _inside(node, kind: str, field: str):
+    """Return a field of a node that has to be of a kind."""
+    if _mapping(node).get("__loader__") != kind or field not in node:
+        raise ValueError(f"it has another part where a {kind} belongs")
+    return node[field]
+
+
+def _scalar(node):
+    """Return the value of a node that is text, a number, a truth value or None."""
+    content = _inside(node, "JsonNode", "content")
+    if not isinstance(content, str):
+        raise ValueError("a value is no JSON")
+    try:
+        value = json.loads(content)
+    except RecursionError as error:
+        raise ValueError("a value is nested") from error
+    if isinstance(value, (dict, list)):
+        raise ValueError("a value is no single one")
+    return value
+
+
+def _only_values(item) -> None:
+    """Raise for anything but values and lists of them."""
+    if _mapping(item).get("__loader__") == "ListNode":
+        for inner in item["content"]:
+            _only_values(inner)
+    else:
+        _inside(item, "JsonNode", "content")

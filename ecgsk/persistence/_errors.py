@@ -1,0 +1,9 @@
+"""What can be wrong with a model's file."""
+
+
+class ModelFileError(ValueError):
+    """A file is no model of ecgsk, or is damaged, or holds what is not trusted."""
+
+
+class ModelVersionWarning(UserWarning):
+    """A model was saved with other versions of scikit-learn or interpret than those here."""

@@ -1,0 +1,177 @@
+"""The types that a model's file may name: nothing else is imported when it is read."""
+
+from functools import lru_cache
+from importlib import import_module
+
+# Module, as the type itself says it, and name. A renamed module needs its old name here as well.
+ECGSK = frozenset(
+    {
+        ("ecgsk._compat", "RowsByPlace"),
+        ("ecgsk.estimators._ecgfounder", "ECGFounderClassifier"),
+        ("ecgsk.estimators._mtecg", "MTECGClassifier"),
+        ("ecgsk.estimators._pretrainer", "MTECGPretrainer"),
+        ("ecgsk.model_selection._multilabel_split", "MultilabelStratifiedGroupKFold"),
+        ("ecgsk.model_selection._ptbxl_folds", "PTBXLFolds"),
+        ("ecgsk.model_selection._search", "OptunaSearchCV"),
+        ("ecgsk.preprocessing._ecgfounder", "ECGFounderPreprocessor"),
+        ("ecgsk.preprocessing._filters", "BandPass"),
+        ("ecgsk.preprocessing._filters", "MedianBaseline"),
+        ("ecgsk.preprocessing._filters", "Notch"),
+        ("ecgsk.preprocessing._resample", "Resample"),
+        ("ecgsk.preprocessing._scale", "Standardise"),
+        ("ecgsk.preprocessing._shape", "CropPad"),
+        ("ecgsk.preprocessing._shape", "SelectLeads"),
+        ("ecgsk.tabular._columns", "TableColumns"),
+        ("ecgsk.tabular._ebm", "GroupedEBMClassifier"),
+        ("ecgsk.tabular._probability", "ProbabilityTransformer"),
+        ("ecgsk.tabular._single", "SinglePredictorClassifier"),
+        ("ecgsk.training._augment", "ECGAugmentation"),
+    }
+)
+INTERPRET = frozenset({("interpret.glassbox._ebm._ebm", "ExplainableBoostingClassifier")})
+GLASS_BOXES = INTERPRET | {("ecgsk.tabular._ebm", "GroupedEBMClassifier")}
+_HIST = "sklearn.ensemble._hist_gradient_boosting"
+TREE_PREDICTOR = (f"{_HIST}.predictor", "TreePredictor")
+BOOSTED = frozenset(
+    (f"{_HIST}.gradient_boosting", f"HistGradientBoosting{kind}")
+    for kind in ("Classifier", "Regressor")
+)
+# Public classes of these modules answer with NumPy, which checks what it is given.
+_SKLEARN_MODULES = (
+    "calibration",
+    "compose",
+    "discriminant_analysis",
+    "dummy",
+    "feature_selection",
+    "frozen",
+    "impute",
+    "isotonic",
+    "linear_model",
+    "model_selection",
+    "multiclass",
+    "multioutput",
+    "naive_bayes",
+    "neural_network",
+    "pipeline",
+    "preprocessing",
+)
+_SKLEARN_OTHERS = {
+    "decomposition": ("PCA", "TruncatedSVD"),
+    "ensemble": (
+        "BaggingClassifier",
+        "BaggingRegressor",
+        "HistGradientBoostingClassifier",
+        "HistGradientBoostingRegressor",
+        "StackingClassifier",
+        "StackingRegressor",
+        "VotingClassifier",
+        "VotingRegressor",
+    ),
+    "svm": ("LinearSVC", "LinearSVR"),
+}
+# These make sparse matrices by numbers from the file, which compiled code then follows.
+_UNCHECKED = frozenset(
+    {"KBinsDiscretizer", "MultiLabelBinarizer", "OneHotEncoder", "SplineTransformer"}
+)
+# Parts of public estimators. What is not here has to be trusted by name: trees (but for those of
+# histogram boosting, which are looked at), neighbours and support vectors among it, whose compiled
+# code follows the numbers in a file without a check.
+_SKLEARN_PARTS = frozenset(
+    {
+        ("sklearn._loss.link", "HalfLogitLink"),
+        ("sklearn._loss.link", "Interval"),
+        ("sklearn._loss.link", "LogitLink"),
+        ("sklearn._loss.link", "MultinomialLogit"),
+        ("sklearn._loss.loss", "HalfBinomialLoss"),
+        ("sklearn._loss.loss", "HalfMultinomialLoss"),
+        ("sklearn.calibration", "_CalibratedClassifier"),
+        ("sklearn.calibration", "_SigmoidCalibration"),
+        ("sklearn.calibration", "_TemperatureScaling"),
+        (f"{_HIST}.binning", "_BinMapper"),
+        TREE_PREDICTOR,
+        ("sklearn.metrics._scorer", "_CurveScorer"),
+        ("sklearn.metrics._scorer", "_MultimetricScorer"),
+        ("sklearn.metrics._scorer", "_PassthroughScorer"),
+        ("sklearn.metrics._scorer", "_Scorer"),
+        ("sklearn.model_selection._split", "_CVIterableWrapper"),
+        ("sklearn.neural_network._stochastic_optimizers", "AdamOptimizer"),
+        ("sklearn.neural_network._stochastic_optimizers", "SGDOptimizer"),
+        ("sklearn.utils._metadata_requests", "MetadataRequest"),
+        ("sklearn.utils._metadata_requests", "MethodMetadataRequest"),
+    }
+)
+_SCALARS = (
+    "bool_",
+    "str_",
+    *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)),
+    *(f"float{bits}" for bits in (16, 32, 64)),
+)
+SCALARS = frozenset(("numpy", name) for name in _SCALARS)
+KEYS = frozenset({("builtins", "str"), ("builtins", "int"), ("builtins", "float"), *SCALARS})
+TYPES = KEYS | {("builtins", "bool")}
+LOSSES = frozenset(
+    {
+        ("sklearn._loss._loss", "CyHalfBinomialLoss"),
+        ("sklearn._loss._loss", "CyHalfMultinomialLoss"),
+    }
+)
+CONTAINERS = {
+    "DictNode": frozenset(
+        {
+            ("builtins", "dict"),
+            ("collections", "OrderedDict"),
+            ("sklearn.utils._bunch", "Bunch"),
+        }
+    ),
+    "ListNode": frozenset({("builtins", "list")}),
+    "SetNode": frozenset({("builtins", "set")}),
+    "TupleNode": frozenset({("builtins", "tuple")}),
+}
+
+
+@lru_cache
+def objects() -> frozenset[tuple[str, str]]:
+    """Return the types whose instances may be in a file, as (module, name)."""
+    public = []
+    for name in _SKLEARN_MODULES:
+        public += [
+            cls
+            for listed, cls in vars(import_module(f"sklearn.{name}")).items()
+            if isinstance(cls, type)
+            and not listed.startswith("_")
+            and (hasattr(cls, "get_params") or hasattr(cls, "split"))
+            and cls.__module__.startswith(f"sklearn.{name}")
+        ]
+    for name, listed in _SKLEARN_OTHERS.items():
+        module = import_module(f"sklearn.{name}")
+        public += [getattr(module, wanted) for wanted in listed]
+    known = {_pair(cls) for cls in public}
+    known = {pair for pair in known if pair[1] not in _UNCHECKED}
+    return frozenset(known) | _SKLEARN_PARTS | ECGSK | INTERPRET
+
+
+@lru_cache
+def functions() -> frozenset[tuple[str, str]]:
+    """Return the functions that a file may name: they compute numbers from arrays."""
+    import numpy as np
+    from scipy import special
+
+    named = set()
+    for module in ("sklearn.metrics", "ecgsk.metrics"):
+        public = import_module(module)
+        for name in public.__all__:
+            if name.endswith(("_score", "_loss", "_error", "_corrcoef", "_auc", "_precision")):
+                named.add(_pair(getattr(public, name)))
+    selection = import_module("sklearn.feature_selection")
+    named |= {_pair(getattr(selection, name)) for name in ("chi2", "f_classif", "f_regression")}
+    for module in (np, special):
+        named |= {
+            (module.__name__, name)
+            for name in dir(module)
+            if isinstance(getattr(module, name, None), np.ufunc)
+        }
+    return frozenset(named)
+
+
+def _pair(thing) -> tuple[str, str]:
+    return thing.__module__, thing.__name__
