@@ -1,5 +1,7 @@
 """The words of ``ecgsk report``, apart from what it does: ``--help`` imports nothing slow."""
 
+from ecgsk._predict_arguments import add_model_arguments
+
 
 def add_report_arguments(commands) -> None:
     """Add the command to the parser."""
@@ -7,9 +9,9 @@ def add_report_arguments(commands) -> None:
         "report",
         help="a saved model and records in, one HTML file out",
         description="Write a report of a model on a cohort in EchoNext's layout, or on single "
-        "ECGs. MODEL is a file of joblib.dump: loading it runs code, so load only what you trust.",
+        "ECGs.",
     )
-    parser.add_argument("model", metavar="MODEL", help="a fitted Pipeline, saved with joblib")
+    add_model_arguments(parser)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--echonext", metavar="DIR", help="folder of EchoNext, or of make_echonext")
     source.add_argument(

@@ -1,17 +1,14 @@
 """What ``ecgsk report`` does: a saved model and records in, one HTML file out."""
 
 import argparse
-import pickle
 import re
-import struct
 import warnings
-import zlib
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 
+from ecgsk._model_file import load_model
 from ecgsk._records import RecordArray
 from ecgsk.datasets import load_echonext, load_wfdb
 from ecgsk.inspection import make_report
@@ -33,12 +30,7 @@ def run_report(options: argparse.Namespace) -> Path:
     """
     if options.ecg and options.patients:
         raise ValueError("--patients names records of --echonext; of --ecg each one is shown.")
-    model = _load(options.model)
-    if not hasattr(model, "predict_proba"):
-        raise ValueError(
-            f"MODEL={options.model!r} holds a {type(model).__name__} without predict_proba. Save a "
-            "fitted classifier of recordings with joblib.dump."
-        )
+    model = load_model(options.model, allow_pickle=options.allow_pickle, trusted=options.trust)
     about = options.about or f"Loaded from {Path(options.model).name}; nothing else was said of it."
     common = {
         "threshold": options.threshold,
@@ -52,19 +44,6 @@ def run_report(options: argparse.Namespace) -> Path:
         report = _of_cohort(model, options, common)
     print(f"Report: {report.path}")
     return Path(report.path)
-
-
-def _load(path):
-    try:
-        return joblib.load(path)
-    except FileNotFoundError:
-        raise
-    except (OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, ImportError,
-            pickle.UnpicklingError, struct.error, zlib.error) as error:  # fmt: skip
-        raise ValueError(
-            f"MODEL={str(path)!r} is not a file of joblib.dump that this version can load "
-            f"({type(error).__name__}: {error}). Save the fitted Pipeline with joblib.dump."
-        ) from None
 
 
 def _of_cohort(model, options, common):

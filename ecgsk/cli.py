@@ -6,6 +6,11 @@ import warnings
 from collections.abc import Sequence
 
 from ecgsk import __version__
+from ecgsk._predict_arguments import (
+    add_convert_arguments,
+    add_info_arguments,
+    add_predict_arguments,
+)
 from ecgsk._report_arguments import add_report_arguments
 
 
@@ -20,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0 for success, 2 for what the user can mend, 130 after Ctrl-C.
+        Exit status: 0 for success, 1 when ``predict`` could not answer some recordings, 2 for what
+        the user can mend, 130 after Ctrl-C.
     """
     parser = argparse.ArgumentParser(
         prog="ecgsk",
@@ -36,26 +42,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     demo.add_argument("--out", metavar="DIR", default="demo-output", help="where results go")
     demo.add_argument("--seed", type=_seed, default=0, help="seeds everything (default: 0)")
+    add_predict_arguments(commands)
     add_report_arguments(commands)
+    add_info_arguments(commands)
+    add_convert_arguments(commands)
     options = parser.parse_args(arguments)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_plainly
-            # Torch and interpret take seconds to import, which --help should not.
-            if options.command == "report":
-                from ecgsk._report_command import run_report
-
-                run_report(options)
-            else:
-                from ecgsk._demo import run_demo
-
-                run_demo(options.ptbxl, options.out, seed=options.seed)
-    except (OSError, ValueError) as error:
+            return _run(options)
+    except (OSError, ValueError, ImportError) as error:
         print(f"ecgsk {options.command}: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"ecgsk {options.command}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"ecgsk {options.command}: {stop if stop.args else 'interrupted'}", file=sys.stderr)
         return 130
+
+
+def _run(options: argparse.Namespace) -> int:
+    # Torch and interpret take seconds to import, which --help should not.
+    if options.command == "predict":
+        from ecgsk._predict_command import run_predict
+
+        return run_predict(options)
+    if options.command == "info":
+        from ecgsk._convert_command import run_info
+
+        return run_info(options)
+    if options.command == "convert":
+        from ecgsk._convert_command import run_convert
+
+        return run_convert(options)
+    if options.command == "report":
+        from ecgsk._report_command import run_report
+
+        run_report(options)
+    else:
+        from ecgsk._demo import run_demo
+
+        run_demo(options.ptbxl, options.out, seed=options.seed)
     return 0
 
 

@@ -16,6 +16,7 @@ from ecgsk import RecordArray, inspection, make_lef_classifier, make_lef_cohort,
 from ecgsk.cli import main
 from ecgsk.datasets import load_echonext, make_echonext
 from ecgsk.inspection import describe_cohort, make_report
+from ecgsk.persistence import save
 
 NASTY = 'Dr. <script>alert("x")</script> & "Co"'
 
@@ -41,6 +42,7 @@ def model(folder, cohort):
     model = make_lef_classifier(covariates=["age", "sex"], n_jobs=1, random_state=0)
     model.set_params(classifier__outer_bags=3, classifier__max_rounds=300)
     model.fit(train.data, train.target, classifier__groups=train.groups)
+    save(model, folder / "model.ecgsk")
     joblib.dump(model, folder / "model.joblib")
     return model
 
@@ -229,7 +231,7 @@ def test_a_cohort_is_described():
 def test_the_command_on_a_cohort(folder, model, capsys):
     keys = load_echonext(folder / "echonext", split="test").metadata["ecg_key"]
     status = main(
-        ["report", str(folder / "model.joblib"), "--echonext", str(folder / "echonext")]
+        ["report", str(folder / "model.ecgsk"), "--echonext", str(folder / "echonext")]
         + ["--out", str(folder / "command.html"), "--resamples", "20"]
         + ["--patients", str(keys.iloc[0])]
     )
@@ -243,8 +245,9 @@ def test_the_command_on_a_cohort(folder, model, capsys):
     ("words", "match"),
     [
         (["MODEL", "--echonext", "nowhere"], "nowhere"),
-        (["nothing.joblib", "--echonext", "DATA"], "nothing.joblib"),
-        (["NOT", "--echonext", "DATA"], "not a file of joblib.dump"),
+        (["nothing.ecgsk", "--echonext", "DATA"], "nothing.ecgsk"),
+        (["NOT", "--echonext", "DATA", "--allow-pickle"], "no file of joblib or pickle"),
+        (["PICKLE", "--echonext", "DATA"], "--allow-pickle loads it"),
         (["MODEL", "--echonext", "DATA", "--validation", "test"], "is the split that is reported"),
         (["MODEL", "--echonext", "DATA", "--split", "no_split"], "no_split"),
         (["MODEL", "--echonext", "DATA", "--patients", "7"], "7 is no ecg_key of the split"),
@@ -254,7 +257,8 @@ def test_the_command_on_a_cohort(folder, model, capsys):
 def test_the_command_says_what_is_wrong(folder, model, words, match, capsys):
     (folder / "not.joblib").write_text("something else")
     names = {
-        "MODEL": str(folder / "model.joblib"),
+        "MODEL": str(folder / "model.ecgsk"),
+        "PICKLE": str(folder / "model.joblib"),
         "DATA": str(folder / "echonext"),
         "NOT": str(folder / "not.joblib"),
     }
@@ -270,8 +274,8 @@ def test_the_command_on_files_of_patients(folder, model, cinc_path, capsys):
     files = sorted(str(path) for path in cinc_path.glob("*.hea"))[:2]
     out = folder / "files.html"
     status = main(
-        ["report", str(folder / "model.joblib"), "--remove-baseline", "--out", str(out), "--ecg"]
-        + files
+        ["report", str(folder / "model.joblib"), "--allow-pickle", "--remove-baseline"]
+        + ["--out", str(out), "--ecg", *files]
     )
     assert status == 0, capsys.readouterr().err
     text = out.read_text()
