@@ -210,6 +210,19 @@ class _ArrayReader:
     def __init__(self, array):
         self.array = array
 
+    def __getstate__(self):
+        # Workers open a mapped file themselves: NumPy would send them all that is in it.
+        array = self.array
+        if not isinstance(array, np.memmap) or array.mode != "r" or array.filename is None:
+            return {"array": array}
+        if not isinstance(array.base, mmap.mmap):
+            return {"array": array}  # a part, which does not know where in the file it is
+        order = "C" if array.flags.c_contiguous else "F"
+        return {"file": (array.filename, array.dtype, "r", array.offset, array.shape, order)}
+
+    def __setstate__(self, state):
+        self.array = np.memmap(*state["file"]) if "file" in state else state["array"]
+
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         if len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
             records = np.array(self.array[rows[0] : rows[0] + len(rows)], dtype=np.float32)

@@ -30,6 +30,7 @@ from ecgsk.training import (
     Phase,
     Run,
     compiled,
+    on_device,
     predict_logits,
     resolve_device,
     resolve_precision,
@@ -146,7 +147,7 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
             teacher = teacher_logits(self.teacher, given, targets)
         class_weight = class_weights(self.class_weight, targets, train)
         self._look_at(X, train, weights)
-        with seeded(seed, self.device_):
+        with seeded(seed, self.device_), on_device(self.device_, self.batch_size):
             net = self._build_net(targets, X.shape, class_weight)
             self._start(net.module_, targets, train, weights)
             start = [value.cpu().numpy() for value in net.module_.state_dict().values()]

@@ -1,12 +1,14 @@
 """Masked pre-training as a scikit-learn transformer."""
 
 import os
+from contextlib import nullcontext
 from numbers import Integral, Real
 
 import numpy as np
 import torch
 
 from ecgsk._compat import HasMethods, Interval, StrOptions, fit_context
+from ecgsk._fingerprint import fingerprint
 from ecgsk.estimators._from_weights import load_tensors
 from ecgsk.estimators._mtecg_network import SIZE_CONSTRAINTS, network_size
 from ecgsk.estimators._mtecg_source import MTECGFromWeights
@@ -17,12 +19,15 @@ from ecgsk.training import (
     MaskedNet,
     Phase,
     Run,
+    SharedDataset,
     fill_masked,
     masked_losses,
+    on_device,
     resolve_device,
     resolve_precision,
     seeded,
     signal_scale,
+    together,
 )
 
 
@@ -77,6 +82,13 @@ class MTECGPretrainer(MTECGFromWeights, ECGEstimator):
         Of matrices.
     augmentation : ECGAugmentation or None, default=None
         Random changes of the recordings before they are masked.
+    distributed : bool, default=False
+        Whether the processes of ``torchrun --nproc-per-node 2 script.py`` fit one network
+        together, each on a GPU of its own (or on the CPU). Every process calls `fit` with all
+        recordings, reads its share of each batch, and ends with the same fitted estimator; the
+        result is that of one process up to rounding. ``batch_size`` stays that of a step, which
+        the processes share. The first process writes checkpoints and shows progress; a fit goes
+        on with another number of processes as well. ``device`` is "auto", "cuda" or "cpu".
     device, precision, checkpoint_dir, random_state, verbose
         As `MTECGClassifier` takes them.
 
@@ -143,6 +155,7 @@ class MTECGPretrainer(MTECGFromWeights, ECGEstimator):
         "warmup": [Interval(Real, 0, 1, closed="left")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "augmentation": [HasMethods("bind"), None],
+        "distributed": ["boolean"],
     }
     _weights_kind = "mtecg-pretrainer"
     _module_class = MaskedMTECG
@@ -174,6 +187,7 @@ class MTECGPretrainer(MTECGFromWeights, ECGEstimator):
         warmup=0.05,
         weight_decay=0.05,
         augmentation=None,
+        distributed=False,
         device="auto",
         precision="auto",
         checkpoint_dir=None,
@@ -201,6 +215,7 @@ class MTECGPretrainer(MTECGFromWeights, ECGEstimator):
         self.warmup = warmup
         self.weight_decay = weight_decay
         self.augmentation = augmentation
+        self.distributed = distributed
         self.device = device
         self.precision = precision
         self.checkpoint_dir = checkpoint_dir
@@ -229,24 +244,41 @@ class MTECGPretrainer(MTECGFromWeights, ECGEstimator):
         ------
         ValueError
             For recordings that are no ECG (see `ecgsk.check_ecg`) or shorter than two segments,
-            and devices that are not there.
+            and devices that are not there. With ``distributed=True`` outside torchrun, and
+            where its processes were given different recordings.
+        RuntimeError
+            With ``distributed=True`` when another process has ended.
         """
         with self._fresh():
-            self._fit(X)
+            if self.distributed:
+                with together(self.device) as ranks:
+                    self._fit(X, ranks)
+            else:
+                self._fit(X)
         return self
 
-    def _fit(self, X) -> None:
-        X = self._check_X(X, reset=True)
-        self.device_ = resolve_device(self.device)
-        seed = self._seed()
+    def _fit(self, X, ranks=None) -> None:
+        X = self._check_X(X, reset=True, part=ranks and (ranks.number, ranks.count))
+        self.device_ = resolve_device(self.device) if ranks is None else ranks.device
+        seed = self._seed() if ranks is None else ranks.of_first(self._seed())
         rows, ones = np.arange(len(X)), np.ones(len(X))
         named, self._starts_from = self._starts_from, None
         self.scale_ = (
             signal_scale(X, rows, ones) if named is None else named[1].network["input_scale"]
         )
-        with seeded(seed, self.device_):
+        # Processes that wait for one another in every step would wait for ever in turns.
+        held = on_device(self.device_, self.batch_size, in_turn=ranks is None)
+        with seeded(seed, self.device_), held:
             net = self._build_net(X.shape, named)
             start = [value.cpu().numpy() for value in net.module_.state_dict().values()]
+            checkpoint = self._checkpoint(X, *start)
+            data = (X, np.zeros(len(X), np.float32), ones, rows)
+            if ranks is None:
+                train, shared = ECGDataset(*data), nullcontext()
+            else:
+                ranks.check_same(fingerprint(X, *start))
+                checkpoint = ranks.checkpoint(checkpoint)
+                train, shared = SharedDataset(ranks, *data), ranks.train(net)
             phase = Phase(
                 "pre-training",
                 epochs=self.max_epochs,
@@ -258,12 +290,13 @@ class MTECGPretrainer(MTECGFromWeights, ECGEstimator):
             run = Run(
                 net,
                 [phase],
-                ECGDataset(X, np.zeros(len(X), np.float32), ones, rows),
+                train,
                 generator=torch.Generator().manual_seed(seed),
-                checkpoint=self._checkpoint(X, *start),
-                verbose=int(self.verbose),
+                checkpoint=checkpoint,
+                verbose=int(self.verbose) if ranks is None or ranks.number == 0 else 0,
             )
-            self.history_ = run.execute()
+            with shared:
+                self.history_ = run.execute()
         net.trim_for_prediction()
         self._mask_seed = seed
         self.net_ = net

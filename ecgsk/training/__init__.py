@@ -5,7 +5,9 @@ from ecgsk.training._backend import BACKENDS, compiled, write_onnx
 from ecgsk.training._checkpoint import Checkpoint
 from ecgsk.training._data import ECGDataset, signal_scale
 from ecgsk.training._device import PRECISIONS, resolve_device, resolve_precision, seeded
+from ecgsk.training._distributed import SharedDataset, together
 from ecgsk.training._fill import fill_masked, masked_losses
+from ecgsk.training._lease import on_device
 from ecgsk.training._losses import Distillation
 from ecgsk.training._net import ECGNet, MaskedNet
 from ecgsk.training._phases import Phase, parameter_groups, rate_factor
@@ -23,9 +25,11 @@ __all__ = [
     "PRECISIONS",
     "Phase",
     "Run",
+    "SharedDataset",
     "compiled",
     "fill_masked",
     "masked_losses",
+    "on_device",
     "parameter_groups",
     "predict_features",
     "predict_logits",
@@ -34,5 +38,6 @@ __all__ = [
     "resolve_precision",
     "seeded",
     "signal_scale",
+    "together",
     "write_onnx",
 ]

@@ -1,10 +1,14 @@
 """Where and in which precision a network runs, and with which random numbers."""
 
+import multiprocessing
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+
+from ecgsk.training._lease import refuse_after_fork
 
 _GENERATORS = threading.RLock()
 
@@ -17,21 +21,28 @@ def resolve_device(device: "str | torch.device") -> str:
     Parameters
     ----------
     device : str or torch.device
-        ``"auto"`` takes cuda, mps or cpu, the first there is; anything else is a torch device
-        such as ``"cpu"`` or ``"cuda:1"``.
+        ``"auto"`` takes cuda, mps or cpu, the first there is; where there are several GPUs,
+        workers of joblib and multiprocessing take one each, in turn. Anything else is a torch
+        device such as ``"cpu"`` or ``"cuda:1"``.
 
     Raises
     ------
     ValueError
         When torch does not know the device, or it is not there.
+    RuntimeError
+        For cuda in a process that was forked from one that has used it.
     """
+    if str(device).startswith(("auto", "cuda")):
+        refuse_after_fork(str(device))
     available = ["cpu"]
     if torch.backends.mps.is_available():
         available.insert(0, "mps")
     if torch.cuda.is_available():
         available[:0] = ["cuda"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     if device == "auto":
-        return available[0]
+        n_gpus = torch.cuda.device_count() if available[0] == "cuda" else 0
+        number = worker_number(multiprocessing.current_process().name)
+        return available[0] if n_gpus < 2 or number is None else f"cuda:{number % n_gpus}"
     device = str(device)
     if device in ("cpu:0", "mps:0"):
         device = device[:3]
@@ -41,6 +52,24 @@ def resolve_device(device: "str | torch.device") -> str:
             "Use device='auto' to take the first of them."
         )
     return device
+
+
+def worker_number(process_name: str) -> int | None:
+    """Return which of the workers a process is; None for one that was not started as a worker.
+
+    Parameters
+    ----------
+    process_name : str
+        As multiprocessing gives it: ``"LokyProcess-3"``, ``"SpawnPoolWorker-1:2"`` for a worker's
+        worker.
+
+    Returns
+    -------
+    int or None
+        From 0.
+    """
+    numbers = re.search(r"-(\d+(?::\d+)*)$", process_name)
+    return numbers and sum(int(number) - 1 for number in numbers[1].split(":"))
 
 
 def has_fast_bfloat16(device: str) -> bool:

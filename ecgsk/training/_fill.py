@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from ecgsk.training._data import read_batch
+from ecgsk.training._lease import on_device
 from ecgsk.training._net import MaskedNet
 
 
@@ -23,10 +24,11 @@ def masked_losses(net: MaskedNet, X, batch_size: int, seed: int) -> np.ndarray:
     seed : int
         Of the masks.
     """
-    parts = [
-        (predicted - wanted).square().mean(dim=(1, 2)).cpu().numpy()
-        for _, _, _, predicted, wanted in _masked_batches(net, X, batch_size, seed)
-    ]
+    with on_device(net.device, batch_size):
+        parts = [
+            (predicted - wanted).square().mean(dim=(1, 2)).cpu().numpy()
+            for _, _, _, predicted, wanted in _masked_batches(net, X, batch_size, seed)
+        ]
     return np.concatenate(parts)
 
 
@@ -48,23 +50,24 @@ def fill_masked(net: MaskedNet, X, batch_size: int, seed: int) -> tuple[np.ndarr
     module, n_samples = net.module_, X.shape[2]
     filled = np.empty(X.shape, dtype=np.float32)
     masks = np.empty((len(X), n_samples), dtype=bool)
-    for rows, records, order, predicted, _ in _masked_batches(net, X, batch_size, seed):
-        masked = np.zeros(order.shape, dtype=bool)
-        np.put_along_axis(masked, order[:, -module.n_masked :], True, axis=1)
-        segments = module.segments(records.to(predicted)).cpu().numpy()
-        shape = (*masked.shape, module.n_leads, -1)
-        guess = predicted.cpu().numpy().reshape(len(masked), module.n_masked, *shape[2:])
-        segments = segments.reshape(shape).copy()
-        hidden = order[:, -module.n_masked :, None, None]
-        if module.target == "normalized":
-            guess = guess * _between(segments.std(axis=3), masked, order, module.n_masked)
-        np.put_along_axis(segments, hidden, guess, axis=1)
-        if module.target != "raw":
-            _join(segments, masked)
-        whole = segments.transpose(0, 2, 1, 3).reshape(len(masked), module.n_leads, -1)
-        whole = whole[..., :n_samples] * float(module.encoder.input_scale)
-        masks[rows] = np.repeat(masked, module.encoder.patch_size, axis=1)[:, :n_samples]
-        filled[rows] = np.where(masks[rows][:, None], whole, records.numpy())
+    with on_device(net.device, batch_size):
+        for rows, records, order, predicted, _ in _masked_batches(net, X, batch_size, seed):
+            masked = np.zeros(order.shape, dtype=bool)
+            np.put_along_axis(masked, order[:, -module.n_masked :], True, axis=1)
+            segments = module.segments(records.to(predicted)).cpu().numpy()
+            shape = (*masked.shape, module.n_leads, -1)
+            guess = predicted.cpu().numpy().reshape(len(masked), module.n_masked, *shape[2:])
+            segments = segments.reshape(shape).copy()
+            hidden = order[:, -module.n_masked :, None, None]
+            if module.target == "normalized":
+                guess = guess * _between(segments.std(axis=3), masked, order, module.n_masked)
+            np.put_along_axis(segments, hidden, guess, axis=1)
+            if module.target != "raw":
+                _join(segments, masked)
+            whole = segments.transpose(0, 2, 1, 3).reshape(len(masked), module.n_leads, -1)
+            whole = whole[..., :n_samples] * float(module.encoder.input_scale)
+            masks[rows] = np.repeat(masked, module.encoder.patch_size, axis=1)[:, :n_samples]
+            filled[rows] = np.where(masks[rows][:, None], whole, records.numpy())
     return filled, masks
 
 

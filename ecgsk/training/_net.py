@@ -114,21 +114,28 @@ class MaskedNet(ECGNet):
         As `ECGNet` takes them; targets and their weights are ignored.
     """
 
+    # What shares batches out while several processes train the net together.
+    ranks = None
+
     def __init__(self, module, **kwargs):
         super().__init__(module, **{"criterion": torch.nn.Module, **kwargs})
 
     def fill(self, x, order) -> tuple[torch.Tensor, torch.Tensor]:
         """Return predictions of the masked segments and what they should have been."""
-        module = self.module_
         x, order = self.augmented(x), order.to(self.device)
-        segments = module.segments(x)
+        segments = self.module_.segments(x)
+        return self.predict_masked(segments, order), self.module_.targets(segments, order)
+
+    def predict_masked(self, segments, order) -> torch.Tensor:
+        """Return predictions of the masked segments."""
         with self.autocast():
-            features = module.features(segments, order)
-        return module.head(features.to(x.dtype)), module.targets(segments, order)
+            features = self.module_.features(segments, order)
+        return self.module_.head(features.to(segments.dtype))
 
     def infer(self, x, **fit_params):
         """Mask at random, and return predictions and truth of what was masked."""
-        return self.fill(x, self.module_.draw_order(len(x)))
+        order = self.module_.draw_order(len(x))
+        return self.fill(x, order) if self.ranks is None else self.ranks.fill(x, order)
 
     def embed(self, x):
         """Return the encoder's features of whole recordings."""
@@ -139,4 +146,12 @@ class MaskedNet(ECGNet):
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Return the mean squared error over the masked segments."""
-        return F.mse_loss(*y_pred)
+        loss = F.mse_loss(*y_pred)
+        return loss if self.ranks is None else loss * self.ranks.part(len(X))
+
+    def train_step(self, batch, **fit_params):
+        """Make a step, and return the loss of the whole batch."""
+        step = super().train_step(batch, **fit_params)
+        if self.ranks is not None:
+            step["loss"] = self.ranks.mean(step["loss"])
+        return step

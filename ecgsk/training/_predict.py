@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from ecgsk.training._data import read_batch
+from ecgsk.training._lease import on_device
 from ecgsk.training._net import ECGNet
 
 
@@ -23,7 +24,9 @@ def predict_logits(net: ECGNet, X, *, batch_size: int, engine=None) -> np.ndarra
         `ecgsk.training.compiled`.
     """
     ask = net.infer if engine is None else lambda x: engine(x)[0]
-    return _in_batches(net, ask, X, net.module_.head.out_features, batch_size, np.float64)
+    width = net.module_.head.out_features
+    with _place(net, engine, batch_size):
+        return _in_batches(net, ask, X, width, batch_size, np.float64)
 
 
 def predict_features(
@@ -47,7 +50,13 @@ def predict_features(
         As `predict_logits` takes it.
     """
     ask = net.embed if engine is None else lambda x: engine(x)[1]
-    return _in_batches(net, ask, X, width, batch_size, np.float32, rows)
+    with _place(net, engine, batch_size):
+        return _in_batches(net, ask, X, width, batch_size, np.float32, rows)
+
+
+def _place(net, engine, batch_size):
+    # Engines compute on the CPU, wherever the net is.
+    return on_device(net.device if engine is None else "cpu", batch_size)
 
 
 def _in_batches(net, function, X, width, batch_size, dtype, rows=None) -> np.ndarray:
