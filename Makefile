@@ -1,19 +1,23 @@
 # make demo   recordings in, an interpretable answer out (PTBXL=DIR for real ones)
 # make test   lint and all tests
-# Both make their own virtual environment in .venv first.
+# make docs   the site, in docs/_build/html
+# All make their own virtual environment in .venv first.
 
 PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= demo-output
 PTBXL ?=
 
-.PHONY: demo test lint format install clean
+.PHONY: demo test docs lint format install clean
 
 demo: install
 	$(BIN)/ecgsk demo $(if $(PTBXL),--ptbxl "$(PTBXL)") --out "$(OUT)"
 
 test: lint
 	$(BIN)/python -m pytest -q --durations=10
+
+docs: install
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 lint: install
 	$(BIN)/ruff check .
@@ -32,4 +36,4 @@ install: .venv/.installed
 	touch $@
 
 clean:
-	rm -rf .venv .data $(OUT) build *.egg-info
+	rm -rf .venv .data $(OUT) build *.egg-info docs/_build docs/auto_examples docs/generated

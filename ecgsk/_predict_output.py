@@ -12,7 +12,7 @@ from pathlib import Path
 from ecgsk._optional import import_optional
 
 # A killed process loses at most so much of what it has written, s.
-_CHECKPOINT = 1.0
+_CHECKPOINT = 0.25
 # Bytes of CSV that are turned to Parquet together.
 _BLOCK = 16 << 20
 

@@ -6,8 +6,11 @@ Trains a small MTECG on folds 1 to 8 of a PTB-XL download and scores it on fold 
 
     python examples/plot_02_ptbxl.py PTBXL_DIR [--epochs 12] [--task superdiagnostic]
 
-A fifth of PTB-XL takes about a minute on two cores.
+A fifth of PTB-XL takes about a minute on two cores. Where the site was built without a download,
+this page shows the script and not what it prints.
 """
+
+# sphinx_gallery_thumbnail_path = 'figures/pretraining-by-labels.png'
 
 import argparse
 

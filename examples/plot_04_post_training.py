@@ -15,6 +15,8 @@ no result. With the published weights step 1 is ``weights="12-lead"``, and recor
 are, in mV at any rate. Runs in under a minute on two cores.
 """
 
+# sphinx_gallery_thumbnail_path = 'figures/post-training-gain.png'
+
 import sys
 from pathlib import Path
 
@@ -61,7 +63,7 @@ base.save_weights(out / "base.safetensors")
 
 # %%
 # 2. The same number of passes through the whole network for both; every number of the strategy is a
-# parameter that `GridSearchCV` can reach. The values that are not given here are second-hand
+# parameter that ``GridSearchCV`` can reach. The values that are not given here are second-hand
 # accounts of the paper's.
 plain = ECGFounderClassifier(
     weights=out / "base.safetensors",

@@ -26,7 +26,7 @@ def run(*command, timeout=300):
 
 def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
     code = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(code) == 4
+    assert len(code) == 5
     run("-c", code[0] + "\nassert probability.shape == (300,)")
     run("-c", code[1] + "\nassert probability.shape == (20, 71) and embedding.shape == (20, 32)")
     # In the place of the published weights, a file laid out like theirs.
@@ -43,6 +43,14 @@ def test_the_code_of_the_readme_on_low_ejection_fraction(tmp_path):
     code = code.replace("demo-output", str(tmp_path))
     run("-c", code + "\nassert figures.loc['AUROC', 'value'] > 0.7")
     assert (tmp_path / "report.html").stat().st_size > 100_000
+
+
+@pytest.mark.slow
+def test_the_code_of_the_readme_on_tuning(tmp_path):
+    code = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[4]
+    code = code.replace("demo-output", str(tmp_path))
+    run("-c", code + "\nassert model.predict_proba(cohort.data).shape == (200, 2)")
+    run("-m", "ecgsk", "info", tmp_path / "lef.ecgsk")
 
 
 @pytest.mark.slow

@@ -88,7 +88,7 @@ def make_lef_cohort(
        LVH       -2.7   0.7   high voltages and strain                      patient
        AFIB      -2.7   0.8   atrial fibrillation                           record
        INVT      -2.5   1.2   inverted T                                    record
-       STD_      -2.8   0.7   ST depressed by 0.12-0.25 mV in V5            record
+       ``STD_``  -2.8   0.7   ST depressed by 0.12-0.25 mV in V5            record
        LVOLT     -3.2   0.5   0.30 to 0.45 of the usual voltage             record
        STACH     -3.0   0.8   rate 104-135 (else 55-88) per minute          record
        PVC       -2.8   0.8   premature ventricular beats, 0.2-0.4 of all   record

@@ -67,8 +67,9 @@ def plot_evaluation(
 
     References
     ----------
-    A. J. Vickers and E. B. Elkin, "Decision curve analysis", Medical Decision Making 26, 2006.
-    B. Van Calster et al., "Calibration: the Achilles heel of predictive analytics", BMC Medicine
+    Vickers AJ and Elkin EB, "Decision curve analysis", Medical Decision Making 26, 2006.
+
+    Van Calster B et al., "Calibration: the Achilles heel of predictive analytics", BMC Medicine
     17, 2019.
 
     Examples
