@@ -33,7 +33,6 @@ default_role = "py:obj"
 nitpicky = True
 # Classes of other packages, which an index of ours does not hold.
 nitpick_ignore_regex = [("py:obj", r"(interpret|optuna|scipy|sklearn)\..*")]
-nitpick_ignore = [("py:obj", "fingerprint")]
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3

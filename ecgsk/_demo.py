@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 from interpret.glassbox import ExplainableBoostingClassifier
@@ -24,6 +23,7 @@ from ecgsk.datasets import load_ptbxl, make_lef_cohort
 from ecgsk.estimators import MTECGClassifier
 from ecgsk.inspection import plot_ebm_terms, plot_ecg
 from ecgsk.metrics import Estimate, bootstrap, label_roc_auc, macro_roc_auc
+from ecgsk.persistence import save
 from ecgsk.preprocessing import BandPass
 from ecgsk.tabular import ProbabilityTransformer
 
@@ -162,7 +162,7 @@ def run_demo(ptbxl=None, out="demo-output", *, seed: int = 0, cohort: Cohort | N
             [("diagnoses", ProbabilityTransformer(FrozenEstimator(step.estimator_), scale="logit"))]
             + [("glass box", model)]
         )
-        joblib.dump(pipeline, out / f"{name}.joblib")
+        save(pipeline, out / f"{name}.ecgsk")
         figure = plot_ebm_terms(model, n_terms=8)
         figure.suptitle(
             f"{question}, by the log-odds of the network's findings; {cohort.kind}", y=1.03

@@ -315,10 +315,15 @@ def warn_of_quality(X: np.ndarray) -> None:
     flat = deviation == 0
     if X.shape[1] > 1 and flat.any():
         records = np.flatnonzero(flat.any(axis=1))
-        warnings.warn(
+        lead = f"lead number {np.flatnonzero(flat[records[0]])[0]}, counted from 0"
+        where = (
             f"{len(records)} of the first {len(X)} records have a constant lead, the first is "
-            f"record {records[0]} (lead number {np.flatnonzero(flat[records[0]])[0]}, counted "
-            "from 0). An electrode may have been off.",
+            f"record {records[0]} ({lead})"
+        )
+        if len(X) == 1:
+            where = f"The record has a constant lead ({lead})"
+        warnings.warn(
+            f"{where}. An electrode may have been off.",
             ECGQualityWarning,
             stacklevel=3,
         )

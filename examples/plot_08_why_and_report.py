@@ -11,10 +11,9 @@ Synthetic records by default; ``--path /data/echonext`` for the real ones. Runs 
 import argparse
 from pathlib import Path
 
-import joblib
 import numpy as np
 
-from ecgsk import load_echonext, make_echonext, make_lef_classifier
+from ecgsk import load_echonext, make_echonext, make_lef_classifier, save
 from ecgsk.inspection import (
     explain_record,
     group_correlated,
@@ -68,9 +67,9 @@ leads = lead_importance(model, test.data[some], test.target[some], n_repeats=2, 
 print(leads.sort_values("importance", ascending=False).head(4).round(3))
 
 # %%
-# One file to hand over, and the model to go with it. ``ecgsk report lef.joblib --echonext DIR``
-# makes such a file from the command line. A joblib file runs code when it is loaded: give it to
-# those who trust you, and load none from those whom you do not.
+# One file to hand over, and the model to go with it, which runs no code when it is loaded.
+# ``ecgsk report lef.ecgsk --echonext DIR`` makes such a report from the command line,
+# ``ecgsk predict lef.ecgsk RECORDS -o answers.csv`` answers for other recordings.
 what = "synthetic records in EchoNext's layout" if test.synthetic else "EchoNext"
 report = make_report(
     out / "report.html",
@@ -85,5 +84,5 @@ report = make_report(
     synthetic=test.synthetic,
     n_resamples=200,
 )
-joblib.dump(model, out / "lef.joblib")
+save(model, out / "lef.ecgsk")
 print(f"report in {report.path}")

@@ -1,11 +1,11 @@
 import json
 from dataclasses import replace
 
-import joblib
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+import ecgsk
 from ecgsk import __version__, cli
 from ecgsk._demo import ptbxl_cohort, run_demo, synthetic_cohort
 
@@ -28,7 +28,7 @@ def test_the_demo_leaves_figures_pictures_and_a_pipeline_that_predicts(finished)
             assert 0 <= estimate["low"] <= estimate["value"] <= estimate["high"] <= 1
     for name in ("terms", "ecg"):
         assert (out / f"ef-at-most-45-{name}.png").stat().st_size > 10_000
-    pipeline = joblib.load(out / "ef-at-most-45.joblib")
+    pipeline = ecgsk.load(out / "ef-at-most-45.ecgsk")
     assert list(pipeline[0].get_feature_names_out()) == list(cohort.findings)
     answers = pipeline.predict_proba(cohort.data[cohort.test])[:, 1]
     tested = roc_auc_score(cohort.questions["EF at most 45 %"][cohort.test], answers)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from ecgsk import make_echonext
 from ecgsk.estimators._ecgfounder_checkpoint import _published_name
 from ecgsk.networks import Net1D
 
@@ -51,29 +50,6 @@ def test_the_code_of_the_readme_on_tuning(tmp_path):
     code = code.replace("demo-output", str(tmp_path))
     run("-c", code + "\nassert model.predict_proba(cohort.data).shape == (200, 2)")
     run("-m", "ecgsk", "info", tmp_path / "lef.ecgsk")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "said", "files"),
-    [
-        ("plot_05_echonext", "earlier recordings", ["echonext-ecg.png"]),
-        ("plot_06_single_predictors", "alone (", ["predictors.png"]),
-        ("plot_07_glass_box", "AUROC of EBM less", ["evaluation.png", "lef-terms.png"]),
-        ("plot_08_why_and_report", "report in", ["report.html", "saliency.png", "lef.joblib"]),
-    ],
-)
-def test_the_examples_of_low_ejection_fraction(tmp_path_factory, name, said, files):
-    folder = tmp_path_factory.getbasetemp() / "lef-examples"
-    if not (folder / "echonext").exists():
-        # One small data set for all of them.
-        make_echonext(folder / "echonext", 450, random_state=0)
-    out = folder / name
-    path = folder / "echonext"
-    text = run(ROOT / "examples" / f"{name}.py", "--out", out, "--path", path)
-    assert said in text
-    for file in files:
-        assert (out / file).stat().st_size > 10_000
 
 
 def test_the_benchmark_of_intervals():
@@ -174,17 +150,3 @@ def test_the_benchmark_of_training():
     results = json.loads(said.splitlines()[-1])
     assert set(results) == {"pre-training", "fine-tuning"}
     assert all(result["ratio"] > 0 for result in results.values())
-
-
-@pytest.mark.slow
-def test_the_example_of_post_training(tmp_path):
-    said = run(ROOT / "examples" / "plot_04_post_training.py", tmp_path)
-    assert "post-training: AUROC" in said and "no result" in said
-    assert "['linear probing', 'fine-tuning']" in said
-
-
-@pytest.mark.slow
-def test_the_example_of_pretraining(tmp_path):
-    said = run(ROOT / "examples" / "plot_03_pretraining.py", tmp_path)
-    assert "pre-trained start" in said and "no result" in said
-    assert (tmp_path / "reconstruction.png").stat().st_size > 10_000

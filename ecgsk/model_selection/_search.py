@@ -63,6 +63,8 @@ class OptunaSearchCV(BaseSearchCV):
         so that a search repeats, killed in between or not, and processes that share a study do not
         propose alike. A callable, such as ``optuna.samplers.CmaEsSampler``, is called with
         ``seed=``. An object keeps its own seed, save where it joins a study that has trials.
+        CMA-ES keeps its state in the trials as a pickle: share its studies with those alone whom
+        you would let run code.
     pruner : optuna pruner or None, default=None
         Looks at the mean score after each fold, for example
         ``optuna.pruners.MedianPruner(n_warmup_steps=1)``. None runs all folds.

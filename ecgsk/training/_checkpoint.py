@@ -16,7 +16,7 @@ class Checkpoint:
     folder : path-like
         Where the file goes; made if it does not exist, which raises ValueError if it cannot be.
     identity : str
-        `fingerprint` of the fit. Fits with other data or parameters use other files, so that a
+        ``fingerprint`` of the fit. Fits with other data or parameters use other files, so that a
         cross-validation can share one folder.
     """
 
