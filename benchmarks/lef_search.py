@@ -38,9 +38,10 @@ class Counted(MTECGClassifier):
         return super().predict_proba(X)
 
 
-def search(extractor, data, args, **params) -> dict:
+def search(extractor, data, args, bags: int = 8, **params) -> dict:
     Counted.fits = Counted.asked = 0
     lef = make_lef_classifier(extractor, cv=3, n_jobs=2, random_state=args.seed)
+    lef.set_params(classifier__outer_bags=bags)
     space = search_space(lef["classifier"])
     start = time.perf_counter()
     found = OptunaSearchCV(
@@ -80,12 +81,15 @@ def main() -> None:
         data = load_echonext(folder, split="train")
         data.data = np.asarray(data.data)
         weights = Counted(weights="ptbxl", sampling_rate=250)
-        results = {"shipped network, as it is": search(weights, data, args)}
+        results = {
+            "shipped network, 8 bags": search(weights, data, args),
+            "shipped network, 2 bags while searching": search(weights, data, args, bags=2),
+        }
         own = Counted("nano", sampling_rate=250, max_epochs=args.epochs, random_state=args.seed)
         findings = data.metadata  # its flags are what the network learns
         flags = [name for name in findings if name.endswith("_flag")][:8]
-        results["small network, fitted in each fold"] = search(
-            own, data, args, predictors__diagnoses=findings[flags].fillna(0).astype(int)
+        results["small network, fitted in each fold, 2 bags"] = search(
+            own, data, args, bags=2, predictors__diagnoses=findings[flags].fillna(0).astype(int)
         )
     said = {
         "what": f"{len(data.data)} synthetic records in EchoNext's layout, {args.trials} trials, "

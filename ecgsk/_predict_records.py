@@ -273,6 +273,8 @@ def _segments(paths) -> set[str]:
 
 
 def _array_source(path: str) -> _Source:
+    if not os.path.isfile(path):
+        return _Source(path, path, error="it is no regular file.")  # a pipe would be waited for
     try:
         array, numbered = _open_array(path)
         return _Source(path, path, n_records=len(array), numbered=numbered)

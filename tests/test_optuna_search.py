@@ -33,7 +33,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import ecgsk
-from ecgsk import MTECGClassifier, ProbabilityTransformer, make_lef_classifier
+from ecgsk import MTECGClassifier, ProbabilityTransformer, RecordArray, make_lef_classifier
 from ecgsk.model_selection import OptunaSearchCV, search_space
 from ecgsk.tabular import GroupedEBMClassifier
 
@@ -321,6 +321,29 @@ def test_the_front_of_a_pipeline_is_fitted_once_for_each_fold():
     space |= {"front__estimator__low": [0.0, 0.1]}
     search(pipeline, space, n_trials=3, refit=False).fit(X, y)
     assert Extractor.calls.count("fit") == 3 * 3 * 3
+
+
+@pytest.mark.parametrize("covariates", [[], ["age"]])
+def test_a_front_that_learns_nothing_is_asked_once(covariates):
+    X, y = recordings(36)
+    fitted = Extractor().fit(X, y)
+    X = RecordArray.wrap(X, table=pd.DataFrame({"age": np.arange(36.0)}))
+    lef = make_lef_classifier(FrozenEstimator(fitted), classifier="logistic", covariates=covariates)
+    asked = []
+    Extractor.predict_proba, plain = (
+        lambda self, X: asked.append(len(X)) or plain(self, X)
+    ), Extractor.predict_proba  # fmt: skip
+    try:
+        space = {"classifier__C": FloatDistribution(1e-3, 10, log=True)}
+        found = search(lef, space, n_trials=4, scoring="roc_auc", refit=False).fit(X, y)
+    finally:
+        Extractor.predict_proba = plain
+    assert sum(asked) == 36
+    for params, score in zip(
+        found.cv_results_["params"], found.cv_results_["mean_test_score"], strict=True
+    ):
+        again = cross_val_score(clone(lef).set_params(**params), X, y, cv=3, scoring="roc_auc")
+        assert again.mean() == pytest.approx(score, abs=1e-12)
 
 
 class Extractor(ClassifierMixin, BaseEstimator):

@@ -1,16 +1,24 @@
 """WFDB headers, read strictly: what is not understood is refused, never guessed."""
 
-import math
 import os
 import re
+import stat
 from dataclasses import dataclass
 from functools import lru_cache
+
+# A header lists leads and codes. What is larger, or pretends to, is something else.
+_LARGEST_HEADER = 4 << 20
+_MOST_SIGNALS, _MOST_PER_FRAME, _LONGEST_SKEW = 1000, 1000, 100_000
+# Of an ECG, Hz; and of counts to the unit.
+_RATES, _GAINS = (10.0, 100_000.0), (1e-9, 1e12)
+_LONGEST_REASON = 400
 
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 
 _RECORD_LINE = re.compile(
     rf"(?P<name>[^\s/]+)(?:/(?P<n_segments>\d+))?\s+(?P<n_signals>\d+)"
-    rf"(?:\s+(?P<rate>{_NUMBER})(?:/\S+)?(?:\s+(?P<n_samples>\d+)(?:\s.*)?)?)?"
+    rf"(?:\s+(?P<rate>{_NUMBER})(?:/\S+)?(?:\s+(?P<n_samples>\d+)(?:\s.*)?)?)?",
+    re.ASCII,
 )
 
 _SIGNAL_LINE = re.compile(
@@ -18,10 +26,12 @@ _SIGNAL_LINE = re.compile(
     r"(?:\+(?P<offset>\d+))?"
     rf"(?:\s+(?P<gain>[-+]?{_NUMBER})(?:\((?P<baseline>-?\d+)\))?(?:/(?P<unit>\S+))?"
     r"(?:\s+\d+(?:\s+(?P<zero>-?\d+)(?:\s+-?\d+(?:\s+-?\d+(?:\s+-?\d+(?:\s+(?P<name>\S.*)"
-    r")?)?)?)?)?)?)?"
+    r")?)?)?)?)?)?)?",
+    re.ASCII,
 )
 
-_SEGMENT_LINE = re.compile(r"(?P<name>\S+)\s+(?P<n_samples>\d+)")
+_SEGMENT_LINE = re.compile(r"(?P<name>\S+)\s+(?P<n_samples>\d+)", re.ASCII)
+_LINE_ENDS = re.compile(r"\r\n|\r|\n")
 
 
 class RecordError(ValueError):
@@ -38,6 +48,8 @@ class RecordError(ValueError):
     """
 
     def __init__(self, file: str, reason: str, missing: bool = False):
+        # It may quote a file that holds anything.
+        reason = _printable(reason[:_LONGEST_REASON]) + " ..." * (len(reason) > _LONGEST_REASON)
         # All arguments go to the base class so that the error can be pickled by a worker process.
         super().__init__(file, reason, missing)
         self.file = file
@@ -45,7 +57,11 @@ class RecordError(ValueError):
         self.missing = missing
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.reason}"
+        return f"{_printable(self.file)}: {self.reason}"
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +80,8 @@ class Header:
 
     ``data_file`` is set only for the plain case: every signal in that one file, format 16, one
     sample a frame, no skew. ``n_samples`` is None where the header leaves it open. ``segments``
-    are the names and lengths of the pieces of a multi-segment record.
+    are the names and lengths of the pieces of a multi-segment record. ``files`` are name, format
+    and samples a frame of the signal files that are not plain.
     """
 
     path: str
@@ -75,6 +92,7 @@ class Header:
     offset: int = 0
     segments: tuple[tuple[str, int], ...] = ()
     comments: tuple[str, ...] = ()
+    files: tuple[tuple[str, str, int], ...] = ()
 
     @property
     def folder(self) -> str:
@@ -90,10 +108,17 @@ def read_header(path: str) -> Header:
         If the file cannot be read or is not a WFDB header.
     """
     try:
+        about = os.stat(path)
+        if not stat.S_ISREG(about.st_mode):
+            raise RecordError(path, "the header is no regular file")
+        if about.st_size > _LARGEST_HEADER:
+            raise RecordError(path, f"a file of {about.st_size} bytes is no header")
         with open(path, "rb", buffering=0) as stream:
-            content = stream.read()
+            content = stream.read(_LARGEST_HEADER)
     except FileNotFoundError:
         raise RecordError(path, "there is no such header", missing=True) from None
+    except RecordError:
+        raise
     except OSError as error:
         raise RecordError(path, f"the header cannot be opened ({error.strerror})") from None
     try:
@@ -108,7 +133,7 @@ def read_header(path: str) -> Header:
 
 def _parse(text: str, path: str) -> Header:
     lines, comments = [], []
-    for line in text.splitlines():
+    for line in _LINE_ENDS.split(text):
         line = line.strip()
         if line.startswith("#"):
             comments.append(line)
@@ -119,8 +144,16 @@ def _parse(text: str, path: str) -> Header:
     record = _RECORD_LINE.fullmatch(lines[0])
     if record is None:
         raise ValueError(f"the first line is not a WFDB record line: {lines[0][:60]!r}")
-    if not float(record["rate"] or 0) > 0 or math.isinf(float(record["rate"])):
-        raise ValueError(f"the record line gives no usable sampling rate: {lines[0][:60]!r}")
+    if not _RATES[0] <= float(record["rate"] or 0) <= _RATES[1]:
+        raise ValueError(
+            f"the record line gives no usable sampling rate, {_RATES[0]:g} to {_RATES[1]:g} Hz: "
+            f"{lines[0][:60]!r}"
+        )
+    if float(record["n_signals"]) > _MOST_SIGNALS:
+        raise ValueError(
+            f"the header announces {record['n_signals'][:20]} signals; at most {_MOST_SIGNALS} are "
+            "read"
+        )
     fields = {
         "path": path,
         "sampling_rate": float(record["rate"]),
@@ -130,11 +163,12 @@ def _parse(text: str, path: str) -> Header:
     if record["n_segments"] is not None:
         segments = _segments(lines[1:], int(record["n_segments"]))
         return Header(signals=Signals((), (), (), ()), segments=segments, **fields)
-    signals = [_signal_fields(line) for line in lines[1:]]
-    if len(signals) != int(record["n_signals"]):
+    n_signals = len(lines) - 1
+    if n_signals != float(record["n_signals"]):
         raise ValueError(
-            f"the header announces {record['n_signals']} signals and describes {len(signals)}"
+            f"the header announces {record['n_signals'][:20]} signals and describes {n_signals}"
         )
+    signals = [_signal_fields(line) for line in lines[1:]]
     data_file, offset = _plain_file(signals)
     return Header(
         signals=_shared_signals(
@@ -146,6 +180,7 @@ def _parse(text: str, path: str) -> Header:
         ),
         data_file=data_file and os.path.join(os.path.dirname(path), data_file),
         offset=offset,
+        files=() if data_file else _files_of(signals),
         **fields,
     )
 
@@ -154,9 +189,26 @@ def _signal_fields(line: str) -> re.Match:
     signal = _SIGNAL_LINE.fullmatch(line)
     if signal is None:
         raise ValueError(f"this is not a WFDB signal line: {line[:80]!r}")
-    if os.path.basename(signal["file"]) != signal["file"]:
+    if os.path.basename(signal["file"]) != signal["file"] or signal["file"] in (".", ".."):
         raise ValueError(f"the signal file {signal['file']!r} lies outside the record's folder")
+    gain = abs(float(signal["gain"] or 0))
+    counts = [float(signal[name] or 0) for name in ("baseline", "zero")]
+    frame, skew = (float(signal[name] or 0) for name in ("per_frame", "skew"))
+    if (gain and not _GAINS[0] <= gain <= _GAINS[1]) or max(map(abs, counts)) >= 2**31:
+        raise ValueError(f"this signal line gives no usable gain or baseline: {line[:80]!r}")
+    if frame > _MOST_PER_FRAME or skew > _LONGEST_SKEW or float(signal["offset"] or 0) >= 2**62:
+        raise ValueError(
+            f"this signal line says how samples lie in a file, and cannot: {line[:80]!r}"
+        )
     return signal
+
+
+def _files_of(signals: list[re.Match]) -> tuple[tuple[str, str, int], ...]:
+    frames: dict[tuple[str, str], int] = {}
+    for signal in signals:
+        key = (signal["file"], signal["format"])
+        frames[key] = frames.get(key, 0) + int(signal["per_frame"] or 1)
+    return tuple((file, kind, frame) for (file, kind), frame in frames.items())
 
 
 def _segments(lines: list[str], n_segments: int) -> tuple[tuple[str, int], ...]:

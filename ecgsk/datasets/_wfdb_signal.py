@@ -1,6 +1,7 @@
 """Samples of WFDB records: a quick path for plain 16-bit files, and wfdb for all others."""
 
 import os
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,6 +16,11 @@ from ecgsk.datasets._wfdb_header import Header, RecordError, Signals, read_heade
 _MISSING_SAMPLE = -32768
 
 _MATLAB_INT16 = 30
+
+# Bytes of a sample in the formats of WFDB; FLAC's are at least a small part of one.
+_BYTES = {"8": 1.0, "16": 2.0, "24": 3.0, "32": 4.0, "61": 2.0, "80": 1.0, "160": 2.0, "212": 1.5,
+          "310": 4 / 3, "311": 4 / 3}  # fmt: skip
+_LEAST_BYTES = 1 / 64
 
 _CHUNK = 64
 
@@ -82,7 +88,7 @@ def _check_size(header: Header) -> int:
     """Return the number of samples after comparing it with the size of the signal file."""
     name = os.path.basename(header.data_file)
     n_signals = len(header.signals.names)
-    n_bytes = os.stat(header.data_file).st_size - header.offset
+    n_bytes = _size_of(header.data_file) - header.offset
     if name.endswith(".mat"):
         with open(header.data_file, "rb") as stream:
             kind = np.frombuffer(stream.read(8), "<i4")
@@ -101,6 +107,27 @@ def _check_size(header: Header) -> int:
             "samples are there"
         )
     return header.n_samples
+
+
+def _size_of(path: str) -> int:
+    about = os.stat(path)
+    if not stat.S_ISREG(about.st_mode):
+        raise ValueError(f"its signal file {os.path.basename(path)} is no regular file")
+    return about.st_size
+
+
+def _check_files(header: Header) -> None:
+    """Raise for signal files that are smaller than the header says, before wfdb takes memory."""
+    for name, sample_format, per_frame in header.files:
+        if name in ("~", "-"):
+            continue
+        size = _size_of(os.path.join(header.folder, name))
+        needed = (header.n_samples or 0) * per_frame * _BYTES.get(sample_format, _LEAST_BYTES)
+        if needed > size + 8 * per_frame:
+            raise ValueError(
+                f"{name} is truncated: {size} bytes are no {header.n_samples} samples of format "
+                f"{sample_format}"
+            )
 
 
 def read_signal(header: Header, leads: tuple[str, ...], out: np.ndarray) -> np.ndarray:
@@ -157,6 +184,7 @@ def _read_with_wfdb(header: Header, leads: tuple[str, ...]) -> np.ndarray:
             _check_segments(header, leads)
         else:
             _conversion(header.signals, leads)
+            _check_files(header)
         record = wfdb.rdrecord(header.path.removesuffix(".hea"))
         signal = record.p_signal.T
         if not header.segments and not _agrees(record, header.signals):
@@ -196,7 +224,19 @@ def _check_segments(header: Header, leads: tuple[str, ...]) -> None:
         if name != "~"
     ]
     units: dict[str, str] = {}
+    there = sum(n for name, n in header.segments if name != "~")
+    listed = sum(n for _, n in header.segments)
+    if header.n_samples not in (None, listed):
+        raise ValueError(f"it has {header.n_samples} samples and lists segments of {listed}")
+    if listed > 10 * there + 10_000_000:
+        raise ValueError("its gaps are longer than ten times what was recorded")
     for segment in segments:
+        if segment.segments:
+            raise ValueError("its segments have segments of their own")
+        if segment.data_file is None:
+            _check_files(segment)
+        elif segment.n_samples:
+            _check_size(segment)
         signals = segment.signals
         if segment.sampling_rate != header.sampling_rate:
             raise ValueError("its segments differ in sampling rate")

@@ -22,7 +22,8 @@ class Unify:
             Fraction(rate).limit_denominator(10_000)
             for rate in (float(self.sampling_rate), header.sampling_rate)
         )
-        return target / own
+        # The filter is as long as these numbers: a rate that is nearly another must not make it so.
+        return (target / own).limit_denominator(10_000)
 
     def n_samples_of(self, header: Header) -> int:
         return self.n_samples or -int(-header.n_samples * self._ratio(header) // 1)

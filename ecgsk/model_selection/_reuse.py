@@ -6,10 +6,11 @@ import sklearn
 from joblib import Parallel, delayed
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils import get_tags
 
 from ecgsk._compat import BaseScorer, check_method_params, safe_indexing
+from ecgsk.tabular import TableColumns
 
 _REST = "rest of the pipeline"
 
@@ -19,8 +20,12 @@ class ReusedSteps:
 
     Parameters
     ----------
-    head, tail : Pipeline
-        The steps that stay, and those that are searched.
+    steps : list of (str, estimator)
+        The steps that stay.
+    memory : str, joblib.Memory or None
+        Of the Pipeline.
+    tail : Pipeline
+        The steps that are searched.
     X, y : array-like
         Records and targets.
     folds : list of (ndarray, ndarray)
@@ -29,10 +34,12 @@ class ReusedSteps:
         What was routed to the whole Pipeline, and to the scorer.
     """
 
-    def __init__(self, head, tail, X, y, folds, fit_params: dict, score_params: dict):
-        self.head, self.tail = head, tail
+    def __init__(self, steps, memory, tail, X, y, folds, fit_params: dict, score_params: dict):
+        self.steps, self.memory, self.tail = steps, memory, tail
         self.X, self.y, self.folds = X, y, folds
         self.fit_params, self.score_params = fit_params, score_params
+        # What learns nothing says the same of a record in each fold.
+        self._same = next((i for i, (_, part) in enumerate(steps) if _learns(part)), len(steps))
         self._tables: dict[int, object] = {}
 
     def prepare(self, indices, parallel: Parallel) -> bool:
@@ -47,17 +54,32 @@ class ReusedSteps:
         parallel : joblib.Parallel
             Runs them.
         """
+        if self._same:
+            self._do_once(self.steps[: self._same])
+        head = self._pipeline(self.steps)
+        params = _taken(head, "fit_transform", self.fit_params)
         lacking = [i for i in indices if i not in self._tables]
-        params = _taken(self.head, "fit_transform", self.fit_params)
         tables = parallel(
-            delayed(_table)(clone(self.head), self.X, self.y, *self.folds[i], params)
-            for i in lacking
+            delayed(_table)(clone(head), self.X, self.y, *self.folds[i], params) for i in lacking
         )
         for i, table in zip(lacking, tables, strict=True):
             if table is None or _size(table) * len(self.folds) > _room():
                 return False
             self._tables[i] = table
         return True
+
+    def _do_once(self, steps) -> None:
+        """Put the table of all records in the place of the records, if these steps yield one."""
+        front = self._pipeline(steps)
+        params = _taken(front, "fit_transform", self.fit_params)
+        table = clone(front).fit_transform(self.X, self.y, **params)
+        if getattr(table, "ndim", None) == 2 and _size(table) <= _room():
+            self.X, self.steps = table, self.steps[self._same :]
+        self._same = 0
+
+    def _pipeline(self, steps) -> Pipeline:
+        # A Pipeline caches all steps but its last.
+        return Pipeline([*steps, (_REST, "passthrough")], memory=self.memory)
 
     def fold(self, index: int) -> dict:
         """Return the arguments of `fit_and_score` for a fold."""
@@ -97,9 +119,7 @@ def reused_steps(estimator, names, scoring, **data) -> ReusedSteps | None:
     cut = min(steps.index(name) for name in touched)
     if not any(hasattr(part, "fit") for _, part in estimator.steps[:cut]):
         return None
-    # A Pipeline caches all steps but its last.
-    head = Pipeline([*estimator.steps[:cut], (_REST, "passthrough")], memory=estimator.memory)
-    return ReusedSteps(head, estimator[cut:], **data)
+    return ReusedSteps(estimator.steps[:cut], estimator.memory, estimator[cut:], **data)
 
 
 def _looks_at_answers(scoring) -> bool:
@@ -116,6 +136,15 @@ def _taken(pipeline: Pipeline, method: str, params: dict) -> dict:
         steps = set(pipeline.named_steps)
         names = [name for name in params if name.partition("__")[0] in steps]
     return {name: params[name] for name in names}
+
+
+def _learns(part) -> bool:
+    """Tell whether a step says something else of a record after a fit on other records."""
+    if isinstance(part, FeatureUnion):
+        return any(_learns(inner) for _, inner in part.transformer_list)
+    if isinstance(part, (str, TableColumns, type(None))):
+        return False
+    return get_tags(part).requires_fit
 
 
 def _table(head: Pipeline, X, y, train, test, params: dict):

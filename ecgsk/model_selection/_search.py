@@ -125,8 +125,9 @@ class OptunaSearchCV(BaseSearchCV):
     -----
     Steps at the front of a Pipeline that no candidate changes, and that yield a table, are fitted
     once for each fold, as long as the tables fit in ``working_memory``: searching the glass box
-    does not train the network behind it again. ``fit_time`` is then of the rest. With the
-    ``memory`` of the Pipeline they are found again by a search that is restarted.
+    does not train the network behind it again; where they learn nothing, once for all folds.
+    ``fit_time`` is then of the rest. With the ``memory`` of the Pipeline they are found again by a
+    search that is restarted.
 
     A candidate that a sampler proposes twice is scored once.
 

@@ -194,15 +194,28 @@ def read_weights(
             f"{path} was not written by ecgsk (format {metadata.get('format')!r}, expected "
             f"{_FORMAT!r}). Write it with the save_weights of a fitted estimator."
         )
-    said = json.loads(metadata["ecgsk"])
-    if kind is not None and said["kind"] != kind:
-        raise ValueError(f"{path} holds a {said['kind']}; expected a {kind}.")
-    said["preprocessing"] = [(name, params) for name, params in said["preprocessing"]]
-    unknown = [name for name, _ in said["preprocessing"] if name not in preprocessing.__all__]
+    try:
+        said = json.loads(metadata["ecgsk"])
+        said["preprocessing"] = [
+            (str(name), dict(params)) for name, params in said["preprocessing"]
+        ]
+        tensors = {name: value.astype(np.float32) for name, value in tensors.items()}
+        found = WeightFile(tensors=tensors, **said)
+        known = isinstance(found.network, dict) and isinstance(found.kind, str)
+        if not known or not 0 < found.sampling_rate < np.inf:
+            raise ValueError("its fields are not what they should be")
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {ascii(str(error))[:200]}"
+        raise ValueError(
+            f"{path} was changed, or written by another version of ecgsk ({reason}). Write it with "
+            "the save_weights of a fitted estimator."
+        ) from error
+    if kind is not None and found.kind != kind:
+        raise ValueError(f"{path} holds a {found.kind}; expected a {kind}.")
+    unknown = [name for name, _ in found.preprocessing if name not in preprocessing.__all__]
     if unknown:
         raise ValueError(
             f"{path} asks for preprocessing that this version of ecgsk does not have: "
             f"{', '.join(unknown)}. Update ecgsk."
         )
-    tensors = {name: value.astype(np.float32) for name, value in tensors.items()}
-    return WeightFile(tensors=tensors, **said)
+    return found
