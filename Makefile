@@ -14,7 +14,7 @@ demo: install
 	$(BIN)/ecgsk demo $(if $(PTBXL),--ptbxl "$(PTBXL)") --out "$(OUT)"
 
 test: lint
-	$(BIN)/python -m pytest -q --durations=10
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --durations=15 -n 2 --dist loadfile
 
 docs: install
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html

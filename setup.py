@@ -26,7 +26,14 @@ EXTRAS = {
         "myst-parser>=4",
         "pydata-sphinx-theme>=0.15",
     ],
-    "dev": ["pytest>=8", "ruff>=0.6", "psutil>=5.9", "h5py>=3.10", "httpx>=0.27"],
+    "dev": [
+        "pytest>=8",
+        "pytest-xdist>=3.5",
+        "ruff>=0.6",
+        "psutil>=5.9",
+        "h5py>=3.10",
+        "httpx>=0.27",
+    ],
 }
 for name in ("onnx", "parquet", "dask", "service", "docs"):
     EXTRAS["dev"] += EXTRAS[name]
