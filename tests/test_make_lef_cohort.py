@@ -19,7 +19,9 @@ from ecgsk.datasets._make_lef_cohort import draw_cohort
 STATED = {
     name: (float(a), float(b), unit)
     for name, a, b, unit in re.findall(
-        r"^ +(\w+) +(-\d\.\d) +(\d\.\d) .* (patient|record)$", make_lef_cohort.__doc__, re.MULTILINE
+        r"^ +`*(\w+)`* +(-\d\.\d) +(\d\.\d) .* (patient|record)$",
+        make_lef_cohort.__doc__,
+        re.MULTILINE,
     )
 }
 

@@ -23,6 +23,7 @@ import pytest
 import torch
 from _models import RATE, recordings
 from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import gen_batches
@@ -235,6 +236,8 @@ def threads_of_a_worker():
 @pytest.mark.slow
 def test_folds_in_workers_neither_meet_nor_wait_for_ever(tmp_path, monkeypatch):
     monkeypatch.setenv("TURNS", str(tmp_path))
+    # Workers that other tests have left do not know of it.
+    get_reusable_executor().shutdown(wait=True, kill_workers=True)
     X, y = recordings(24)
     model = OnItsTurn(
         "nano", sampling_rate=RATE, max_epochs=4, precision="float32", device="cpu", random_state=0

@@ -318,7 +318,9 @@ class OptunaSearchCV(BaseSearchCV):
             )
         # It raises where all have failed, with the reasons.
         warn_about_failed_fits(folds, self.error_score)
-        if not any(trial.state == TrialState.COMPLETE for trial in trials):
+        complete = any(trial.state == TrialState.COMPLETE for trial in trials)
+        # Where fits have failed, that of the refit says why.
+        if not complete and not any(fold["fit_error"] for fold in folds):
             raise ValueError(
                 f"None of {len(trials)} trials has a finite score on all folds: they were pruned, "
                 "or scoring gives NaN. Use a milder pruner, or look at scoring."
