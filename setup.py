@@ -66,7 +66,7 @@ setup(
         "matplotlib>=3.8",
     ],
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["ecgsk = ecgsk.cli:main"]},
+    entry_points={"console_scripts": ["ecgsk = ecgsk.__main__:main"]},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",

@@ -22,7 +22,7 @@ import pandas as pd
 from interpret.glassbox import ExplainableBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
-from ecgsk.datasets._make_lef_cohort import draw_cohort
+from ecgsk.datasets._synthetic.lef_cohort import draw_cohort
 from ecgsk.tabular import make_lef_classifier
 
 

@@ -22,7 +22,7 @@ from sklearn.metrics import roc_auc_score
 
 from ecgsk import ECGAugmentation, MTECGClassifier, MTECGPretrainer
 from ecgsk.datasets import PTBXL_TASKS, load_ptbxl
-from ecgsk.datasets._ptbxl_labels import labels_of
+from ecgsk.datasets._ptbxl.labels import labels_of
 from ecgsk.metrics import bootstrap, label_roc_auc, macro_roc_auc
 from ecgsk.weights import read_weights, write_weights
 

@@ -20,8 +20,8 @@ import torch
 from torch.nn import functional as F
 
 from ecgsk import MTECGClassifier, MTECGPretrainer
+from ecgsk._training import resolve_device, resolve_precision
 from ecgsk.networks import MTECG, MaskedMTECG
-from ecgsk.training import resolve_device, resolve_precision
 
 RATE, SECONDS, N_LABELS = 100, 10, 71
 

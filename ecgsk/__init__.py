@@ -2,13 +2,13 @@
 
 from importlib import import_module
 
-from ecgsk._records import RecordArray
-from ecgsk._signal import STANDARD_LEADS, ECGQualityWarning, check_ecg
+from ecgsk._core.records import RecordArray
+from ecgsk._core.signal import STANDARD_LEADS, ECGQualityWarning, check_ecg
 from ecgsk._version import __version__
 
 # Torch takes seconds to import: what needs it is imported when it is first asked for.
 _LAZY = {
-    "ECGAugmentation": "ecgsk.training",
+    "ECGAugmentation": "ecgsk.estimators",
     "ECGFounderClassifier": "ecgsk.estimators",
     "MTECGClassifier": "ecgsk.estimators",
     "MTECGPretrainer": "ecgsk.estimators",

@@ -2,6 +2,7 @@
 
 import sys
 
-from ecgsk.cli import main
+from ecgsk._cli.main import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

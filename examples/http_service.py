@@ -28,9 +28,9 @@ from fastapi import FastAPI, HTTPException, Request
 from starlette.concurrency import run_in_threadpool
 
 import ecgsk
-from ecgsk._predict_answers import Answers
-from ecgsk._predict_intake import intake_of
-from ecgsk._signal import millivolt_factor
+from ecgsk._cli.predict_answers import Answers
+from ecgsk._cli.predict_input import intake_of
+from ecgsk._core.signal import millivolt_factor
 from ecgsk.persistence import describe, load
 from ecgsk.preprocessing import CropPad, Resample, SelectLeads
 

@@ -185,7 +185,7 @@ def test_an_error_of_ours_tells_nothing(client, said, monkeypatch):
     def broken(*args, **kwargs):
         raise RuntimeError("secret")
 
-    monkeypatch.setattr("ecgsk._predict_answers.Answers.of", broken)
+    monkeypatch.setattr("ecgsk._cli.predict_answers.Answers.of", broken)
     answer = client.post("/predict", json=said)
     assert answer.status_code == 500 and "secret" not in answer.text
 

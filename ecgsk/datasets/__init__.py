@@ -1,15 +1,15 @@
 """Recordings from files and made-up ones, as arrays."""
 
-from ecgsk.datasets._echonext import load_echonext
-from ecgsk.datasets._echonext_layout import ECHONEXT_FLAGS, ECHONEXT_SCALING
-from ecgsk.datasets._make_ecg import make_ecg
-from ecgsk.datasets._make_echonext import make_echonext
-from ecgsk.datasets._make_lef_cohort import make_lef_cohort
-from ecgsk.datasets._ptbxl import load_ptbxl
-from ecgsk.datasets._ptbxl_labels import PTBXL_TASKS
-from ecgsk.datasets._ptbxl_statements import PTBXL_STATEMENTS
-from ecgsk.datasets._wfdb import load_wfdb
-from ecgsk.datasets._wfdb_signal import RecordsLeftOutWarning
+from ecgsk.datasets._echonext.layout import ECHONEXT_FLAGS, ECHONEXT_SCALING
+from ecgsk.datasets._echonext.load import load_echonext
+from ecgsk.datasets._ptbxl.labels import PTBXL_TASKS
+from ecgsk.datasets._ptbxl.load import load_ptbxl
+from ecgsk.datasets._ptbxl.statements import PTBXL_STATEMENTS
+from ecgsk.datasets._synthetic.ecg import make_ecg
+from ecgsk.datasets._synthetic.echonext import make_echonext
+from ecgsk.datasets._synthetic.lef_cohort import make_lef_cohort
+from ecgsk.datasets._wfdb.load import load_wfdb
+from ecgsk.datasets._wfdb.signal import RecordsLeftOutWarning
 
 __all__ = [
     "ECHONEXT_FLAGS",

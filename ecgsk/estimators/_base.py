@@ -10,8 +10,8 @@ from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils import check_consistent_length
 
-from ecgsk._checks import check_groups
-from ecgsk._compat import (
+from ecgsk._core.checks import check_groups
+from ecgsk._core.sklearn_compat import (
     HasMethods,
     Interval,
     StrOptions,
@@ -19,10 +19,7 @@ from ecgsk._compat import (
     check_sample_weight,
     fit_context,
 )
-from ecgsk.estimators._recordings import ECGEstimator
-from ecgsk.estimators._split import validation_split
-from ecgsk.estimators._targets import class_weights, encode_targets, teacher_logits
-from ecgsk.training import (
+from ecgsk._training import (
     BACKENDS,
     Distillation,
     ECGDataset,
@@ -37,6 +34,9 @@ from ecgsk.training import (
     seeded,
     write_onnx,
 )
+from ecgsk.estimators._recordings import ECGEstimator
+from ecgsk.estimators._split import validation_split
+from ecgsk.estimators._targets import class_weights, encode_targets, teacher_logits
 from ecgsk.weights import as_json
 
 # Threads that share an estimator make its engine once.

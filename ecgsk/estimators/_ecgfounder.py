@@ -5,8 +5,8 @@ from dataclasses import replace
 from numbers import Integral, Real
 
 from ecgsk import preprocessing as steps
-from ecgsk._compat import Interval, StrOptions
-from ecgsk._signal import STANDARD_LEADS
+from ecgsk._core.signal import STANDARD_LEADS
+from ecgsk._core.sklearn_compat import Interval, StrOptions
 from ecgsk.estimators._base import BaseECGClassifier
 from ecgsk.estimators._ecgfounder_checkpoint import KIND, RATE, read_ecgfounder
 from ecgsk.estimators._from_weights import (

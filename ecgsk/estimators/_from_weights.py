@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ecgsk._compat import check_is_fitted, set_output_container
-from ecgsk._signal import STANDARD_LEADS, lead_name
+from ecgsk._core.signal import STANDARD_LEADS, lead_name
+from ecgsk._core.sklearn_compat import check_is_fitted, set_output_container
+from ecgsk._training import ECGNet, resolve_device, resolve_precision, seeded
 from ecgsk.estimators._targets import log_odds
 from ecgsk.networks import start_head
-from ecgsk.training import ECGNet, resolve_device, resolve_precision, seeded
 from ecgsk.weights import WeightFile, read_weights, write_weights
 
 

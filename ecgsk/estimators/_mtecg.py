@@ -5,14 +5,14 @@ from numbers import Real
 
 from sklearn.frozen import FrozenEstimator
 
-from ecgsk._compat import HasMethods, Interval, StrOptions
+from ecgsk._core.sklearn_compat import HasMethods, Interval, StrOptions
+from ecgsk._training import signal_scale
 from ecgsk.estimators._base import BaseECGClassifier
 from ecgsk.estimators._from_weights import ClassifierFromWeights
 from ecgsk.estimators._mtecg_network import SIZE_CONSTRAINTS, as_weights, network_size
 from ecgsk.estimators._mtecg_source import MTECGFromWeights
 from ecgsk.estimators._strategy import STRATEGY_CONSTRAINTS, Strategy
 from ecgsk.networks import MTECG
-from ecgsk.training import signal_scale
 
 # What a classifier takes over from the network that it starts from.
 _OF_THE_ENCODER = (

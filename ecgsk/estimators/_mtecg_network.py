@@ -4,7 +4,7 @@ from numbers import Integral
 
 from sklearn.frozen import FrozenEstimator
 
-from ecgsk._compat import Interval, StrOptions, check_is_fitted
+from ecgsk._core.sklearn_compat import Interval, StrOptions, check_is_fitted
 from ecgsk.networks import MTECG_PRESETS
 from ecgsk.weights import SHIPPED, WeightFile, read_weights
 

@@ -1,6 +1,6 @@
 """Where the MTECG estimators' weights come from, and what recordings they then take."""
 
-from ecgsk._signal import STANDARD_LEADS
+from ecgsk._core.signal import STANDARD_LEADS
 from ecgsk.estimators._from_weights import FromWeights, rate_of, set_output_plain
 from ecgsk.estimators._mtecg_network import check_size
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from ecgsk import preprocessing
-from ecgsk._safe_state import TensorStore
+from ecgsk._core.tensor_store import TensorStore
+from ecgsk._training import ECGNet, resolve_device, seeded
 from ecgsk.estimators._from_weights import load_tensors
-from ecgsk.training import ECGNet, resolve_device, seeded
 from ecgsk.weights import WeightFile
 
 _NET, _WEIGHTS = "net_", "_source"

@@ -7,14 +7,9 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 
-from ecgsk._compat import HasMethods, Interval, StrOptions, fit_context
-from ecgsk._fingerprint import fingerprint
-from ecgsk.estimators._from_weights import load_tensors
-from ecgsk.estimators._mtecg_network import SIZE_CONSTRAINTS, network_size
-from ecgsk.estimators._mtecg_source import MTECGFromWeights
-from ecgsk.estimators._recordings import ECGEstimator
-from ecgsk.networks import RECONSTRUCTION_TARGETS, MaskedMTECG
-from ecgsk.training import (
+from ecgsk._core.fingerprint import fingerprint
+from ecgsk._core.sklearn_compat import HasMethods, Interval, StrOptions, fit_context
+from ecgsk._training import (
     ECGDataset,
     MaskedNet,
     Phase,
@@ -29,6 +24,11 @@ from ecgsk.training import (
     signal_scale,
     together,
 )
+from ecgsk.estimators._from_weights import load_tensors
+from ecgsk.estimators._mtecg_network import SIZE_CONSTRAINTS, network_size
+from ecgsk.estimators._mtecg_source import MTECGFromWeights
+from ecgsk.estimators._recordings import ECGEstimator
+from ecgsk.networks import RECONSTRUCTION_TARGETS, MaskedMTECG
 
 
 class MTECGPretrainer(MTECGFromWeights, ECGEstimator):

@@ -10,7 +10,10 @@ import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 
-from ecgsk._compat import (
+from ecgsk._core.fingerprint import fingerprint
+from ecgsk._core.records import is_lazy
+from ecgsk._core.signal import check_ecg, lead_name
+from ecgsk._core.sklearn_compat import (
     Interval,
     StrOptions,
     check_feature_names,
@@ -20,17 +23,14 @@ from ecgsk._compat import (
     clone_keeping,
     validate_data,
 )
-from ecgsk._fingerprint import fingerprint
-from ecgsk._records import is_lazy
-from ecgsk._safe_state import being_loaded, being_saved
-from ecgsk._signal import check_ecg, lead_name
-from ecgsk.estimators._plain_state import from_plain, to_plain
-from ecgsk.training import (
+from ecgsk._core.tensor_store import being_loaded, being_saved
+from ecgsk._training import (
     PRECISIONS,
     Checkpoint,
     predict_features,
     resolve_precision,
 )
+from ecgsk.estimators._plain_state import from_plain, to_plain
 
 
 class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):

@@ -2,8 +2,8 @@
 
 from numbers import Integral, Real
 
-from ecgsk._compat import Interval, StrOptions
-from ecgsk.training import Phase
+from ecgsk._core.sklearn_compat import Interval, StrOptions
+from ecgsk._training import Phase
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 _NOT_NEGATIVE = Interval(Real, 0, None, closed="left")

@@ -8,8 +8,8 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
-from ecgsk._checks import check_indicator
-from ecgsk._compat import check_y
+from ecgsk._core.checks import check_indicator
+from ecgsk._core.sklearn_compat import check_y
 
 
 @dataclass
@@ -119,7 +119,7 @@ def class_weights(class_weight, targets: Targets, rows: np.ndarray) -> np.ndarra
     -------
     ndarray or None
         Shape (n_classes,) for multiclass, (2, n_outputs) otherwise, see
-        `ecgsk.training._losses.WeightedLoss`.
+        `ecgsk._training.losses.WeightedLoss`.
     """
     if class_weight is None:
         return None

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_consistent_length
 
-from ecgsk._checks import check_groups
+from ecgsk._core.checks import check_groups
 from ecgsk.metrics._inputs import check_target
 
 _MOST_VALUES = 12

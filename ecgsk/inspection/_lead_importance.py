@@ -9,9 +9,9 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_consistent_length, check_random_state
 
-from ecgsk._records import RecordArray, is_lazy
-from ecgsk._signal import STANDARD_LEADS, lead_indices
-from ecgsk.inspection._asking import Question, beside, check_leads
+from ecgsk._core.records import RecordArray, is_lazy
+from ecgsk._core.signal import STANDARD_LEADS, lead_indices
+from ecgsk.inspection._predictions import Question, beside, check_leads
 from ecgsk.metrics._resampling import Resamples, percentiles
 from ecgsk.metrics._weighted import Ranked
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ecgsk._signal import STANDARD_LEADS
-from ecgsk.inspection._asking import Question, beside, check_leads
+from ecgsk._core.signal import STANDARD_LEADS
+from ecgsk.inspection._predictions import Question, beside, check_leads
 from ecgsk.tabular._numbers import log_odds
 
 

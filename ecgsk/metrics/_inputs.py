@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
 
-from ecgsk._checks import check_indicator
+from ecgsk._core.checks import check_indicator
 
 
 def check_target(y_true, name: str = "y_true") -> np.ndarray:

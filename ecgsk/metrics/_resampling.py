@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from ecgsk._checks import check_groups
+from ecgsk._core.checks import check_groups
 
 # Of one array of a chunk. Some five of them exist at a time, so that resampling stays below 50 MB.
 CHUNK_BYTES = 8_000_000

@@ -6,7 +6,7 @@ from numbers import Integral
 import numpy as np
 import pandas as pd
 
-from ecgsk._checks import check_groups
+from ecgsk._core.checks import check_groups
 from ecgsk.metrics._binary import auroc_interval
 from ecgsk.metrics._inputs import (
     check_interval,

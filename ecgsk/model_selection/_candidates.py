@@ -5,7 +5,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from optuna.trial import Trial, TrialState
 from sklearn.base import clone
 
-from ecgsk._compat import fit_and_score
+from ecgsk._core.sklearn_compat import fit_and_score
 from ecgsk.model_selection._reuse import ReusedSteps
 from ecgsk.model_selection._study import folds_of, note_folds
 

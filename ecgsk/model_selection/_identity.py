@@ -6,8 +6,8 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 
-from ecgsk._fingerprint import fingerprint
-from ecgsk._records import RecordArray, is_lazy
+from ecgsk._core.fingerprint import fingerprint
+from ecgsk._core.records import RecordArray, is_lazy
 
 # They say where and how to compute, not what.
 _INCIDENTAL = {"backend", "checkpoint_dir", "device", "memory", "n_jobs", "verbose"}

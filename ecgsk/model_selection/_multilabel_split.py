@@ -11,8 +11,8 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.multiclass import type_of_target
 
-from ecgsk._checks import check_groups, check_indicator
-from ecgsk._compat import GroupsConsumerMixin, Interval, validate_params
+from ecgsk._core.checks import check_groups, check_indicator
+from ecgsk._core.sklearn_compat import GroupsConsumerMixin, Interval, validate_params
 
 _NAMED_AT_MOST = 8
 # Sums of squares that differ by less, relative to what a patient adds alone, are equal.

@@ -6,8 +6,8 @@ from numbers import Integral
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator
 
-from ecgsk._checks import check_groups
-from ecgsk._compat import GroupsConsumerMixin
+from ecgsk._core.checks import check_groups
+from ecgsk._core.sklearn_compat import GroupsConsumerMixin
 
 
 class PTBXLFolds(GroupsConsumerMixin, BaseCrossValidator):

@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils import get_tags
 
-from ecgsk._compat import BaseScorer, check_method_params, safe_indexing
+from ecgsk._core.sklearn_compat import BaseScorer, check_method_params, safe_indexing
 from ecgsk.tabular import TableColumns
 
 _REST = "rest of the pipeline"

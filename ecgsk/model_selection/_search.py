@@ -19,7 +19,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state, get_tags, indexable
 from tqdm.auto import tqdm
 
-from ecgsk._compat import (
+from ecgsk._core.sklearn_compat import (
     BaseSearchCV,
     Interval,
     MultimetricScorer,
@@ -28,7 +28,7 @@ from ecgsk._compat import (
     fit_context,
     warn_about_failed_fits,
 )
-from ecgsk._safe_state import being_loaded, being_saved
+from ecgsk._core.tensor_store import being_loaded, being_saved
 from ecgsk.model_selection._candidates import Candidates
 from ecgsk.model_selection._identity import identity
 from ecgsk.model_selection._reuse import reused_steps

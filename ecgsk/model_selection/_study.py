@@ -11,7 +11,7 @@ import optuna
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from ecgsk._fingerprint import fingerprint
+from ecgsk._core.fingerprint import fingerprint
 from ecgsk.model_selection._owner import BEAT, Owner
 
 _IDENTITY, _SEED = "ecgsk:search", "ecgsk:seed"

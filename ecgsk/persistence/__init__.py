@@ -1,6 +1,6 @@
 """Whole models in one file that runs no code when it is read."""
 
 from ecgsk.persistence._errors import ModelFileError, ModelVersionWarning
-from ecgsk.persistence._models import describe, load, save
+from ecgsk.persistence._save_load import describe, load, save
 
 __all__ = ["ModelFileError", "ModelVersionWarning", "describe", "load", "save"]

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from ecgsk.persistence._archive import open_plain, pack, read
 from ecgsk.persistence._errors import ModelFileError
-from ecgsk.persistence._foreign import ADVICE, what_it_is, what_the_archive_is
+from ecgsk.persistence._file_kind import ADVICE, what_it_is, what_the_archive_is
 
 FORMAT = 1
 DESCRIPTION, MODEL, TENSORS = "ecgsk.json", "model.skops", "tensors.safetensors"

@@ -6,7 +6,7 @@ from importlib import import_module
 # Module, as the type itself says it, and name. A renamed module needs its old name here as well.
 ECGSK = frozenset(
     {
-        ("ecgsk._compat", "RowsByPlace"),
+        ("ecgsk._core.sklearn_compat", "RowsByPlace"),
         ("ecgsk.estimators._ecgfounder", "ECGFounderClassifier"),
         ("ecgsk.estimators._mtecg", "MTECGClassifier"),
         ("ecgsk.estimators._pretrainer", "MTECGPretrainer"),
@@ -25,7 +25,7 @@ ECGSK = frozenset(
         ("ecgsk.tabular._ebm", "GroupedEBMClassifier"),
         ("ecgsk.tabular._probability", "ProbabilityTransformer"),
         ("ecgsk.tabular._single", "SinglePredictorClassifier"),
-        ("ecgsk.training._augment", "ECGAugmentation"),
+        ("ecgsk._training.augmentation", "ECGAugmentation"),
     }
 )
 INTERPRET = frozenset({("interpret.glassbox._ebm._ebm", "ExplainableBoostingClassifier")})

@@ -8,15 +8,15 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 
-from ecgsk._compat import (
+from ecgsk._core.records import RecordArray, batches, is_lazy
+from ecgsk._core.signal import check_ecg
+from ecgsk._core.sklearn_compat import (
     Interval,
     available_if,
     fit_context,
     set_output_container,
     validate_data,
 )
-from ecgsk._records import RecordArray, batches, is_lazy
-from ecgsk._signal import check_ecg
 
 # A chunk's float64 temporaries then stay in the processor's cache: larger ones are slower.
 _CHUNK_MEGABYTES = 4

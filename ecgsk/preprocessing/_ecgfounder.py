@@ -6,7 +6,7 @@ from numbers import Integral
 import numpy as np
 from scipy import signal
 
-from ecgsk._compat import StrOptions
+from ecgsk._core.sklearn_compat import StrOptions
 from ecgsk.preprocessing._base import RATE, SignalTransformer
 from ecgsk.preprocessing._filters import BandPass, MedianBaseline, Notch
 from ecgsk.preprocessing._resample import interpolate

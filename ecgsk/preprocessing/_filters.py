@@ -7,7 +7,7 @@ from numbers import Integral, Real
 import numpy as np
 from scipy import signal
 
-from ecgsk._compat import Interval
+from ecgsk._core.sklearn_compat import Interval
 from ecgsk.preprocessing._base import RATE, SignalTransformer
 from ecgsk.preprocessing._recursive import filter_both_ways
 from ecgsk.preprocessing._running_median import running_median

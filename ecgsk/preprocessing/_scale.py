@@ -5,7 +5,7 @@ from numbers import Real
 
 import numpy as np
 
-from ecgsk._compat import Interval, StrOptions
+from ecgsk._core.sklearn_compat import Interval, StrOptions
 from ecgsk.preprocessing._base import SignalTransformer
 
 

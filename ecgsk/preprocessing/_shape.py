@@ -6,8 +6,8 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from ecgsk._compat import Interval, StrOptions
-from ecgsk._signal import STANDARD_LEADS, lead_indices, lead_name
+from ecgsk._core.signal import STANDARD_LEADS, lead_indices, lead_name
+from ecgsk._core.sklearn_compat import Interval, StrOptions
 from ecgsk.preprocessing._base import SignalTransformer
 
 # What the limb leads are of leads I and II, by the laws of Einthoven and of Goldberger.

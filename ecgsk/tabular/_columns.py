@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from ecgsk._compat import check_is_fitted, fit_context, output_container, validate_data
+from ecgsk._core.sklearn_compat import check_is_fitted, fit_context, output_container, validate_data
 from ecgsk.tabular._numbers import as_numbers, named_twice
 
 

@@ -17,8 +17,8 @@ from sklearn.utils import (
 )
 from sklearn.utils.multiclass import check_classification_targets
 
-from ecgsk._checks import check_groups
-from ecgsk._compat import check_n_features
+from ecgsk._core.checks import check_groups
+from ecgsk._core.sklearn_compat import check_n_features
 
 
 class GroupedEBMClassifier(ExplainableBoostingClassifier):

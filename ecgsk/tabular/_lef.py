@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.validation import has_fit_parameter
 
-from ecgsk._compat import RowsByPlace
+from ecgsk._core.sklearn_compat import RowsByPlace
 from ecgsk.tabular._columns import TableColumns
 from ecgsk.tabular._probability import ProbabilityTransformer
 

@@ -19,7 +19,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import has_fit_parameter
 
-from ecgsk._compat import BaseSearchCV, safe_indexing
+from ecgsk._core.sklearn_compat import BaseSearchCV, safe_indexing
 
 
 def out_of_fold(

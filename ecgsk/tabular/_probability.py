@@ -12,8 +12,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.multiclass import type_of_target
 
-from ecgsk._checks import check_groups, check_indicator
-from ecgsk._compat import (
+from ecgsk._core.checks import check_groups, check_indicator
+from ecgsk._core.records import RecordArray, is_lazy
+from ecgsk._core.sklearn_compat import (
     HasMethods,
     Interval,
     StrOptions,
@@ -21,7 +22,6 @@ from ecgsk._compat import (
     fit_context,
     output_container,
 )
-from ecgsk._records import RecordArray, is_lazy
 from ecgsk.tabular._numbers import log_odds
 from ecgsk.tabular._out_of_fold import accepted, out_of_fold, stack_labels
 

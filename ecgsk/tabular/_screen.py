@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_consistent_length, check_random_state
 
-from ecgsk._checks import check_groups
+from ecgsk._core.checks import check_groups
 from ecgsk.metrics._inputs import check_interval, check_target
 from ecgsk.metrics._resampling import Resamples, percentiles
 from ecgsk.metrics._weighted import Ranked

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from ecgsk import preprocessing
-from ecgsk._signal import STANDARD_LEADS
+from ecgsk._core.signal import STANDARD_LEADS
 from ecgsk._version import __version__
 
 _FORMAT = "ecgsk-weights-1"

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from ecgsk._optional import import_optional
+from ecgsk._core.optional import import_optional
 
 _REPOSITORY = "PKUDigitalHealth/ECGFounder"
 

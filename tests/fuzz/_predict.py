@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgsk.cli import main
+from ecgsk._cli.main import main
 from tests._models import RATE, small_models
 
 from ._case import Case, generator, mutate

@@ -1,0 +1,43 @@
+"""How a network is fitted: phases, parameter groups, schedules, the composed skorch net."""
+
+from ecgsk._training.augmentation import ECGAugmentation
+from ecgsk._training.backends import BACKENDS, compiled, write_onnx
+from ecgsk._training.checkpoint import Checkpoint
+from ecgsk._training.dataset import ECGDataset, signal_scale
+from ecgsk._training.device import PRECISIONS, resolve_device, resolve_precision, seeded
+from ecgsk._training.device_lock import on_device
+from ecgsk._training.distributed import SharedDataset, together
+from ecgsk._training.losses import Distillation
+from ecgsk._training.prediction import predict_features, predict_logits
+from ecgsk._training.reconstruction import fill_masked, masked_losses
+from ecgsk._training.skorch_net import ECGNet, MaskedNet
+from ecgsk._training.stages import Phase, parameter_groups, rate_factor
+from ecgsk._training.trainer import Run
+
+__all__ = [
+    "BACKENDS",
+    "Checkpoint",
+    "Distillation",
+    "ECGAugmentation",
+    "ECGDataset",
+    "ECGNet",
+    "MaskedNet",
+    "PRECISIONS",
+    "Phase",
+    "Run",
+    "SharedDataset",
+    "compiled",
+    "fill_masked",
+    "masked_losses",
+    "on_device",
+    "parameter_groups",
+    "predict_features",
+    "predict_logits",
+    "rate_factor",
+    "resolve_device",
+    "resolve_precision",
+    "seeded",
+    "signal_scale",
+    "together",
+    "write_onnx",
+]

@@ -1,0 +1,96 @@
+"""Batches of records, read when their turn comes."""
+
+import copy
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from ecgsk._core.records import RecordArray
+
+
+def read_batch(X: np.ndarray | RecordArray, rows) -> torch.Tensor:
+    """Return records as a float32 tensor of shape (len(rows), n_leads, n_samples)."""
+    records = X.read(rows) if isinstance(X, RecordArray) else X[rows]
+    # torch warns of arrays that it cannot write to, such as read-only memory maps.
+    return torch.from_numpy(np.require(records, np.float32, ["C", "W"]))
+
+
+def signal_scale(X: np.ndarray | RecordArray, rows: np.ndarray, weights: np.ndarray) -> float:
+    """Return the weighted median of the records' standard deviations, mV.
+
+    The median, because one record of artefacts must not decide how all others are seen.
+
+    Parameters
+    ----------
+    X : ndarray or RecordArray of shape (n_records, n_leads, n_samples)
+        Recordings, mV.
+    rows : ndarray of int
+        Records that count. At most 512 are read, spread evenly.
+    weights : ndarray of shape (n_records,)
+        How much each counts.
+
+    Returns
+    -------
+    float
+        1 for recordings without any deflection.
+    """
+    rows = rows[np.unique(np.linspace(0, len(rows) - 1, 512).astype(int))]
+    deviations = np.concatenate(
+        [
+            read_batch(X, rows[start : start + 64]).numpy().std(axis=(1, 2), dtype=np.float64)
+            for start in range(0, len(rows), 64)
+        ]
+    )
+    order = np.argsort(deviations)
+    reached = np.cumsum(weights[rows][order])
+    return float(deviations[order][np.searchsorted(reached, reached[-1] / 2)]) or 1.0
+
+
+class ECGDataset(Dataset):
+    """Records with their targets and weights, fetched a batch at a time.
+
+    Parameters
+    ----------
+    X : ndarray or RecordArray of shape (n_records, n_leads, n_samples)
+        Recordings, mV.
+    y : ndarray of shape (n_records,) or (n_records, n_outputs)
+        Encoded targets.
+    weights : ndarray of shape (n_records,)
+        Weight of each record in the loss.
+    rows : ndarray of int
+        The records of X that belong to this data set.
+    teacher : ndarray of shape (n_records, n_outputs) or None, default=None
+        Logits of a teacher for each record.
+    """
+
+    def __init__(self, X, y: np.ndarray, weights: np.ndarray, rows: np.ndarray, teacher=None):
+        self.X = X
+        self.beside = [torch.tensor(y), torch.tensor(weights)]
+        if teacher is not None:
+            self.beside.append(torch.tensor(teacher, dtype=torch.float32))
+        self.rows = np.asarray(rows)
+
+    def with_features(self, features: np.ndarray) -> "ECGDataset":
+        """Return the data set with a row of features in the place of each record."""
+        other = copy.copy(self)
+        other.X, other.rows = features, np.arange(len(self))
+        other.beside = [part[self.rows] for part in self.beside]
+        return other
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitems__(self, indices: list[int]):
+        """Fetch a batch: torch asks for all of its indices at once."""
+        rows = self.rows[indices]
+        return read_batch(self.X, rows), tuple(part[rows] for part in self.beside)
+
+    def __getitem__(self, index: int):
+        records, beside = self.__getitems__([index])
+        return records[0], tuple(part[0] for part in beside)
+
+
+def keep_batch(batch):
+    """Collate nothing: `ECGDataset` hands out whole batches."""
+    return batch

@@ -1,0 +1,128 @@
+"""Where and in which precision a network runs, and with which random numbers."""
+
+import multiprocessing
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from ecgsk._training.device_lock import refuse_after_fork
+
+_GENERATORS = threading.RLock()
+
+PRECISIONS = ("auto", "float32", "bf16", "float64")
+
+
+def resolve_device(device: "str | torch.device") -> str:
+    """Return the device to use.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        ``"auto"`` takes cuda, mps or cpu, the first there is; where there are several GPUs,
+        workers of joblib and multiprocessing take one each, in turn. Anything else is a torch
+        device such as ``"cpu"`` or ``"cuda:1"``.
+
+    Raises
+    ------
+    ValueError
+        When torch does not know the device, or it is not there.
+    RuntimeError
+        For cuda in a process that was forked from one that has used it.
+    """
+    if str(device).startswith(("auto", "cuda")):
+        refuse_after_fork(str(device))
+    available = ["cpu"]
+    if torch.backends.mps.is_available():
+        available.insert(0, "mps")
+    if torch.cuda.is_available():
+        available[:0] = ["cuda"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    if device == "auto":
+        n_gpus = torch.cuda.device_count() if available[0] == "cuda" else 0
+        number = worker_number(multiprocessing.current_process().name)
+        return available[0] if n_gpus < 2 or number is None else f"cuda:{number % n_gpus}"
+    device = str(device)
+    if device in ("cpu:0", "mps:0"):
+        device = device[:3]
+    if device not in available:
+        raise ValueError(
+            f"device={device!r} is not available; here there are {', '.join(available)}. "
+            "Use device='auto' to take the first of them."
+        )
+    return device
+
+
+def worker_number(process_name: str) -> int | None:
+    """Return which of the workers a process is; None for one that was not started as a worker.
+
+    Parameters
+    ----------
+    process_name : str
+        As multiprocessing gives it: ``"LokyProcess-3"``, ``"SpawnPoolWorker-1:2"`` for a worker's
+        worker.
+
+    Returns
+    -------
+    int or None
+        From 0.
+    """
+    numbers = re.search(r"-(\d+(?::\d+)*)$", process_name)
+    return numbers and sum(int(number) - 1 for number in numbers[1].split(":"))
+
+
+def has_fast_bfloat16(device: str) -> bool:
+    """Tell whether the device multiplies bfloat16 matrices in hardware."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    if device == "cpu":
+        # Older processors emulate bfloat16 and are slower with it. torch keeps these questions
+        # private; where a version lacks them, float32 is the safe answer.
+        return any(
+            getattr(torch.cpu, question, lambda: False)()
+            for question in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+        )
+    return False
+
+
+def resolve_precision(precision: str, device: str, *, training: bool) -> str:
+    """Return the precision to compute in.
+
+    Parameters
+    ----------
+    precision : {"auto", "float32", "bf16", "float64"}
+        "auto" trains in bf16 autocast where the hardware has it and predicts in float32 always,
+        so that a model answers alike on every machine.
+    device : str
+        As `resolve_device` returns it.
+    training : bool
+        Whether it is for training.
+
+    Returns
+    -------
+    {"float32", "bf16", "float64"}
+        What `ECGNet` takes.
+    """
+    if precision != "auto":
+        return precision
+    return "bf16" if training and has_fast_bfloat16(device) else "float32"
+
+
+@contextmanager
+def seeded(seed: int, device: str) -> Iterator[None]:
+    """Seed torch inside the block and leave its global generators as they were.
+
+    Parameters
+    ----------
+    seed : int
+        For all of torch's generators.
+    device : str
+        As `resolve_device` returns it; a cuda device's generator is kept as well.
+    """
+    devices = [torch.device(device)] if device.startswith("cuda") else []
+    # torch's generators belong to the process: threads that fit at once would draw from, and
+    # put back, each other's.
+    with _GENERATORS, torch.random.fork_rng(devices=devices, device_type="cuda"):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,115 @@
+"""What a fitted masked autoencoder makes of masked recordings."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from ecgsk._training.dataset import read_batch
+from ecgsk._training.device_lock import on_device
+from ecgsk._training.skorch_net import MaskedNet
+
+
+def masked_losses(net: MaskedNet, X, batch_size: int, seed: int) -> np.ndarray:
+    """Return the mean squared error over each record's masked segments, of shape (n_records,).
+
+    Parameters
+    ----------
+    net : MaskedNet
+        Fitted.
+    X : ndarray or RecordArray of shape (n_records, n_leads, n_samples)
+        Recordings, mV.
+    batch_size : int
+        Records that pass the network together; the masks do not depend on it.
+    seed : int
+        Of the masks.
+    """
+    with on_device(net.device, batch_size):
+        parts = [
+            (predicted - wanted).square().mean(dim=(1, 2)).cpu().numpy()
+            for _, _, _, predicted, wanted in _masked_batches(net, X, batch_size, seed)
+        ]
+    return np.concatenate(parts)
+
+
+def fill_masked(net: MaskedNet, X, batch_size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mask recordings and fill them.
+
+    Parameters
+    ----------
+    net, X, batch_size, seed
+        As `masked_losses` takes them; the masks are the same.
+
+    Returns
+    -------
+    filled : ndarray of shape (n_records, n_leads, n_samples)
+        The records with their masked parts filled, mV.
+    mask : ndarray of bool of shape (n_records, n_samples)
+        Samples that were masked.
+    """
+    module, n_samples = net.module_, X.shape[2]
+    filled = np.empty(X.shape, dtype=np.float32)
+    masks = np.empty((len(X), n_samples), dtype=bool)
+    with on_device(net.device, batch_size):
+        for rows, records, order, predicted, _ in _masked_batches(net, X, batch_size, seed):
+            masked = np.zeros(order.shape, dtype=bool)
+            np.put_along_axis(masked, order[:, -module.n_masked :], True, axis=1)
+            segments = module.segments(records.to(predicted)).cpu().numpy()
+            shape = (*masked.shape, module.n_leads, -1)
+            guess = predicted.cpu().numpy().reshape(len(masked), module.n_masked, *shape[2:])
+            segments = segments.reshape(shape).copy()
+            hidden = order[:, -module.n_masked :, None, None]
+            if module.target == "normalized":
+                guess = guess * _between(segments.std(axis=3), masked, order, module.n_masked)
+            np.put_along_axis(segments, hidden, guess, axis=1)
+            if module.target != "raw":
+                _join(segments, masked)
+            whole = segments.transpose(0, 2, 1, 3).reshape(len(masked), module.n_leads, -1)
+            whole = whole[..., :n_samples] * float(module.encoder.input_scale)
+            masks[rows] = np.repeat(masked, module.encoder.patch_size, axis=1)[:, :n_samples]
+            filled[rows] = np.where(masks[rows][:, None], whole, records.numpy())
+    return filled, masks
+
+
+def _masked_batches(net, X, batch_size, seed) -> Iterator[tuple]:
+    module = net.module_.eval()
+    random = np.random.default_rng(seed)
+    for start in range(0, len(X), batch_size):
+        rows = np.arange(start, min(start + batch_size, len(X)))
+        order = random.random((len(rows), module.encoder.n_tokens)).argsort(axis=1)
+        records = read_batch(X, rows)
+        with torch.inference_mode():
+            predicted, wanted = net.fill(records, torch.from_numpy(order))
+            yield rows, records, order, predicted, wanted
+
+
+def _between(deviation, masked, order, n_masked) -> np.ndarray:
+    """Return the deviations of masked segments, interpolated between those that were seen."""
+    out = np.empty((len(order), n_masked, deviation.shape[2], 1))
+    for record, hidden in enumerate(order[:, -n_masked:]):
+        seen = np.flatnonzero(~masked[record])
+        for lead, values in enumerate(deviation[record].T):
+            out[record, :, lead, 0] = np.interp(hidden, seen, values[seen])
+    return out
+
+
+def _join(segments: np.ndarray, masked: np.ndarray) -> None:
+    """Give masked segments, which are deflections about an unknown level, a level.
+
+    A run of them starts where the segment before it ends, each goes on where the last one ended,
+    and what is missing to the segment after the run is shared out evenly over the joints.
+    """
+    n_tokens = masked.shape[1]
+    for record, hidden in zip(segments, masked, strict=True):
+        edges = np.flatnonzero(np.diff(hidden, prepend=False, append=False))
+        for first, after in edges.reshape(-1, 2):
+            run = record[first:after]  # (segments, leads, samples)
+            steps = run[:-1, :, -1] - run[1:, :, 0]
+            level = np.concatenate([np.zeros((1, run.shape[1])), np.cumsum(steps, axis=0)])
+            before = None if first == 0 else record[first - 1, :, -1] - run[0, :, 0]
+            behind = None if after == n_tokens else record[after, :, 0] - run[-1, :, -1] - level[-1]
+            level += behind if before is None else before
+            if before is not None and behind is not None:
+                share = np.arange(1, len(run) + 1) / (len(run) + 1)
+                level += share[:, None] * (behind - before)
+            run += level[..., None]

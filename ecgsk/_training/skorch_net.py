@@ -1,0 +1,157 @@
+"""The skorch nets that the estimators compose."""
+
+from collections.abc import Callable
+
+import torch
+from skorch import NeuralNet
+from torch.nn import functional as F
+
+from ecgsk._training.dataset import keep_batch
+from ecgsk._training.losses import Distillation, WeightedLoss
+
+
+class ECGNet(NeuralNet):
+    """skorch's net with autocast and with weights in the loss.
+
+    Parameters
+    ----------
+    module : type
+        Class of the network: a torch module with ``features`` and a linear ``head``.
+    precision : {"float32", "bf16", "float64"}, default="float32"
+        Precision of forward passes. Parameters stay float32 under bf16; losses and logits are
+        never bf16.
+    augmentation : callable or None, default=None
+        Takes and returns a batch of recordings while training.
+    distillation : Distillation or None, default=None
+        Compares the answers with those of the teacher that the data set brings, while training.
+    distillation_weight : float, default=0.0
+        Share of the distillation in the loss.
+    **kwargs
+        As skorch takes them.
+    """
+
+    # Whether batches hold what the head reads, made beforehand, instead of recordings.
+    reads_features = False
+
+    def __init__(
+        self,
+        module,
+        *,
+        precision: str = "float32",
+        augmentation: Callable | None = None,
+        distillation: Distillation | None = None,
+        distillation_weight: float = 0.0,
+        **kwargs,
+    ):
+        super().__init__(
+            module,
+            optimizer=torch.optim.AdamW,
+            iterator_train__collate_fn=keep_batch,
+            iterator_valid__collate_fn=keep_batch,
+            train_split=None,
+            verbose=0,
+            **{"criterion": WeightedLoss, **kwargs},
+        )
+        self.precision = precision
+        self.augmentation = augmentation
+        self.distillation = distillation
+        self.distillation_weight = distillation_weight
+
+    def initialize_module(self, *args, **kwargs):
+        """Build the network; float64 converts its parameters."""
+        super().initialize_module(*args, **kwargs)
+        if self.precision == "float64":
+            self.module_.double()
+        return self
+
+    def embed(self, x):
+        """Return what the head reads, float32 or float64."""
+        if self.reads_features:
+            return x.to(self.device, self.module_.head.weight.dtype)
+        x = self.augmented(x)
+        with self.autocast():
+            features = self.module_.features(x)
+        # bfloat16 has eight bits: the logits of rare findings would move in steps of 3 %.
+        return features.to(x.dtype)
+
+    def infer(self, x, **fit_params):
+        """Return logits, float32 or float64."""
+        return self.module_.head(self.embed(x))
+
+    def autocast(self):
+        """Return the context of forward passes."""
+        device_type = torch.device(self.device).type
+        return torch.autocast(device_type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+    def augmented(self, x):
+        """Return a batch on the device, in the parameters' precision, changed while training."""
+        x = x.to(self.device, self.module_.head.weight.dtype)
+        if self.augmentation is not None and self.module_.training:
+            x = self.augmentation(x)
+        return x
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        """Return the weighted loss of a batch whose target is (y, weights, answers of a teacher).
+
+        The last is there only with distillation.
+        """
+        target, weights, *teacher = (part.to(y_pred.device) for part in y_true)
+        loss = self.criterion_(y_pred, target, weights)
+        if self.distillation is None or not training:
+            return loss
+        soft = self.distillation(y_pred, teacher[0], weights)
+        return (1 - self.distillation_weight) * loss + self.distillation_weight * soft
+
+
+class MaskedNet(ECGNet):
+    """skorch's net around a network that fills masked segments.
+
+    Parameters
+    ----------
+    module : type
+        `ecgsk.networks.MaskedMTECG` or its like.
+    **kwargs
+        As `ECGNet` takes them; targets and their weights are ignored.
+    """
+
+    # What shares batches out while several processes train the net together.
+    ranks = None
+
+    def __init__(self, module, **kwargs):
+        super().__init__(module, **{"criterion": torch.nn.Module, **kwargs})
+
+    def fill(self, x, order) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return predictions of the masked segments and what they should have been."""
+        x, order = self.augmented(x), order.to(self.device)
+        segments = self.module_.segments(x)
+        return self.predict_masked(segments, order), self.module_.targets(segments, order)
+
+    def predict_masked(self, segments, order) -> torch.Tensor:
+        """Return predictions of the masked segments."""
+        with self.autocast():
+            features = self.module_.features(segments, order)
+        return self.module_.head(features.to(segments.dtype))
+
+    def infer(self, x, **fit_params):
+        """Mask at random, and return predictions and truth of what was masked."""
+        order = self.module_.draw_order(len(x))
+        return self.fill(x, order) if self.ranks is None else self.ranks.fill(x, order)
+
+    def embed(self, x):
+        """Return the encoder's features of whole recordings."""
+        x = self.augmented(x)
+        with self.autocast():
+            features = self.module_.encoder.features(x)
+        return features.to(x.dtype)
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        """Return the mean squared error over the masked segments."""
+        loss = F.mse_loss(*y_pred)
+        return loss if self.ranks is None else loss * self.ranks.part(len(X))
+
+    def train_step(self, batch, **fit_params):
+        """Make a step, and return the loss of the whole batch."""
+        step = super().train_step(batch, **fit_params)
+        if self.ranks is not None:
+            step["loss"] = self.ranks.mean(step["loss"])
+        return step

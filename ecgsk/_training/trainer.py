@@ -1,0 +1,274 @@
+"""One fit: phases in order over one skorch net, watched, checkpointed and stopped early."""
+
+import copy
+import math
+import warnings
+
+import torch
+from skorch.callbacks import Callback
+from skorch.helper import predefined_split
+from skorch.history import History
+from tqdm.auto import tqdm
+
+from ecgsk._training.checkpoint import Checkpoint
+from ecgsk._training.dataset import ECGDataset
+from ecgsk._training.prediction import predict_features
+from ecgsk._training.skorch_net import ECGNet
+from ecgsk._training.stages import Phase, parameter_groups, rate_factor
+from ecgsk._training.weight_average import Average
+from ecgsk.networks import set_dropout, set_stochastic_depth
+
+
+class _StopPhase(Exception):  # noqa: N818 - a signal, not an error
+    """The validation loss has stopped falling."""
+
+
+class Run:
+    """Fit a skorch net by a list of phases.
+
+    Parameters
+    ----------
+    net : ECGNet
+        Initialised; trained in place.
+    phases : list of Phase
+        The recipe.
+    train : ECGDataset
+        Records to learn from.
+    valid : ECGDataset or None, default=None
+        Records whose loss ends a phase early and chooses its best epoch; None trains to the end.
+    n_iter_no_change : int, default=10
+        Epochs without a better validation loss that are borne.
+    tol : float, default=1e-4
+        Smallest fall of the validation loss that counts as better.
+    generator : torch.Generator
+        Orders the records.
+    checkpoint : Checkpoint or None, default=None
+        Where the state is kept after each epoch and found again.
+    verbose : int, default=0
+        0 is silent, 1 shows a progress bar, 2 leaves it on the screen.
+    """
+
+    def __init__(
+        self,
+        net: ECGNet,
+        phases: list[Phase],
+        train: ECGDataset,
+        valid: ECGDataset | None = None,
+        *,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        generator: torch.Generator,
+        checkpoint: Checkpoint | None = None,
+        verbose: int = 0,
+    ):
+        self.net = net
+        self.phases = phases
+        self.train = train
+        self.valid = valid
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.generator = generator
+        self.checkpoint = checkpoint
+        self.verbose = verbose
+        self.n_batches = -(-len(train) // net.batch_size)
+        self.phase_index = 0
+        self.epoch = 0
+        self.step = 0
+        self.best_weights = None
+
+    @property
+    def phase(self) -> Phase:
+        """The phase under way."""
+        return self.phases[self.phase_index]
+
+    def execute(self) -> list[dict]:
+        """Train through all phases.
+
+        Returns
+        -------
+        list of dict
+            A row for each epoch: phase, epoch, losses, duration in s.
+        """
+        net = self.net
+        net.iterator_train__shuffle = True
+        net.iterator_train__generator = self.generator
+        net.callbacks_.append(("run", _Forward(self)))
+        state = self.checkpoint.load() if self.checkpoint else None
+        total = self.n_batches * sum(phase.epochs for phase in self.phases)
+        self.bar = tqdm(total=total, unit="batch", disable=not self.verbose, leave=self.verbose > 1)
+        with self.bar:
+            for index in range(state["phase"] if state else 0, len(self.phases)):
+                self._run_phase(index, state)
+                state = None
+        if self.checkpoint:
+            self.checkpoint.remove()
+        net.iterator_train__generator = None
+        return [_plain(row) for row in net.history]
+
+    def _run_phase(self, index: int, state: dict | None) -> None:
+        net = self.net
+        self.phase_index, self.epoch, self.step, self.best_weights = index, 0, 0, None
+        set_stochastic_depth(
+            net.module_, self.phase.stochastic_depth, self.phase.stochastic_depth_rule
+        )
+        set_dropout(net.module_, self.phase.dropout)
+        groups = parameter_groups(net.module_, self.phase)
+        net.optimizer_ = torch.optim.AdamW(groups, betas=self.phase.betas)
+        self.average = Average(net.module_, self.phase.averaging)
+        if state:
+            self._restore(state)
+        train, valid = self.train, self.valid
+        net.reads_features = self._rests()
+        if net.reads_features:
+            train, valid = self._features_of(train), self._features_of(valid)
+        if valid is not None:
+            net.train_split = predefined_split(valid)
+        try:
+            # A checkpoint may have been written after the epoch that ended the phase.
+            self._stop_if_done()
+            net.fit_loop(train, epochs=self.phase.epochs - self.epoch)
+        except _StopPhase:
+            pass
+        finally:
+            net.reads_features = False
+        self.average.put_in()
+        if self.best_weights is not None:
+            net.module_.load_state_dict(self.best_weights)
+
+    def _rests(self) -> bool:
+        """Tell whether all below the head says the same in each epoch: it is then asked once."""
+        return self.phase.trainable == "head" and self.net.augmentation is None
+
+    def _features_of(self, dataset: ECGDataset | None) -> ECGDataset | None:
+        if dataset is None:
+            return None
+        net = self.net
+        net.reads_features = False
+        features = predict_features(
+            net,
+            dataset.X,
+            rows=dataset.rows,
+            width=net.module_.head.in_features,
+            batch_size=net.batch_size,
+        )
+        net.reads_features = True
+        return dataset.with_features(features)
+
+    def before_batch(self) -> None:
+        """Set the learning rate of the step to come."""
+        phase = self.phase
+        factor = rate_factor(self.step, phase.epochs * self.n_batches, phase)
+        for group in self.net.optimizer_.param_groups:
+            group["lr"] = phase.learning_rate * group["lr_scale"] * factor
+        self.step += 1
+        self.bar.update()
+
+    def after_batch(self) -> None:
+        """Move the mean of the weights."""
+        self.average.move(self.step)
+
+    def before_validation(self) -> None:
+        """Let the mean of the weights, which is what will be kept, be judged."""
+        self.average.put_in()
+
+    def after_epoch(self) -> None:
+        """Note the epoch, keep the best weights, write the checkpoint, stop if it is time."""
+        self.epoch += 1
+        history = self.net.history
+        history.record("phase", self.phase.name)
+        if not math.isfinite(history[-1]["train_loss"]):
+            self._give_up()
+        # One row a batch would make long fits' histories, and pickles, grow without bound.
+        history[-1].pop("batches")
+        history[-1]["batches"] = [{}]
+        if self.valid is not None and self._epochs_since_best() == 0:
+            self.best_weights = copy.deepcopy(self.net.module_.state_dict())
+        self.average.take_out()
+        self.bar.set_description(f"{self.phase.name} {self.epoch}/{self.phase.epochs}")
+        self.bar.set_postfix(
+            {key: f"{history[-1][key]:.4f}" for key in _LOSSES if key in history[-1]}
+        )
+        if self.checkpoint:
+            self.checkpoint.save(self._state(), [_plain(row) for row in history])
+        self._stop_if_done()
+
+    def _give_up(self) -> None:
+        """Fall back on the best epoch where there is one."""
+        said = f"The training loss is no longer finite in epoch {self.epoch} of {self.phase.name!r}"
+        remedy = "Lower learning_rate, or look for recordings of absurd amplitude."
+        if self.best_weights is None:
+            raise ValueError(f"{said}. {remedy}")
+        warnings.warn(f"{said}: the best epoch before it is kept. {remedy}", stacklevel=2)
+        raise _StopPhase
+
+    def _stop_if_done(self) -> None:
+        if self.valid is not None and self._epochs_since_best() >= self.n_iter_no_change:
+            raise _StopPhase
+
+    def _epochs_since_best(self) -> int:
+        rows = list(self.net.history)[len(self.net.history) - self.epoch :]
+        best, since = float("inf"), 0
+        for row in rows:
+            since += 1
+            if row["valid_loss"] < best - self.tol:
+                best, since = row["valid_loss"], 0
+        return since
+
+    def _state(self) -> dict:
+        state = {
+            "phase": self.phase_index,
+            "epoch": self.epoch,
+            "step": self.step,
+            "module": self.net.module_.state_dict(),
+            "optimizer": self.net.optimizer_.state_dict(),
+            "best_weights": self.best_weights,
+            "average": self.average.weights,
+            "order": self.generator.get_state(),
+            "cpu_rng": torch.get_rng_state(),
+        }
+        if self.net.device.startswith("cuda"):
+            state["cuda_rng"] = torch.cuda.get_rng_state(self.net.device)
+        return state
+
+    def _restore(self, state: dict) -> None:
+        self.epoch, self.step = state["epoch"], state["step"]
+        self.net.module_.load_state_dict(state["module"])
+        self.net.optimizer_.load_state_dict(state["optimizer"])
+        self.best_weights = state["best_weights"]
+        self.average.weights = state["average"]
+        self.generator.set_state(state["order"])
+        torch.set_rng_state(state["cpu_rng"])
+        if "cuda_rng" in state and self.net.device.startswith("cuda"):
+            torch.cuda.set_rng_state(state["cuda_rng"], self.net.device)
+        self.net.history_ = History({**row, "batches": [{}]} for row in state["history"])
+        self.bar.update(self.n_batches * len(state["history"]))
+
+
+_LOSSES = ("train_loss", "valid_loss")
+
+
+def _plain(row: dict) -> dict:
+    """Return a row of skorch's history without its batches and its marks of the best epoch."""
+    kept = ("phase", "epoch", "train_loss", "valid_loss", "dur")
+    plain = {key: row[key] for key in kept if key in row}
+    return {k: float(v) if isinstance(v, float) else v for k, v in plain.items()}
+
+
+class _Forward(Callback):
+    """Tell the run what skorch tells its callbacks."""
+
+    def __init__(self, run: Run):
+        self.run = run
+
+    def on_batch_begin(self, net, training=False, **kwargs):
+        if training:
+            self.run.before_batch()
+        else:
+            self.run.before_validation()
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        if training:
+            self.run.after_batch()
+
+    def on_epoch_end(self, net, **kwargs):
+        self.run.after_epoch()

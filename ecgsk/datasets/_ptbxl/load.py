@@ -1,0 +1,276 @@
+"""PTB-XL in its official layout."""
+
+import os
+import warnings
+from collections.abc import Iterable
+from numbers import Integral
+from pathlib import Path
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from ecgsk._core.records import RecordArray
+from ecgsk._core.signal import STANDARD_LEADS
+from ecgsk._core.sklearn_compat import Options, StrOptions, validate_params
+from ecgsk.datasets._ptbxl.labels import PTBXL_TASKS, labels_of
+from ecgsk.datasets._ptbxl.table import FILENAME_COLUMN, read_table
+from ecgsk.datasets._wfdb.header import Header, RecordError
+from ecgsk.datasets._wfdb.signal import (
+    RecordsLeftOutWarning,
+    attempt,
+    keep_places,
+    read_into,
+    read_signal,
+    scan_record,
+)
+
+_SECONDS = 10
+
+_DESCR = """\
+PTB-XL, a large publicly available electrocardiography dataset
+--------------------------------------------------------------
+Source: P. Wagner et al., Scientific Data 7, 154 (2020); PhysioNet, doi 10.13026/kfzx-aw45.
+Licence: CC BY 4.0.
+Task {task}: {n_labels} labels. Folds 1-8 are for training, 9 for validation, 10 for testing.
+{n_records} records of 12 leads and {n_samples} samples at {sampling_rate} Hz, in mV.
+Left out: {no_label} rows without a label of the task, {no_file} without a {sampling_rate} Hz file,
+{not_found} whose files were not found, {unreadable} unreadable.
+"""
+
+
+@validate_params(
+    {
+        "path": [str, os.PathLike],
+        "task": [StrOptions(set(PTBXL_TASKS))],
+        "sampling_rate": [Options(Integral, {100, 500})],
+        "lazy": ["boolean"],
+        "on_error": [StrOptions({"warn", "raise"})],
+        "n_jobs": [Integral, None],
+        "return_X_y": ["boolean"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def load_ptbxl(
+    path: str | os.PathLike,
+    *,
+    task: str = "all",
+    sampling_rate: int = 100,
+    folds: int | Iterable[int] | None = None,
+    lazy: bool = False,
+    on_error: str = "warn",
+    n_jobs: int | None = None,
+    return_X_y: bool = False,
+) -> Bunch | tuple[np.ndarray | RecordArray, np.ndarray]:
+    """Load PTB-XL, or as much of it as there is.
+
+    Labels follow the benchmark of [2]_: every statement of a record counts whatever its likelihood
+    (0 means unknown), and records without a label of the task are left out.
+
+    Parameters
+    ----------
+    path : path
+        The folder that holds ``ptbxl_database.csv`` and ``records100/`` or ``records500/``. Some
+        of the records are enough.
+    task : {"all", "diagnostic", "subdiagnostic", "superdiagnostic", "form", "rhythm"}, \
+            default="all"
+        Which statements are the labels: 71, 44, 23, 5, 19 or 12 of them. The columns are the same
+        whichever records are there.
+    sampling_rate : {100, 500}, default=100
+        Hz. Chooses the files; nothing is resampled.
+    folds : int, iterable of int or None, default=None
+        Folds to load, 1 to 10. The authors recommend 1-8 for training, 9 for validation and 10
+        for testing. None loads all.
+    lazy : bool, default=False
+        Whether ``data`` is a `RecordArray` that reads the files when they are needed, for more
+        records than memory holds. Headers and file sizes are checked at once all the same.
+    on_error : {"warn", "raise"}, default="warn"
+        Whether to leave out records whose files are missing or malformed, or to stop at the first.
+        Rows for which the table itself names no file are left out in both cases.
+    n_jobs : int or None, default=None
+        Number of threads, as in joblib.
+    return_X_y : bool, default=False
+        Whether to return ``(data, target)`` alone.
+
+    Returns
+    -------
+    Bunch
+        data : ndarray of shape (n_records, 12, n_samples), or RecordArray
+            float32, mV, leads in the order of `STANDARD_LEADS`, 10 s.
+        target : ndarray of shape (n_records, n_labels)
+            1 where the record has the label.
+        target_names : list of str
+            Names of the columns of ``target``: ``PTBXL_TASKS[task]``.
+        groups : ndarray of shape (n_records,)
+            Patient numbers, for splitters that keep a patient's records together.
+        fold : ndarray of shape (n_records,)
+            1 to 10.
+        metadata : DataFrame
+            The rows of ``ptbxl_database.csv``, index ``ecg_id``.
+        sampling_rate : int
+            Hz.
+        lead_names : list of str
+            The second axis of ``data``.
+        left_out : Bunch
+            Rows of the chosen folds that were left out, counted by reason: ``no_label``,
+            ``no_file`` (the table names none for this rate), ``not_found`` and ``unreadable``
+            (malformed files, and rows of the table that cannot be understood).
+        unreadable : list of (str, str)
+            File and reason of each record counted in ``not_found`` or ``unreadable``.
+        DESCR : str
+            Source, licence and counts.
+    (data, target) : tuple
+        With ``return_X_y=True``.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no ``ptbxl_database.csv`` in the folder.
+    ValueError
+        For a parameter that is not allowed, a table without the needed columns, when no record is
+        left, and with ``on_error="raise"`` at the first record that cannot be read.
+
+    Warns
+    -----
+    RecordsLeftOutWarning
+        When rows were left out for want of a readable file, with counts and the first example.
+    UserWarning
+        When rows have statements that PTB-XL does not define; they count for no label.
+
+    References
+    ----------
+    .. [1] P. Wagner et al., "PTB-XL, a large publicly available electrocardiography dataset",
+       Scientific Data 7, 154, 2020.
+    .. [2] N. Strodthoff et al., "Deep learning for ECG analysis: benchmarks and insights from
+       PTB-XL", IEEE Journal of Biomedical and Health Informatics 25, 1519-1528, 2021.
+
+    Examples
+    --------
+    >>> from ecgsk.datasets import PTBXL_TASKS, load_ptbxl
+    >>> PTBXL_TASKS["superdiagnostic"]
+    ('CD', 'HYP', 'MI', 'NORM', 'STTC')
+    >>> load_ptbxl("no-such-folder")
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: path='no-such-folder' holds no ptbxl_database.csv. ...
+    """
+    path = Path(path)
+    table, statements, failures = read_table(path, folds)
+    left_out = Bunch(no_label=0, no_file=0, not_found=0, unreadable=0)
+    if failures and on_error == "raise":
+        raise failures[0]
+
+    labels = [labels_of(codes, task) for codes in statements]
+    labelled = np.array([bool(row) for row in labels], dtype=bool)
+    has_file = table[FILENAME_COLUMN[sampling_rate]].notna().to_numpy()
+    left_out.no_label = int((~labelled).sum())
+    left_out.no_file = int((labelled & ~has_file).sum())
+    rows = np.flatnonzero(labelled & has_file)
+
+    names = table[FILENAME_COLUMN[sampling_rate]].iloc[rows]
+    root = str(path.resolve())
+    files = [os.path.join(root, f"{name}.hea") for name in names]
+    scan = _Scan(sampling_rate)
+    results = attempt(scan, files, n_jobs=n_jobs, on_error=on_error)
+    places = [place for place, result in enumerate(results) if isinstance(result, Header)]
+    failures += [result for result in results if isinstance(result, RecordError)]
+    rows, headers = rows[places], [results[place] for place in places]
+
+    shape = (len(headers), len(STANDARD_LEADS), _SECONDS * sampling_rate)
+    if lazy:
+        data = RecordArray(_Reader(headers), shape)
+    else:
+        data = np.empty(shape, dtype=np.float32)
+        results = read_into(headers, STANDARD_LEADS, data, n_jobs=n_jobs, on_error=on_error)
+        failures += [result for result in results if result is not None]
+        places = [place for place, result in enumerate(results) if result is None]
+        rows, data = rows[places], keep_places(data, places)
+
+    left_out.not_found = sum(failure.missing for failure in failures)
+    left_out.unreadable = len(failures) - left_out.not_found
+    _report(left_out, failures, n_kept=len(rows), task=task, sampling_rate=sampling_rate)
+    target = _indicator([labels[row] for row in rows], PTBXL_TASKS[task])
+    if return_X_y:
+        return data, target
+    metadata = table.iloc[rows]
+    return Bunch(
+        data=data,
+        target=target,
+        target_names=list(PTBXL_TASKS[task]),
+        groups=metadata["patient_id"].to_numpy(),
+        fold=metadata["strat_fold"].to_numpy(),
+        metadata=metadata,
+        sampling_rate=sampling_rate,
+        lead_names=list(STANDARD_LEADS),
+        left_out=left_out,
+        unreadable=[(failure.file, failure.reason) for failure in failures],
+        DESCR=_DESCR.format(
+            task=task,
+            n_labels=target.shape[1],
+            n_records=len(rows),
+            n_samples=shape[2],
+            sampling_rate=sampling_rate,
+            **left_out,
+        ),
+    )
+
+
+class _Scan:
+    """Checks a record's header and file size against what PTB-XL promises."""
+
+    def __init__(self, sampling_rate: int):
+        self.sampling_rate = sampling_rate
+
+    def __call__(self, file: str) -> Header:
+        header = scan_record(file, STANDARD_LEADS)
+        expected = (self.sampling_rate, _SECONDS * self.sampling_rate)
+        if (header.sampling_rate, header.n_samples) != expected:
+            raise RecordError(
+                file,
+                f"it has {header.n_samples} samples at {header.sampling_rate:g} Hz; expected "
+                f"{expected[1]} at {expected[0]} Hz",
+            )
+        return header
+
+
+class _Reader:
+    """Reads rows for a RecordArray."""
+
+    def __init__(self, headers: list[Header]):
+        self.headers = headers
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        headers = [self.headers[row] for row in rows]
+        n_samples = self.headers[0].n_samples
+        out = np.empty((len(headers), len(STANDARD_LEADS), n_samples), dtype=np.float32)
+        for header, signal in zip(headers, out, strict=True):
+            read_signal(header, STANDARD_LEADS, signal)
+        return out
+
+
+def _report(left_out, failures, *, n_kept: int, task: str, sampling_rate: int) -> None:
+    parts = [
+        (left_out.no_file, f"have no {sampling_rate} Hz file"),
+        (left_out.not_found, "are listed but their files are not there"),
+        (left_out.unreadable, "cannot be read"),
+    ]
+    said = ", ".join(f"{count} {text}" for count, text in parts if count)
+    example = f". The first: {failures[0]}" if failures else ""
+    if not n_kept:
+        raise ValueError(
+            f"no record is left to load: {left_out.no_label} rows have no label of task={task!r}"
+            f"{', ' if said else ''}{said}{example}"
+        )
+    if said:
+        warnings.warn(
+            f"{n_kept} records were loaded; of the others, {said}{example}",
+            RecordsLeftOutWarning,
+            stacklevel=4,
+        )
+
+
+def _indicator(labels: list[list[str]], names: tuple[str, ...]) -> np.ndarray:
+    columns = {name: column for column, name in enumerate(names)}
+    target = np.zeros((len(labels), len(names)), dtype=np.int64)
+    for row, of_record in enumerate(labels):
+        target[row, [columns[name] for name in of_record]] = 1
+    return target

@@ -1,0 +1,112 @@
+"""The table of PTB-XL: which records there are, in which fold, with which statements."""
+
+import ast
+import warnings
+from collections import Counter
+from numbers import Integral
+from pathlib import Path
+
+import pandas as pd
+
+from ecgsk.datasets._ptbxl.labels import is_statement
+from ecgsk.datasets._wfdb.header import RecordError
+
+_CSV = "ptbxl_database.csv"
+FILENAME_COLUMN = {100: "filename_lr", 500: "filename_hr"}
+
+
+def read_table(path: Path, folds) -> tuple[pd.DataFrame, list[tuple[str, ...]], list[RecordError]]:
+    """Read the rows of some folds.
+
+    Returns
+    -------
+    table : DataFrame
+        Index ``ecg_id``.
+    statements : list of tuple of str
+        Each row's keys of ``scp_codes``.
+    failures : list of RecordError
+        Rows that cannot be understood, which ``table`` is without.
+    """
+    folds = _check_folds(folds)
+    file = path / _CSV
+    if not file.is_file():
+        below = sorted(path.glob(f"*/{_CSV}")) if path.is_dir() else []
+        hint = (
+            f"There is one in {str(below[0].parent)!r}."
+            if below
+            else "Give the folder of a PTB-XL download, which also holds records100/."
+        )
+        raise FileNotFoundError(f"path={str(path)!r} holds no {_CSV}. {hint}")
+    table = pd.read_csv(file)
+    needed = ["ecg_id", "patient_id", "scp_codes", "strat_fold", *FILENAME_COLUMN.values()]
+    absent = [column for column in needed if column not in table]
+    if absent:
+        raise ValueError(
+            f"{file} has no column {', '.join(absent)}; it is not the table that PTB-XL comes with."
+        )
+    table = table.set_index("ecg_id")
+    for column in ("strat_fold", "patient_id"):
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        table[column] = numbers.where(numbers % 1 == 0)
+    if folds is not None:
+        fold = table["strat_fold"]
+        if not fold.isin(folds).any():
+            there = sorted(int(value) for value in fold.dropna().unique())
+            raise ValueError(f"folds={folds} select no row of {file}, which has folds {there}.")
+        table = table[fold.isin(folds) | fold.isna()]
+
+    keys = {text: _keys(text) for text in table["scp_codes"].unique()}
+    statements = [keys[text] for text in table["scp_codes"]]
+    usable = table[["patient_id", "strat_fold"]].notna()
+    usable["scp_codes"] = [codes is not None for codes in statements]
+    whole = usable.all(axis=1).to_numpy()
+    failures = [
+        RecordError(
+            str(file), f"row ecg_id {ecg_id} has no usable {', '.join(usable.columns[~columns])}"
+        )
+        for ecg_id, columns in zip(table.index[~whole], usable[~whole].to_numpy(), strict=True)
+    ]
+    table = table[whole].astype({"patient_id": "int64", "strat_fold": "int64"})
+    statements = [codes for codes, keep in zip(statements, whole, strict=True) if keep]
+    _warn_of_unknown(statements)
+    return table, statements, failures
+
+
+def _check_folds(folds) -> list[int] | None:
+    if folds is None:
+        return None
+    chosen = [folds] if isinstance(folds, Integral) else folds
+    try:
+        chosen = [] if isinstance(chosen, (str, bytes)) else list(chosen)
+    except TypeError:
+        chosen = []
+    valid = all(
+        isinstance(fold, Integral) and not isinstance(fold, bool) and 1 <= fold <= 10
+        for fold in chosen
+    )
+    if not chosen or not valid:
+        raise ValueError(
+            f"folds={folds!r} is not allowed; give an integer from 1 to 10, several of them such "
+            "as range(1, 9), or None for all."
+        )
+    return [int(fold) for fold in chosen]
+
+
+def _keys(text) -> tuple[str, ...] | None:
+    """Return the keys of a dictionary written as Python, or None if it is not one."""
+    try:
+        return tuple(str(key) for key in ast.literal_eval(text).keys())
+    except (AttributeError, SyntaxError, TypeError, ValueError):
+        return None
+
+
+def _warn_of_unknown(statements: list[tuple[str, ...]]) -> None:
+    unknown = Counter(code for codes in statements for code in codes if not is_statement(code))
+    if unknown:
+        listed = ", ".join(f"{code} ({count})" for code, count in unknown.most_common(5))
+        warnings.warn(
+            f"{unknown.total()} statements in scp_codes are none of PTB-XL's 71 and count for no "
+            f"label: {listed}{', ...' if len(unknown) > 5 else ''}.",
+            UserWarning,
+            stacklevel=5,
+        )

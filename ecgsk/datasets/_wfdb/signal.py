@@ -1,0 +1,304 @@
+"""Samples of WFDB records: a quick path for plain 16-bit files, and wfdb for all others."""
+
+import os
+import stat
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from ecgsk._core.signal import lead_indices, lead_name, millivolt_factor
+from ecgsk.datasets._wfdb.header import Header, RecordError, Signals, read_header
+
+# Format 16 keeps this count for samples that were not recorded.
+_MISSING_SAMPLE = -32768
+
+_MATLAB_INT16 = 30
+
+# Bytes of a sample in the formats of WFDB; FLAC's are at least a small part of one.
+_BYTES = {"8": 1.0, "16": 2.0, "24": 3.0, "32": 4.0, "61": 2.0, "80": 1.0, "160": 2.0, "212": 1.5,
+          "310": 4 / 3, "311": 4 / 3}  # fmt: skip
+_LEAST_BYTES = 1 / 64
+
+_CHUNK = 64
+
+
+class RecordsLeftOutWarning(UserWarning):
+    """Some records were not returned; the message says how many and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Conversion:
+    """How counts become millivolt; ``rows`` is None for all signals in their own order."""
+
+    rows: np.ndarray | None
+    counts_per_millivolt: np.ndarray
+    baselines: np.ndarray | None
+
+
+@lru_cache(maxsize=1024)
+def _conversion(signals: Signals, leads: tuple[str, ...]) -> _Conversion:
+    rows = lead_indices(signals.names, leads)
+    gains = np.array([signals.gains[row] for row in rows])
+    unusable = [lead for lead, gain in zip(leads, gains, strict=True) if not 0 < abs(gain) < np.inf]
+    if unusable:
+        raise ValueError(f"it has no gain for {', '.join(unusable)}, so their amplitude is unknown")
+    gains = gains / [millivolt_factor(signals.units[row]) for row in rows]
+    baselines = np.array([signals.baselines[row] for row in rows], dtype=np.float64)
+    # The usual values are exact in single precision, where the arithmetic is twice as quick.
+    exact = np.array_equal(np.float32(gains), gains) and np.all(np.abs(baselines) < 2**23)
+    dtype = np.float32 if exact else np.float64
+    return _Conversion(
+        rows=None if rows == list(range(len(signals.names))) else np.array(rows),
+        counts_per_millivolt=gains[:, np.newaxis].astype(dtype),
+        baselines=baselines[:, np.newaxis].astype(dtype) if baselines.any() else None,
+    )
+
+
+def scan_record(path: str, leads: tuple[str, ...]) -> Header:
+    """Read a header and make sure, as far as that goes without its samples, that it can be used.
+
+    Returns
+    -------
+    Header
+        With ``n_samples`` filled in where the header left it open.
+
+    Raises
+    ------
+    RecordError
+        If leads, gains or units are missing, or the signal file is missing or too short. Records
+        that are not plain 16-bit files are read once to find that out.
+    """
+    header = read_header(path)
+    if header.data_file is None:
+        return replace(header, n_samples=_read_with_wfdb(header, leads).shape[1])
+    try:
+        _conversion(header.signals, leads)
+        return replace(header, n_samples=_check_size(header))
+    except FileNotFoundError:
+        name = os.path.basename(header.data_file)
+        raise RecordError(path, f"its signal file {name} is missing", missing=True) from None
+    except (OSError, ValueError) as error:
+        raise RecordError(path, str(error)) from None
+
+
+def _check_size(header: Header) -> int:
+    """Return the number of samples after comparing it with the size of the signal file."""
+    name = os.path.basename(header.data_file)
+    n_signals = len(header.signals.names)
+    n_bytes = _size_of(header.data_file) - header.offset
+    if name.endswith(".mat"):
+        with open(header.data_file, "rb") as stream:
+            kind = np.frombuffer(stream.read(8), "<i4")
+        if kind.tolist() != [_MATLAB_INT16, n_signals]:
+            raise ValueError(f"{name} is not a MATLAB version 4 file of 16-bit samples")
+    if header.n_samples is None:
+        if n_bytes <= 0 or n_bytes % (2 * n_signals):
+            raise ValueError(
+                f"the header gives no length, and the {n_bytes} bytes of samples in {name} "
+                f"are no whole number of samples of {n_signals} signals"
+            )
+        return n_bytes // (2 * n_signals)
+    if n_bytes < 2 * n_signals * header.n_samples:
+        raise ValueError(
+            f"{name} is truncated: {max(n_bytes, 0) // (2 * n_signals)} of {header.n_samples} "
+            "samples are there"
+        )
+    return header.n_samples
+
+
+def _size_of(path: str) -> int:
+    about = os.stat(path)
+    if not stat.S_ISREG(about.st_mode):
+        raise ValueError(f"its signal file {os.path.basename(path)} is no regular file")
+    return about.st_size
+
+
+def _check_files(header: Header) -> None:
+    """Raise for signal files that are smaller than the header says, before wfdb takes memory."""
+    for name, sample_format, per_frame in header.files:
+        if name in ("~", "-"):
+            continue
+        size = _size_of(os.path.join(header.folder, name))
+        needed = (header.n_samples or 0) * per_frame * _BYTES.get(sample_format, _LEAST_BYTES)
+        if needed > size + 8 * per_frame:
+            raise ValueError(
+                f"{name} is truncated: {size} bytes are no {header.n_samples} samples of format "
+                f"{sample_format}"
+            )
+
+
+def read_signal(header: Header, leads: tuple[str, ...], out: np.ndarray) -> np.ndarray:
+    """Read the samples of a scanned record.
+
+    Parameters
+    ----------
+    header : Header
+        As `scan_record` returned it.
+    leads : tuple of str
+        Leads wanted, in that order.
+    out : ndarray of shape (n_leads, n_samples)
+        float32, filled with mV; samples that were not recorded become NaN.
+
+    Raises
+    ------
+    RecordError
+        If the signal file cannot be read.
+    """
+    if header.data_file is None:
+        out[...] = _read_with_wfdb(header, leads)
+        return out
+    n_signals = len(header.signals.names)
+    try:
+        counts = np.fromfile(
+            header.data_file, "<i2", count=n_signals * header.n_samples, offset=header.offset
+        )
+        counts = counts.reshape(header.n_samples, n_signals).T
+    except (OSError, ValueError) as error:
+        raise RecordError(header.path, f"its signal file cannot be read ({error})") from None
+    conversion = _conversion(header.signals, leads)
+    if conversion.rows is not None:
+        counts = counts[conversion.rows]
+    dtype = conversion.counts_per_millivolt.dtype
+    work = out if dtype == out.dtype else np.empty(out.shape, dtype)
+    work[...] = counts
+    if conversion.baselines is not None:
+        work -= conversion.baselines
+    work /= conversion.counts_per_millivolt
+    if work is not out:
+        out[...] = work
+    if counts.min() == _MISSING_SAMPLE:
+        out[counts == _MISSING_SAMPLE] = np.nan
+    return out
+
+
+def _read_with_wfdb(header: Header, leads: tuple[str, ...]) -> np.ndarray:
+    """Read a record through the wfdb package: float32 mV of shape (n_leads, n_samples)."""
+    # wfdb takes half a second to import and plain records do not need it.
+    import wfdb
+
+    try:
+        if header.segments:
+            _check_segments(header, leads)
+        else:
+            _conversion(header.signals, leads)
+            _check_files(header)
+        record = wfdb.rdrecord(header.path.removesuffix(".hea"))
+        signal = record.p_signal.T
+        if not header.segments and not _agrees(record, header.signals):
+            raise ValueError("wfdb understands its signal lines in another way")
+        if signal.shape[1] != (header.n_samples or signal.shape[1]) or not signal.shape[1]:
+            raise ValueError(f"{signal.shape[1]} of {header.n_samples} samples could be read")
+        rows = lead_indices(record.sig_name, leads)
+        factors = np.array([millivolt_factor(record.units[row]) for row in rows])
+        return (signal[rows] * factors[:, np.newaxis]).astype(np.float32)
+    except RecordError as error:
+        raise RecordError(header.path, f"segment {error}", error.missing) from None
+    except FileNotFoundError as error:
+        name = os.path.basename(str(error.filename))
+        raise RecordError(header.path, f"its file {name} is missing", missing=True) from None
+    except Exception as error:
+        # A decoder of foreign bytes can fail in any way; the records beside this one stay usable.
+        raise RecordError(
+            header.path, f"it cannot be decoded ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _agrees(record, signals: Signals) -> bool:
+    """Tell whether wfdb, whose parser skips what it does not know, read the same header."""
+    return (
+        tuple(record.sig_name) == signals.names
+        and tuple(record.adc_gain) == signals.gains
+        and tuple(record.baseline) == signals.baselines
+        and tuple(record.units) == signals.units
+    )
+
+
+def _check_segments(header: Header, leads: tuple[str, ...]) -> None:
+    """Refuse segments that wfdb would join although their leads or units differ."""
+    segments = [
+        read_header(os.path.join(header.folder, f"{name}.hea"))
+        for name, _ in header.segments
+        if name != "~"
+    ]
+    units: dict[str, str] = {}
+    there = sum(n for name, n in header.segments if name != "~")
+    listed = sum(n for _, n in header.segments)
+    if header.n_samples not in (None, listed):
+        raise ValueError(f"it has {header.n_samples} samples and lists segments of {listed}")
+    if listed > 10 * there + 10_000_000:
+        raise ValueError("its gaps are longer than ten times what was recorded")
+    for segment in segments:
+        if segment.segments:
+            raise ValueError("its segments have segments of their own")
+        if segment.data_file is None:
+            _check_files(segment)
+        elif segment.n_samples:
+            _check_size(segment)
+        signals = segment.signals
+        if segment.sampling_rate != header.sampling_rate:
+            raise ValueError("its segments differ in sampling rate")
+        for name, gain, unit in zip(signals.names, signals.gains, signals.units, strict=True):
+            if lead_name(name) in leads and (not gain or units.setdefault(name, unit) != unit):
+                raise ValueError(f"its segments give lead {name} no gain or different units")
+    # A first segment without samples is a layout, by whose lead names wfdb joins the others.
+    has_layout = header.segments[0][1] == 0
+    if not has_layout and len({segment.signals.names for segment in segments}) > 1:
+        raise ValueError("its segments differ in their leads or the order of them")
+
+
+def attempt(function: Callable, items: Sequence, *, n_jobs: int | None, on_error: str) -> list:
+    """Call a function on each item, in threads; a RecordError stands where a result failed.
+
+    With ``on_error="raise"`` the first RecordError ends it instead. The function may write into
+    arrays that it shares with the caller.
+    """
+
+    def call(chunk):
+        results = []
+        for item in chunk:
+            try:
+                results.append(function(item))
+            except RecordError as error:
+                if on_error == "raise":
+                    raise
+                results.append(error)
+        return results
+
+    chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
+    done = Parallel(n_jobs=n_jobs, require="sharedmem")(delayed(call)(chunk) for chunk in chunks)
+    return [result for results in done for result in results]
+
+
+def read_into(
+    headers: Sequence[Header],
+    leads: tuple[str, ...],
+    out: Sequence[np.ndarray],
+    *,
+    n_jobs: int | None,
+    on_error: str,
+    finish: Callable[[np.ndarray, Header], np.ndarray] | None = None,
+) -> list[RecordError | None]:
+    """Read each record into its place in ``out``, through ``finish`` if that is given."""
+
+    def read(place):
+        header = headers[place]
+        if finish is None:
+            read_signal(header, leads, out[place])
+        else:
+            signal = np.empty((len(leads), header.n_samples), dtype=np.float32)
+            out[place][...] = finish(read_signal(header, leads, signal), header)
+
+    return attempt(read, range(len(headers)), n_jobs=n_jobs, on_error=on_error)
+
+
+def keep_places(records: np.ndarray | list, places: Sequence[int]) -> np.ndarray | list:
+    """Return some of the records in ascending order, without a second array of that size."""
+    if isinstance(records, list):
+        return [records[place] for place in places]
+    for target, place in enumerate(places):
+        if target != place:
+            records[target] = records[place]
+    return records[: len(places)]

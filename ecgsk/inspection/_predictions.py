@@ -1,0 +1,112 @@
+"""Asking any classifier of recordings the same question again and again."""
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+
+from ecgsk._core.records import RecordArray
+from ecgsk._core.signal import lead_name
+from ecgsk.tabular._out_of_fold import stack_labels
+
+
+class Question:
+    """The probability of one class or label of a classifier.
+
+    Parameters
+    ----------
+    estimator : classifier with ``predict_proba``
+        Of recordings; a Pipeline as well.
+    label : str, int or None
+        Of several classes or labels, the one meant: its name or its column.
+    """
+
+    def __init__(self, estimator, label):
+        if not hasattr(estimator, "predict_proba"):
+            raise TypeError(
+                f"estimator is a {type(estimator).__name__} without predict_proba. Give a "
+                "classifier of recordings, or a Pipeline that ends in a classifier."
+            )
+        self.estimator = estimator
+        self.label = label
+
+    def __call__(self, X) -> np.ndarray:
+        """Return the probability for each record, of shape (n_records,)."""
+        classes = getattr(self.estimator, "classes_", None)
+        probabilities = self.estimator.predict_proba(X)
+        stacked = isinstance(probabilities, list)
+        probabilities = stack_labels(probabilities, classes)
+        if probabilities.ndim == 1:
+            return probabilities
+        return probabilities[:, self._column(probabilities, stacked)]
+
+    def _column(self, probabilities, stacked: bool) -> int:
+        n_columns = probabilities.shape[1]
+        last = _last_step(self.estimator)
+        names = _names(last, n_columns)
+        if self.label is None:
+            # Labels of a multilabel classifier do not share a sum of 1.
+            exclusive = not stacked and np.allclose(probabilities.sum(axis=1), 1, atol=1e-3)
+            if n_columns == 1:
+                return 0
+            if n_columns == 2 and not getattr(last, "multilabel_", not exclusive):
+                return 1
+            raise ValueError(
+                f"label=None, but the estimator answers with {n_columns} classes or labels. Say "
+                f"which one is meant, by name or by column: {_some(names, n_columns)}."
+            )
+        if isinstance(self.label, (int, np.integer)) and not isinstance(self.label, bool):
+            if -n_columns <= self.label < n_columns:
+                return int(self.label)
+        elif str(self.label) in names:
+            return names.index(str(self.label))
+        raise ValueError(
+            f"label={self.label!r} is not known; use one of {_some(names, n_columns)}, or a "
+            f"column from 0 to {n_columns - 1}."
+        )
+
+
+def beside(X, records, rows=None):
+    """Return changed recordings with the table that X carries, if it does.
+
+    ``rows`` are those of X that ``records`` come from, for another number of records than in X.
+    """
+    table = getattr(X, "table", None)
+    if table is None:
+        return records
+    return RecordArray.wrap(records, table=table if rows is None else table.iloc[rows])
+
+
+def check_leads(leads, n_leads: int, what: str) -> list[str]:
+    """Return the leads' standard names, one for each in the recordings."""
+    names = [lead_name(name) for name in leads]
+    if len(names) != n_leads:
+        raise ValueError(
+            f"{what} has {n_leads} leads, but leads names {len(names)}. Give leads the name of "
+            f"each lead of {what}."
+        )
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise ValueError(f"leads names {', '.join(doubled)} twice; each lead has its own name.")
+    return names
+
+
+def _last_step(estimator):
+    if isinstance(estimator, FrozenEstimator):
+        return _last_step(estimator.estimator)
+    return _last_step(estimator[-1]) if isinstance(estimator, Pipeline) else estimator
+
+
+def _names(last, n_columns: int) -> list[str]:
+    """Return the names of the columns, or none where the estimator has none for them."""
+    for attribute in ("label_names_", "classes_"):
+        names = getattr(last, attribute, None)
+        # A list of arrays are the classes of each label of a multilabel classifier.
+        if names is None or len(names) != n_columns or any(map(np.ndim, names)):
+            continue
+        return [str(name) for name in names]
+    return []
+
+
+def _some(names, n_columns: int) -> str:
+    shown = names or list(range(n_columns))
+    return ", ".join(map(str, shown[:8])) + ", ..." * (len(shown) > 8)

@@ -1,0 +1,143 @@
+import pickle
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+import sklearn
+from sklearn.model_selection import GroupKFold
+from sklearn.utils import _safe_indexing
+
+from ecgsk import RecordArray, check_ecg
+from ecgsk._core.records import is_lazy
+from ecgsk.preprocessing import BandPass
+
+
+@pytest.fixture
+def array():
+    return np.random.default_rng(0).normal(size=(20, 3, 8)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        3,
+        -1,
+        np.int64(4),
+        slice(2, 15, 3),
+        slice(None, None, -1),
+        [5, 1, 1],
+        np.arange(20) % 3 == 0,
+        (slice(1, 4), 2),
+        (slice(None), slice(0, 2), slice(3, None)),
+        (np.array([7, 3]), Ellipsis),
+        (4, 1),
+    ],
+)
+def test_indexing_is_that_of_an_array(array, key):
+    expected = array[key]
+    np.testing.assert_array_equal(np.asarray(RecordArray.wrap(array)[key]), expected)
+
+
+def test_subsets_of_subsets_stay_lazy_and_right(array):
+    subset = RecordArray.wrap(array)[2:18][[1, 5, 9]][1:]
+    assert isinstance(subset, RecordArray)
+    np.testing.assert_array_equal(np.asarray(subset), array[2:18][[1, 5, 9]][1:])
+
+
+def test_nothing_is_read_by_indexing_or_splitting():
+    def read(rows):
+        raise AssertionError("read")
+
+    X = RecordArray(read, (100, 12, 10))
+    for train, test in GroupKFold(3).split(X, groups=np.arange(100) // 4):
+        assert len(_safe_indexing(X, train)) + len(_safe_indexing(X, test)) == 100
+
+
+def test_out_of_range(array):
+    with pytest.raises(IndexError, match="record 20 is out of range: there are 20"):
+        RecordArray.wrap(array)[20]
+
+
+def test_a_source_of_wrong_shape_is_named():
+    X = RecordArray(lambda rows: np.zeros((len(rows), 12, 9)), (5, 12, 10))
+    with pytest.raises(ValueError, match=r"returned shape \(2, 12, 9\); expected \(2, 12, 10\)"):
+        X.read([0, 1])
+
+
+def test_map_is_applied_on_reading(array):
+    doubled = RecordArray.wrap(array).map(lambda batch: 2 * batch[:, :2], (2, 8))
+    np.testing.assert_array_equal(np.asarray(doubled[4:6]), 2 * array[4:6, :2])
+
+
+def test_pickle(tmp_path, array):
+    np.save(tmp_path / "x.npy", array)
+    X = RecordArray.wrap(np.load(tmp_path / "x.npy"))[3:9]
+    np.testing.assert_array_equal(np.asarray(pickle.loads(pickle.dumps(X))), array[3:9])
+
+
+def test_memory_maps_are_lazy_beyond_the_working_memory(tmp_path, array):
+    np.save(tmp_path / "x.npy", np.tile(array, (100, 1, 100)))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    assert not is_lazy(mapped)
+    with sklearn.config_context(working_memory=1):
+        assert is_lazy(mapped)
+        assert not is_lazy(np.asarray(array))
+
+
+def test_changes_of_a_copy_on_write_map_survive_reading(tmp_path, array):
+    np.save(tmp_path / "x.npy", array)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="c")
+    mapped[3] = 7
+    X = RecordArray.wrap(mapped)
+    X.read([0, 1])
+    assert (X.read([3]) == 7).all()
+
+
+def test_streaming_a_memory_map_leaves_no_pages_resident(tmp_path):
+    path = tmp_path / "x.npy"
+    big = np.lib.format.open_memmap(path, "w+", np.float32, (400, 12, 5000))
+    big[:] = 0.5
+    del big
+    X = RecordArray.wrap(np.load(path, mmap_mode="r"))
+    before = psutil.Process().memory_info().rss
+    for start in range(0, 400, 40):
+        X.read(np.arange(start, start + 40))
+    grown = psutil.Process().memory_info().rss - before
+    assert grown < 50e6  # the file is 96 MB
+
+
+@pytest.mark.parametrize("key", [None, np.zeros((2, 2), int), [[1, 2]]])
+def test_odd_indices_are_refused_at_once(array, key):
+    with pytest.raises(IndexError, match="an integer, a slice, or a list"):
+        RecordArray.wrap(array)[key]
+
+
+def test_a_zero_dimensional_index_is_an_integer(array):
+    np.testing.assert_array_equal(RecordArray.wrap(array)[np.array(3)], array[3])
+
+
+def test_only_three_dimensions_are_wrapped():
+    with pytest.raises(ValueError, match=r"shape \(4, 5\); expected \(n_records"):
+        RecordArray.wrap(np.zeros((4, 5)))
+
+
+def test_a_table_stays_with_its_records(array):
+    table = pd.DataFrame({"age": np.arange(20.0)}, index=[f"r{i}" for i in range(20)])
+    X = RecordArray.wrap(array, table=table)
+    mask = pd.Series(np.arange(20) % 3 == 0, index=np.arange(20)[::-1])
+    for key in (slice(2, 15, 3), [5, 1, 1], np.asarray(mask), mask):
+        expected = np.arange(20)[key if isinstance(key, slice) else np.asarray(key)]
+        assert X[key].table["age"].tolist() == expected.tolist()
+        assert X[key][:2].table["age"].tolist() == expected[:2].tolist()
+    for _, test in GroupKFold(3).split(X, groups=np.arange(20) // 2):
+        assert _safe_indexing(X, test).table["age"].tolist() == test.tolist()
+    assert check_ecg(X[4:6], n_leads=3).table["age"].tolist() == [4, 5]
+    assert X.map(np.negative, (3, 8)).table.equals(table)
+    assert pickle.loads(pickle.dumps(X)).table.equals(table)
+    assert BandPass(0.5, 40, sampling_rate=100).transform(X[:3]).table.equals(table[:3])
+
+
+def test_a_table_of_other_records_is_refused(array):
+    with pytest.raises(ValueError, match="19 rows for 20 records"):
+        RecordArray.wrap(array, table=pd.DataFrame({"age": np.zeros(19)}))

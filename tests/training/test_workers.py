@@ -1,0 +1,344 @@
+"""Fits in several processes: turns on a GPU, threads of a CPU, workers of a cluster."""
+
+import gc
+import importlib.util
+import json
+import multiprocessing
+import os
+import pickle
+import shutil
+import signal
+import tempfile
+import time
+import warnings
+import weakref
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from _models import RATE, recordings
+from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
+from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.utils import gen_batches
+
+from ecgsk import MTECGClassifier, RecordArray
+from ecgsk._training import Run, on_device, resolve_device
+from ecgsk._training import device_lock as _lease
+from ecgsk._training.device import worker_number
+from ecgsk.preprocessing import Standardise
+from ecgsk.tabular import ProbabilityTransformer
+
+
+@contextmanager
+def cpu_as_gpu(folder):
+    """Treat the CPU as a GPU in which processes take turns."""
+    cuda = torch.cuda
+    with (
+        mock.patch.object(_lease, "_HELD", ("cpu",)),
+        mock.patch.object(tempfile, "tempdir", str(folder)),
+        mock.patch.object(cuda, "current_device", return_value=0),
+        mock.patch.object(cuda, "get_device_properties", return_value=SimpleNamespace(uuid="U")),
+    ):
+        yield
+
+
+def lodger(folder, name, seconds):
+    """Take a place for a while and write down when."""
+    with cpu_as_gpu(folder):
+        (folder / f"{name}.waits").touch()
+        with on_device("cpu", 8), on_device("cpu", 8):
+            start = time.monotonic()
+            (folder / f"{name}.in").touch()
+            time.sleep(seconds)
+            (folder / f"{name}.span").write_text(f"{start} {time.monotonic()}")
+
+
+def start(folder, name, seconds, wait_for="in"):
+    process = multiprocessing.get_context("fork").Process(
+        target=lodger, args=(folder, name, seconds)
+    )
+    process.start()
+    until = time.monotonic() + 20
+    while not (folder / f"{name}.{wait_for}").exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    return process
+
+
+def spans(folder):
+    return sorted(tuple(map(float, path.read_text().split())) for path in folder.glob("*.span"))
+
+
+def overlaps(found):
+    return sum(later[0] < earlier[1] for earlier, later in zip(found, found[1:], strict=False))
+
+
+@pytest.mark.parametrize(("places", "expected"), [(1, 0), (2, 1)])
+def test_processes_take_turns(tmp_path, monkeypatch, places, expected):
+    monkeypatch.setenv("ECGSK_JOBS_PER_DEVICE", str(places))
+    first = start(tmp_path, "first", 0.3)
+    second = start(tmp_path, "second", 0.1, wait_for="waits")
+    for process in (first, second):
+        process.join(20)
+        assert process.exitcode == 0
+    assert len(spans(tmp_path)) == 2
+    assert overlaps(spans(tmp_path)) == expected
+
+
+def test_a_killed_process_leaves_its_place(tmp_path):
+    first = start(tmp_path, "first", 60)
+    second = start(tmp_path, "second", 0, wait_for="waits")
+    time.sleep(0.1)
+    assert not (tmp_path / "second.in").exists()
+    os.kill(first.pid, signal.SIGKILL)
+    second.join(20)
+    assert second.exitcode == 0
+
+
+def test_a_forked_child_does_not_own_its_parents_place(tmp_path):
+    with cpu_as_gpu(tmp_path), on_device("cpu", 8):
+        child = start(tmp_path, "child", 0, wait_for="waits")
+        time.sleep(0.1)
+        assert not (tmp_path / "child.in").exists()
+    child.join(20)
+    assert child.exitcode == 0
+
+
+def test_a_number_of_places_that_is_none_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("ECGSK_JOBS_PER_DEVICE", "some")
+    with cpu_as_gpu(tmp_path), pytest.raises(ValueError, match="ECGSK_JOBS_PER_DEVICE='some'"):
+        with on_device("cpu", 8):
+            pass
+
+
+def test_where_files_cannot_be_locked_nobody_waits(tmp_path, monkeypatch):
+    with cpu_as_gpu(tmp_path / "missing"):
+        with pytest.warns(UserWarning, match="cannot take turns on cuda-U.*TMPDIR"):
+            with on_device("cpu", 8):
+                pass
+        monkeypatch.setattr(_lease, "fcntl", None)
+        with on_device("cpu", 8):
+            pass
+
+
+def test_devices_are_told_apart_by_what_they_are(monkeypatch):
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda i: SimpleNamespace(uuid=f"U{i}")
+    )
+    assert _lease.device_name(1) == "cuda-U1"
+    # Versions without the number of the device see what CUDA_VISIBLE_DEVICES says.
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda i: SimpleNamespace())
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-7")
+    assert [_lease.device_name(i) for i in (0, 1)] == ["cuda-3", "cuda-GPU-7"]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert _lease.device_name(2) == "cuda-2"
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("MainProcess", None),
+        ("Dask Worker process (from Nanny)", None),
+        ("LokyProcess-1", 0),
+        ("ForkPoolWorker-4", 3),
+        ("LokyProcess-2:3", 3),
+    ],
+)
+def test_workers_are_numbered(name, number):
+    assert worker_number(name) == number
+
+
+def test_workers_share_out_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    process = multiprocessing.current_process()
+    assert resolve_device("auto") == "cuda"
+    found = []
+    for number in (1, 2, 3):
+        monkeypatch.setattr(process, "name", f"LokyProcess-{number}")
+        found.append(resolve_device("auto"))
+    assert found == ["cuda:0", "cuda:1", "cuda:0"]
+    assert resolve_device("cuda:1") == "cuda:1"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert resolve_device("auto") == "cuda"
+
+
+def test_cuda_in_a_forked_process_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: True)
+    for device in ("auto", "cuda", torch.device("cuda:0")):
+        with pytest.raises(RuntimeError, match="forked from one that has used cuda.*loky"):
+            resolve_device(device)
+    with pytest.raises(RuntimeError, match="forked"), on_device("cuda", 8):
+        pass
+    assert resolve_device("cpu") == "cpu"
+
+
+def test_the_end_of_memory_says_what_to_do(tmp_path, monkeypatch):
+    X, y = recordings(16)
+    execute, kept = Run.execute, []
+
+    def too_large(run):
+        if run.net.batch_size == 8:
+            return execute(run)
+        batch = torch.zeros(8)
+        kept.append(weakref.ref(batch))
+        # As an inner block would have said it already.
+        with on_device(run.net.device, 16):
+            raise torch.OutOfMemoryError("Tried to allocate 20 GiB.")
+
+    monkeypatch.setattr(Run, "execute", too_large)
+    model = MTECGClassifier(
+        "nano", sampling_rate=RATE, max_epochs=1, device="cpu", batch_size=16, random_state=0
+    )
+    with cpu_as_gpu(tmp_path):
+        with pytest.raises(torch.OutOfMemoryError) as caught:
+            model.fit(X, y)
+        said = str(pickle.loads(pickle.dumps(caught.value)))
+        assert said.startswith("The memory of cpu does not suffice for batch_size=16. Lower")
+        assert said.count("batch_size=16") == 1 and said.endswith("Tried to allocate 20 GiB.")
+        gc.collect()
+        assert kept[0]() is None
+        search = GridSearchCV(model, {"batch_size": [8, 16]}, cv=2, error_score=np.nan)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of two fits that failed
+            search.fit(X, y)
+        assert search.best_params_ == {"batch_size": 8}
+
+
+class OnItsTurn(MTECGClassifier):
+    """Believes that the CPU is a GPU, in whichever process, and writes down when it trains."""
+
+    def fit(self, X, y, *, sample_weight=None, groups=None):
+        folder = os.environ["TURNS"]
+        execute = Run.execute
+
+        def noted(run):
+            begun = time.monotonic()
+            rows = execute(run)
+            name = f"{folder}/{os.getpid()}-{begun}.span"
+            with open(name, "w") as stream:
+                stream.write(f"{begun} {time.monotonic()}")
+            return rows
+
+        with cpu_as_gpu(folder), mock.patch.object(Run, "execute", noted):
+            return super().fit(X, y, sample_weight=sample_weight, groups=groups)
+
+
+def threads_of_a_worker():
+    return os.getpid(), torch.get_num_threads()
+
+
+@pytest.mark.slow
+def test_folds_in_workers_neither_meet_nor_wait_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setenv("TURNS", str(tmp_path))
+    # Workers that other tests have left do not know of it.
+    get_reusable_executor().shutdown(wait=True, kill_workers=True)
+    X, y = recordings(24)
+    model = OnItsTurn(
+        "nano", sampling_rate=RATE, max_epochs=4, precision="float32", device="cpu", random_state=0
+    )
+    step = ProbabilityTransformer(model, cv=2, n_jobs=2, random_state=0)
+    found = step.fit_transform(X, y)
+    assert np.isfinite(np.asarray(found)).all()
+    done = spans(tmp_path)
+    assert len(done) == 3 and not overlaps(done)
+    assert len({path.name.split("-")[0] for path in tmp_path.glob("*.span")}) == 3
+    # Together, workers have no more threads than there are cores.
+    said = Parallel(n_jobs=2)(delayed(threads_of_a_worker)() for _ in range(4))
+    assert os.getpid() not in {pid for pid, _ in said}
+    assert all(2 * n_threads <= max(2, joblib.cpu_count()) for _, n_threads in said)
+
+
+def test_memory_maps_travel_as_paths(tmp_path):
+    random = np.random.default_rng(0)
+    X = np.asfortranarray(random.integers(-9, 9, (40, 3, 500)).astype(np.int16))
+    np.save(tmp_path / "X.npy", X)
+    with open(tmp_path / "raw", "wb") as stream:
+        stream.write(b"head" + X.tobytes("C"))
+    raw = np.memmap(tmp_path / "raw", np.int16, "r", 4, X.shape)
+    for array in (np.load(tmp_path / "X.npy", mmap_mode="r"), raw):
+        sent = pickle.dumps(RecordArray.wrap(array)[5:30].map(np.abs, (3, 500)))
+        assert len(sent) < 2_000 < X.nbytes
+        np.testing.assert_array_equal(pickle.loads(sent).read([0, 3]), abs(X[[5, 8]]))
+    # What is not in the file as it is has to be sent.
+    changed = np.load(tmp_path / "X.npy", mmap_mode="c")
+    changed[0] = 7
+    for array in (raw[10:], raw[:, 1:], changed):
+        got = pickle.loads(pickle.dumps(RecordArray.wrap(array)))
+        np.testing.assert_array_equal(got, array)
+
+
+@pytest.fixture
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_the_benchmark_fills_in_its_tables(tmp_path, monkeypatch, one_thread):
+    path = Path(__file__).parents[2] / "benchmarks" / "scaling.py"
+    spec = importlib.util.spec_from_file_location("scaling", path)
+    scaling = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(scaling)
+    # Starting torchrun and clusters has tests of its own.
+    monkeypatch.setattr(scaling, "pretraining", lambda folder, n, *rest: 100.0 * n)
+    monkeypatch.setattr(scaling, "validation", lambda X, n, *rest: 50.0)
+    results = scaling.measure(scaling.QUICK, 0, tmp_path)
+    results = json.loads(json.dumps(results))
+    shutil.copy(path.parent.parent / "docs" / "scaling.md", tmp_path)
+    for _ in range(2):
+        scaling.write_documents(results, tmp_path)
+    text = (tmp_path / "scaling.md").read_text()
+    assert "| pre-training, torchrun | 100 | 200 | 2.00 | 2.00 |" in text
+    assert "| parameters of encoder and decoder | 5,723,116 |" in text
+    assert text.count("records/s | ratio |") == 1 and "Not measured yet" not in text
+    # 4 bytes of a parameter, and 3.86 GFLOP: three times the products of the forward pass.
+    count = scaling.arithmetic()
+    assert count["bytes_of_gradient"] == 4 * 5_723_116
+    tokens, width = 101, 192
+    block = tokens * 12 * width**2 + 2 * tokens**2 * width
+    assert count["flop_per_record"] == pytest.approx(3 * 2 * 12 * block, rel=0.15)
+
+
+@pytest.mark.slow
+def test_workers_of_a_cluster_say_what_one_process_says(tmp_path, one_thread):
+    distributed = pytest.importorskip("distributed")
+    X, y = recordings(48)
+    np.save(tmp_path / "X.npy", X)
+    lazy = RecordArray.wrap(np.load(tmp_path / "X.npy", mmap_mode="r"))
+    assert len(pickle.dumps(lazy[:40])) < 2_000 < X.nbytes
+    model = make_pipeline(
+        Standardise(),
+        MTECGClassifier(
+            "nano", sampling_rate=RATE, max_epochs=2, precision="float32", device="cpu",
+            random_state=0,
+        ),
+    )  # fmt: skip
+
+    def ask():
+        scores = cross_validate(model, lazy, y, cv=2, return_estimator=True, n_jobs=2)
+        fitted = scores["estimator"][0]
+        parts = Parallel(n_jobs=2)(
+            delayed(fitted.predict_proba)(lazy[rows]) for rows in gen_batches(len(lazy), 20)
+        )
+        return scores["test_score"], np.concatenate(parts)
+
+    with joblib.parallel_config(backend="sequential"):
+        expected = ask()
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster),
+        joblib.parallel_config(backend="dask"),
+    ):
+        found = ask()
+    for own, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(own, other)
