@@ -78,7 +78,7 @@ for name, model in {"plain fine-tuning": plain, "post-training": post}.items():
     model.fit(prepared(few), few.target)
     area = roc_auc_score(test.target, model.predict_proba(prepared(test))[:, 1])
     print(f"{name}: AUROC {area:.3f} on {len(test.target)} recordings of others (no result)")
-print("phases:", list(dict.fromkeys(row["phase"] for row in post.history_)))
+print("stages:", list(dict.fromkeys(row["stage"] for row in post.history_)))
 
 # %%
 # 3. From recordings as they are to probabilities: the file holds what comes before the network.

@@ -1,4 +1,4 @@
-"""How a network is fitted: phases, parameter groups, schedules, the composed skorch net."""
+"""How a network is fitted: stages, parameter groups, schedules, the composed skorch net."""
 
 from ecgsk._training.augmentation import ECGAugmentation
 from ecgsk._training.backends import BACKENDS, compiled, write_onnx
@@ -11,8 +11,8 @@ from ecgsk._training.losses import Distillation
 from ecgsk._training.prediction import predict_features, predict_logits
 from ecgsk._training.reconstruction import fill_masked, masked_losses
 from ecgsk._training.skorch_net import ECGNet, MaskedNet
-from ecgsk._training.stages import Phase, parameter_groups, rate_factor
-from ecgsk._training.trainer import Run
+from ecgsk._training.stages import TrainingStage, parameter_groups, rate_factor
+from ecgsk._training.trainer import Trainer
 
 __all__ = [
     "BACKENDS",
@@ -23,8 +23,8 @@ __all__ = [
     "ECGNet",
     "MaskedNet",
     "PRECISIONS",
-    "Phase",
-    "Run",
+    "TrainingStage",
+    "Trainer",
     "SharedDataset",
     "compiled",
     "fill_masked",

@@ -1,4 +1,4 @@
-"""A recipe is data: a fit is a list of phases."""
+"""A recipe is data: a fit is a list of stages."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from torch import nn
 
 
 @dataclass(frozen=True)
-class Phase:
+class TrainingStage:
     """One stretch of training with one optimiser.
 
     Parameters
@@ -57,24 +57,26 @@ class Phase:
     averaging: float = 0.0
 
 
-def trainable_parameters(network: nn.Module, phase: Phase) -> Iterator[tuple[str, nn.Parameter]]:
-    """Freeze what a phase does not train and yield the rest with its names."""
+def trainable_parameters(
+    network: nn.Module, stage: TrainingStage
+) -> Iterator[tuple[str, nn.Parameter]]:
+    """Freeze what a stage does not train and yield the rest with its names."""
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(phase.trainable == "all" or name.startswith("head."))
+        parameter.requires_grad_(stage.trainable == "all" or name.startswith("head."))
         if parameter.requires_grad:
             yield name, parameter
 
 
-def parameter_groups(network: nn.Module, phase: Phase) -> list[dict]:
+def parameter_groups(network: nn.Module, stage: TrainingStage) -> list[dict]:
     """Return AdamW's parameter groups: one for each depth and kind of weight decay.
 
     Parameters
     ----------
     network : torch.nn.Module
         With ``layer_of`` and ``n_layers``, and ``no_weight_decay`` where it exempts parameters.
-        What the phase does not train is frozen.
-    phase : Phase
-        The phase to come.
+        What the stage does not train is frozen.
+    stage : TrainingStage
+        The stage to come.
 
     Returns
     -------
@@ -84,15 +86,15 @@ def parameter_groups(network: nn.Module, phase: Phase) -> list[dict]:
     """
     exempt = getattr(network, "no_weight_decay", frozenset())
     groups: dict[tuple[int, bool], dict] = {}
-    for name, parameter in trainable_parameters(network, phase):
+    for name, parameter in trainable_parameters(network, stage):
         decays = parameter.ndim > 1 and name not in exempt
         depth = network.layer_of(name)
         group = groups.setdefault(
             (depth, decays),
             {
                 "params": [],
-                "weight_decay": phase.weight_decay if decays else 0.0,
-                "lr_scale": phase.layer_decay ** (network.n_layers - 1 - depth),
+                "weight_decay": stage.weight_decay if decays else 0.0,
+                "lr_scale": stage.layer_decay ** (network.n_layers - 1 - depth),
                 "lr": 0.0,
             },
         )
@@ -100,21 +102,21 @@ def parameter_groups(network: nn.Module, phase: Phase) -> list[dict]:
     return list(groups.values())
 
 
-def rate_factor(step: int, n_steps: int, phase: Phase) -> float:
+def rate_factor(step: int, n_steps: int, stage: TrainingStage) -> float:
     """Return the share of the peak rate at a step: linear warm-up, then half a cosine.
 
     Parameters
     ----------
     step : int
-        Steps done in this phase.
+        Steps done in this stage.
     n_steps : int
-        Steps of the whole phase.
-    phase : Phase
+        Steps of the whole stage.
+    stage : TrainingStage
         Gives ``warmup`` and ``final_rate``.
     """
-    n_warmup = int(phase.warmup * n_steps)
+    n_warmup = int(stage.warmup * n_steps)
     if step < n_warmup:
         return (step + 1) / n_warmup
     progress = (step - n_warmup) / max(1, n_steps - n_warmup)
     cosine = 0.5 * (1.0 + torch.cos(torch.tensor(progress * torch.pi)).item())
-    return phase.final_rate + (1.0 - phase.final_rate) * cosine
+    return stage.final_rate + (1.0 - stage.final_rate) * cosine

@@ -1,4 +1,4 @@
-"""One fit: phases in order over one skorch net, watched, checkpointed and stopped early."""
+"""One fit: stages in order over one skorch net, watched, checkpointed and stopped early."""
 
 import copy
 import math
@@ -14,28 +14,28 @@ from ecgsk._training.checkpoint import Checkpoint
 from ecgsk._training.dataset import ECGDataset
 from ecgsk._training.prediction import predict_features
 from ecgsk._training.skorch_net import ECGNet
-from ecgsk._training.stages import Phase, parameter_groups, rate_factor
+from ecgsk._training.stages import TrainingStage, parameter_groups, rate_factor
 from ecgsk._training.weight_average import Average
 from ecgsk.networks import set_dropout, set_stochastic_depth
 
 
-class _StopPhase(Exception):  # noqa: N818 - a signal, not an error
+class _StopStage(Exception):  # noqa: N818 - a signal, not an error
     """The validation loss has stopped falling."""
 
 
-class Run:
-    """Fit a skorch net by a list of phases.
+class Trainer:
+    """Fit a skorch net by a list of stages.
 
     Parameters
     ----------
     net : ECGNet
         Initialised; trained in place.
-    phases : list of Phase
+    stages : list of TrainingStage
         The recipe.
     train : ECGDataset
         Records to learn from.
     valid : ECGDataset or None, default=None
-        Records whose loss ends a phase early and chooses its best epoch; None trains to the end.
+        Records whose loss ends a stage early and chooses its best epoch; None trains to the end.
     n_iter_no_change : int, default=10
         Epochs without a better validation loss that are borne.
     tol : float, default=1e-4
@@ -51,7 +51,7 @@ class Run:
     def __init__(
         self,
         net: ECGNet,
-        phases: list[Phase],
+        stages: list[TrainingStage],
         train: ECGDataset,
         valid: ECGDataset | None = None,
         *,
@@ -62,7 +62,7 @@ class Run:
         verbose: int = 0,
     ):
         self.net = net
-        self.phases = phases
+        self.stages = stages
         self.train = train
         self.valid = valid
         self.n_iter_no_change = n_iter_no_change
@@ -71,63 +71,63 @@ class Run:
         self.checkpoint = checkpoint
         self.verbose = verbose
         self.n_batches = -(-len(train) // net.batch_size)
-        self.phase_index = 0
+        self.stage_index = 0
         self.epoch = 0
         self.step = 0
         self.best_weights = None
 
     @property
-    def phase(self) -> Phase:
-        """The phase under way."""
-        return self.phases[self.phase_index]
+    def stage(self) -> TrainingStage:
+        """The stage under way."""
+        return self.stages[self.stage_index]
 
     def execute(self) -> list[dict]:
-        """Train through all phases.
+        """Train through all stages.
 
         Returns
         -------
         list of dict
-            A row for each epoch: phase, epoch, losses, duration in s.
+            A row for each epoch: stage, epoch, losses, duration in s.
         """
         net = self.net
         net.iterator_train__shuffle = True
         net.iterator_train__generator = self.generator
-        net.callbacks_.append(("run", _Forward(self)))
+        net.callbacks_.append(("trainer", _Forward(self)))
         state = self.checkpoint.load() if self.checkpoint else None
-        total = self.n_batches * sum(phase.epochs for phase in self.phases)
+        total = self.n_batches * sum(stage.epochs for stage in self.stages)
         self.bar = tqdm(total=total, unit="batch", disable=not self.verbose, leave=self.verbose > 1)
         with self.bar:
-            for index in range(state["phase"] if state else 0, len(self.phases)):
-                self._run_phase(index, state)
+            for index in range(state["stage"] if state else 0, len(self.stages)):
+                self._run_stage(index, state)
                 state = None
         if self.checkpoint:
             self.checkpoint.remove()
         net.iterator_train__generator = None
         return [_plain(row) for row in net.history]
 
-    def _run_phase(self, index: int, state: dict | None) -> None:
+    def _run_stage(self, index: int, state: dict | None) -> None:
         net = self.net
-        self.phase_index, self.epoch, self.step, self.best_weights = index, 0, 0, None
+        self.stage_index, self.epoch, self.step, self.best_weights = index, 0, 0, None
         set_stochastic_depth(
-            net.module_, self.phase.stochastic_depth, self.phase.stochastic_depth_rule
+            net.module_, self.stage.stochastic_depth, self.stage.stochastic_depth_rule
         )
-        set_dropout(net.module_, self.phase.dropout)
-        groups = parameter_groups(net.module_, self.phase)
-        net.optimizer_ = torch.optim.AdamW(groups, betas=self.phase.betas)
-        self.average = Average(net.module_, self.phase.averaging)
+        set_dropout(net.module_, self.stage.dropout)
+        groups = parameter_groups(net.module_, self.stage)
+        net.optimizer_ = torch.optim.AdamW(groups, betas=self.stage.betas)
+        self.average = Average(net.module_, self.stage.averaging)
         if state:
             self._restore(state)
         train, valid = self.train, self.valid
-        net.reads_features = self._rests()
+        net.reads_features = self._features_are_constant()
         if net.reads_features:
             train, valid = self._features_of(train), self._features_of(valid)
         if valid is not None:
             net.train_split = predefined_split(valid)
         try:
-            # A checkpoint may have been written after the epoch that ended the phase.
+            # A checkpoint may have been written after the epoch that ended the stage.
             self._stop_if_done()
-            net.fit_loop(train, epochs=self.phase.epochs - self.epoch)
-        except _StopPhase:
+            net.fit_loop(train, epochs=self.stage.epochs - self.epoch)
+        except _StopStage:
             pass
         finally:
             net.reads_features = False
@@ -135,9 +135,9 @@ class Run:
         if self.best_weights is not None:
             net.module_.load_state_dict(self.best_weights)
 
-    def _rests(self) -> bool:
-        """Tell whether all below the head says the same in each epoch: it is then asked once."""
-        return self.phase.trainable == "head" and self.net.augmentation is None
+    def _features_are_constant(self) -> bool:
+        """Return whether what the head reads is the same in each epoch, and is computed once."""
+        return self.stage.trainable == "head" and self.net.augmentation is None
 
     def _features_of(self, dataset: ECGDataset | None) -> ECGDataset | None:
         if dataset is None:
@@ -156,10 +156,10 @@ class Run:
 
     def before_batch(self) -> None:
         """Set the learning rate of the step to come."""
-        phase = self.phase
-        factor = rate_factor(self.step, phase.epochs * self.n_batches, phase)
+        stage = self.stage
+        factor = rate_factor(self.step, stage.epochs * self.n_batches, stage)
         for group in self.net.optimizer_.param_groups:
-            group["lr"] = phase.learning_rate * group["lr_scale"] * factor
+            group["lr"] = stage.learning_rate * group["lr_scale"] * factor
         self.step += 1
         self.bar.update()
 
@@ -175,7 +175,7 @@ class Run:
         """Note the epoch, keep the best weights, write the checkpoint, stop if it is time."""
         self.epoch += 1
         history = self.net.history
-        history.record("phase", self.phase.name)
+        history.record("stage", self.stage.name)
         if not math.isfinite(history[-1]["train_loss"]):
             self._give_up()
         # One row a batch would make long fits' histories, and pickles, grow without bound.
@@ -184,7 +184,7 @@ class Run:
         if self.valid is not None and self._epochs_since_best() == 0:
             self.best_weights = copy.deepcopy(self.net.module_.state_dict())
         self.average.take_out()
-        self.bar.set_description(f"{self.phase.name} {self.epoch}/{self.phase.epochs}")
+        self.bar.set_description(f"{self.stage.name} {self.epoch}/{self.stage.epochs}")
         self.bar.set_postfix(
             {key: f"{history[-1][key]:.4f}" for key in _LOSSES if key in history[-1]}
         )
@@ -194,16 +194,16 @@ class Run:
 
     def _give_up(self) -> None:
         """Fall back on the best epoch where there is one."""
-        said = f"The training loss is no longer finite in epoch {self.epoch} of {self.phase.name!r}"
+        said = f"The training loss is no longer finite in epoch {self.epoch} of {self.stage.name!r}"
         remedy = "Lower learning_rate, or look for recordings of absurd amplitude."
         if self.best_weights is None:
             raise ValueError(f"{said}. {remedy}")
         warnings.warn(f"{said}: the best epoch before it is kept. {remedy}", stacklevel=2)
-        raise _StopPhase
+        raise _StopStage
 
     def _stop_if_done(self) -> None:
         if self.valid is not None and self._epochs_since_best() >= self.n_iter_no_change:
-            raise _StopPhase
+            raise _StopStage
 
     def _epochs_since_best(self) -> int:
         rows = list(self.net.history)[len(self.net.history) - self.epoch :]
@@ -216,7 +216,7 @@ class Run:
 
     def _state(self) -> dict:
         state = {
-            "phase": self.phase_index,
+            "stage": self.stage_index,
             "epoch": self.epoch,
             "step": self.step,
             "module": self.net.module_.state_dict(),
@@ -249,26 +249,26 @@ _LOSSES = ("train_loss", "valid_loss")
 
 def _plain(row: dict) -> dict:
     """Return a row of skorch's history without its batches and its marks of the best epoch."""
-    kept = ("phase", "epoch", "train_loss", "valid_loss", "dur")
+    kept = ("stage", "epoch", "train_loss", "valid_loss", "dur")
     plain = {key: row[key] for key in kept if key in row}
     return {k: float(v) if isinstance(v, float) else v for k, v in plain.items()}
 
 
 class _Forward(Callback):
-    """Tell the run what skorch tells its callbacks."""
+    """Tell the trainer what skorch tells its callbacks."""
 
-    def __init__(self, run: Run):
-        self.run = run
+    def __init__(self, trainer: Trainer):
+        self.trainer = trainer
 
     def on_batch_begin(self, net, training=False, **kwargs):
         if training:
-            self.run.before_batch()
+            self.trainer.before_batch()
         else:
-            self.run.before_validation()
+            self.trainer.before_validation()
 
     def on_batch_end(self, net, training=False, **kwargs):
         if training:
-            self.run.after_batch()
+            self.trainer.after_batch()
 
     def on_epoch_end(self, net, **kwargs):
-        self.run.after_epoch()
+        self.trainer.after_epoch()

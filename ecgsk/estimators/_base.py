@@ -24,8 +24,8 @@ from ecgsk._training import (
     Distillation,
     ECGDataset,
     ECGNet,
-    Phase,
-    Run,
+    Trainer,
+    TrainingStage,
     compiled,
     on_device,
     predict_logits,
@@ -47,7 +47,7 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
     """Composes a skorch net around a network.
 
     A subclass lists its parameters in ``__init__`` and says which network they mean
-    (`_network`) and how it is fitted (`_phases`). Everything else is here.
+    (`_network`) and how it is fitted (`_stages`). Everything else is here.
     """
 
     _parameter_constraints: dict = {
@@ -71,9 +71,9 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
         """Return the network's class and its keyword arguments."""
         raise NotImplementedError(f"{type(self).__name__} has to define _network")
 
-    def _phases(self) -> list[Phase]:
+    def _stages(self) -> list[TrainingStage]:
         """Return the recipe."""
-        raise NotImplementedError(f"{type(self).__name__} has to define _phases")
+        raise NotImplementedError(f"{type(self).__name__} has to define _stages")
 
     def _look_at(self, X, rows: np.ndarray, weights: np.ndarray) -> None:
         """Learn what the network has to know of the training records before it is built."""
@@ -153,9 +153,9 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
             start = [value.cpu().numpy() for value in net.module_.state_dict().values()]
             known = [] if teacher is None else [teacher]
             checkpoint = self._checkpoint(X, targets.encoded, weights, train, *start, *known)
-            run = Run(
+            run = Trainer(
                 net,
-                self._phases(),
+                self._stages(),
                 ECGDataset(X, targets.encoded, weights, train, teacher),
                 None if valid is None else ECGDataset(X, targets.encoded, weights, valid),
                 n_iter_no_change=self.n_iter_no_change,

@@ -110,12 +110,12 @@ class ECGFounderClassifier(ClassifierFromWeights, Strategy, BaseECGClassifier):
         Weights of classes in the loss, as in scikit-learn; for multilabel targets a list of
         ``{0: weight, 1: weight}``. Weights shift the probabilities: calibrate them afterwards.
     early_stopping : bool, default=False
-        Whether to set records aside, to stop a phase when their loss no longer falls, and to keep
+        Whether to set records aside, to stop a stage when their loss no longer falls, and to keep
         the weights of its best epoch.
     validation_fraction : float, default=0.1
         Share of records (of patients, where ``groups`` are given to `fit`) set aside.
     n_iter_no_change : int, default=10
-        Epochs without a better validation loss after which a phase stops.
+        Epochs without a better validation loss after which a stage stops.
     tol : float, default=1e-4
         Smallest fall of the validation loss that counts as better.
     device : str or torch.device, default="auto"
@@ -155,7 +155,7 @@ class ECGFounderClassifier(ClassifierFromWeights, Strategy, BaseECGClassifier):
     device_ : str
         The device in use.
     history_ : list of dict
-        A row for each epoch: ``phase``, ``epoch``, ``train_loss``, ``valid_loss``, ``dur`` (s).
+        A row for each epoch: ``stage``, ``epoch``, ``train_loss``, ``valid_loss``, ``dur`` (s).
     net_ : ECGNet
         The fitted skorch net; ``net_.module_`` is the torch module.
 

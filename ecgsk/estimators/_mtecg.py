@@ -166,7 +166,7 @@ class MTECGClassifier(MTECGFromWeights, ClassifierFromWeights, Strategy, BaseECG
     device_ : str
         The device in use.
     history_ : list of dict
-        A row for each epoch: ``phase``, ``epoch``, ``train_loss``, ``valid_loss``, ``dur`` (s).
+        A row for each epoch: ``stage``, ``epoch``, ``train_loss``, ``valid_loss``, ``dur`` (s).
     net_ : ECGNet
         The fitted skorch net; ``net_.module_`` is the torch module.
 

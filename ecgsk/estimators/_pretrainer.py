@@ -12,9 +12,9 @@ from ecgsk._core.sklearn_compat import HasMethods, Interval, StrOptions, fit_con
 from ecgsk._training import (
     ECGDataset,
     MaskedNet,
-    Phase,
-    Run,
     SharedDataset,
+    Trainer,
+    TrainingStage,
     fill_masked,
     masked_losses,
     on_device,
@@ -105,7 +105,7 @@ class MTECGPretrainer(MTECGFromWeights, ECGEstimator):
     device_ : str
         The device in use.
     history_ : list of dict
-        A row for each epoch: ``phase``, ``epoch``, ``train_loss``, ``dur`` (s).
+        A row for each epoch: ``stage``, ``epoch``, ``train_loss``, ``dur`` (s).
     net_ : MaskedNet
         The fitted skorch net; ``net_.module_.encoder`` is the encoder.
 
@@ -279,7 +279,7 @@ class MTECGPretrainer(MTECGFromWeights, ECGEstimator):
                 ranks.check_same(fingerprint(X, *start))
                 checkpoint = ranks.checkpoint(checkpoint)
                 train, shared = SharedDataset(ranks, *data), ranks.train(net)
-            phase = Phase(
+            stage = TrainingStage(
                 "pre-training",
                 epochs=self.max_epochs,
                 learning_rate=self.learning_rate,
@@ -287,9 +287,9 @@ class MTECGPretrainer(MTECGFromWeights, ECGEstimator):
                 warmup=self.warmup,
                 betas=(0.9, 0.95),
             )
-            run = Run(
+            run = Trainer(
                 net,
-                [phase],
+                [stage],
                 train,
                 generator=torch.Generator().manual_seed(seed),
                 checkpoint=checkpoint,

@@ -1,9 +1,9 @@
-"""From an estimator's parameters to the phases of its fit."""
+"""From an estimator's parameters to the stages of its fit."""
 
 from numbers import Integral, Real
 
 from ecgsk._core.sklearn_compat import Interval, StrOptions
-from ecgsk._training import Phase
+from ecgsk._training import TrainingStage
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 _NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
@@ -32,7 +32,7 @@ _OTHERWISE = {"stochastic_depth": 0.0, "dropout": 0.0, "final_learning_rate": 0.
 
 
 class Strategy:
-    """Adds ``strategy`` to a classifier: the phases in which it learns."""
+    """Adds ``strategy`` to a classifier: the stages in which it learns."""
 
     def _check_before_fit(self) -> None:
         super()._check_before_fit()
@@ -72,8 +72,8 @@ class Strategy:
             space["layer_decay"] = FloatDistribution(0.5, 1.0)
         return space
 
-    def _phases(self) -> list[Phase]:
-        head = Phase(
+    def _stages(self) -> list[TrainingStage]:
+        head = TrainingStage(
             "linear probing",
             epochs=self.head_epochs,
             learning_rate=self.head_learning_rate,
@@ -87,7 +87,7 @@ class Strategy:
         layer_decay = self.layer_decay
         if layer_decay == "auto":
             layer_decay = 1.0 if starts_anew else 0.75
-        everything = Phase(
+        everything = TrainingStage(
             "scratch" if starts_anew else "fine-tuning",
             epochs=self.max_epochs,
             learning_rate=learning_rate,

@@ -87,7 +87,7 @@ class MaskedMTECG(nn.Module):
         self.head = nn.Linear(decoder_width, n_leads * self.encoder.patch_size)
         self.n_layers = self.encoder.n_layers
         self._initialise()
-        # Masking is regularisation enough; phases set what the encoder gets.
+        # Masking is regularisation enough; training stages set what the encoder gets.
         set_stochastic_depth(self, 0.0)
         set_dropout(self, 0.0)
 

@@ -41,7 +41,7 @@ QUICK = {
         ),
         (ECGFounderClassifier("nano", preprocessing="none", **QUICK), 72),
         (
-            # Without what is random in the second phase: weighted and repeated records differ in
+            # Without what is random in the second stage: weighted and repeated records differ in
             # number, and so in what is drawn for them.
             ECGFounderClassifier(
                 "nano",

@@ -335,10 +335,10 @@ def test_a_killed_fit_goes_on_and_ends_as_an_unbroken_one(model, data, tmp_path,
     script = (
         "import sys, time; sys.path.insert(0, sys.argv[1])\n"
         "from _models import recordings, small_models\n"
-        "import ecgsk._training.trainer as run\n"
-        "original = run.Run.after_epoch\n"
+        "import ecgsk._training.trainer as trainer\n"
+        "original = trainer.Trainer.after_epoch\n"
         "def slowly(self):\n    original(self); time.sleep(0.05)\n"
-        "run.Run.after_epoch = slowly\n"
+        "trainer.Trainer.after_epoch = slowly\n"
         "model = small_models()[sys.argv[2]]\n"
         "model.set_params(max_epochs=40, dropout=0.1, early_stopping=True, n_iter_no_change=40)\n"
         "model.set_params(checkpoint_dir=sys.argv[3]).fit(*recordings())\n"
@@ -357,14 +357,14 @@ def test_a_killed_fit_goes_on_and_ends_as_an_unbroken_one(model, data, tmp_path,
 
     unbroken = clone(model).fit(X, y)
     epochs = []
-    from ecgsk._training import Run
+    from ecgsk._training import Trainer
 
-    original = Run.before_batch
-    Run.before_batch = lambda self: (epochs.append(self.epoch), original(self))[1]
+    original = Trainer.before_batch
+    Trainer.before_batch = lambda self: (epochs.append(self.epoch), original(self))[1]
     try:
         resumed = clone(model).set_params(checkpoint_dir=tmp_path).fit(X, y)
     finally:
-        Run.before_batch = original
+        Trainer.before_batch = original
     assert min(epochs) > 0, "the resumed fit began anew"
     np.testing.assert_array_equal(resumed.predict_proba(X), unbroken.predict_proba(X))
     assert len(resumed.history_) == len(unbroken.history_)
@@ -382,9 +382,9 @@ def test_other_data_do_not_meet_a_foreign_checkpoint(model, data, tmp_path):
 def test_corrected_labels_do_not_meet_the_old_checkpoint(model, data, tmp_path, monkeypatch):
     X, y = data
     model.set_params(checkpoint_dir=tmp_path)
-    from ecgsk._training import Run
+    from ecgsk._training import Trainer
 
-    original = Run._stop_if_done
+    original = Trainer._stop_if_done
 
     def die(self):
         if self.epoch == 3:
@@ -392,7 +392,7 @@ def test_corrected_labels_do_not_meet_the_old_checkpoint(model, data, tmp_path, 
         original(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "_stop_if_done", die)
+        patch.setattr(Trainer, "_stop_if_done", die)
         with pytest.raises(KeyboardInterrupt):
             clone(model).fit(X, y)
     assert len(list(tmp_path.glob("*.ckpt"))) == 1

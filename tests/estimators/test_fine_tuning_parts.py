@@ -11,7 +11,15 @@ from sklearn.base import clone
 from torch import nn
 
 from ecgsk import ECGAugmentation
-from ecgsk._training import Checkpoint, Distillation, ECGDataset, ECGNet, Phase, Run, seeded
+from ecgsk._training import (
+    Checkpoint,
+    Distillation,
+    ECGDataset,
+    ECGNet,
+    Trainer,
+    TrainingStage,
+    seeded,
+)
 from ecgsk._training.weight_average import Average
 from ecgsk.networks import MTECG
 
@@ -218,7 +226,7 @@ def test_without_memory_nothing_happens():
     assert average.weights is None
 
 
-def make_run(phases, *, valid=False, **kwargs):
+def make_trainer(stages, *, valid=False, **kwargs):
     X, y = recordings()
     torch.manual_seed(0)
     net = ECGNet(
@@ -238,66 +246,68 @@ def make_run(phases, *, valid=False, **kwargs):
     train = ECGDataset(X, y, ones, rows[:36] if valid else rows)
     held_out = ECGDataset(X, y, ones, rows[36:]) if valid else None
     generator = torch.Generator().manual_seed(0)
-    return Run(net, phases, train, held_out, generator=generator, **kwargs)
+    return Trainer(net, stages, train, held_out, generator=generator, **kwargs)
 
 
-def weights_of(run):
-    return copy.deepcopy(run.net.module_.state_dict())
+def weights_of(trainer):
+    return copy.deepcopy(trainer.net.module_.state_dict())
 
 
 def same(one, other):
     return all(value.equal(other[name]) for name, value in one.items())
 
 
-def own_weights_after_each_step(run):
-    kept, original = [], run.after_batch
+def own_weights_after_each_step(trainer):
+    kept, original = [], trainer.after_batch
 
     def spy():
         original()
-        kept.append([p.detach().clone() for p in run.net.module_.parameters()])
+        kept.append([p.detach().clone() for p in trainer.net.module_.parameters()])
 
-    run.after_batch = spy
+    trainer.after_batch = spy
     return kept
 
 
-def test_a_run_ends_with_the_mean_of_the_weights():
-    run = make_run([Phase("x", 3, 1e-2, averaging=0.8)])
-    mean = [p.detach().clone() for p in run.net.module_.parameters()]
-    steps = own_weights_after_each_step(run)
-    run.execute()
+def test_a_fit_ends_with_the_mean_of_the_weights():
+    trainer = make_trainer([TrainingStage("x", 3, 1e-2, averaging=0.8)])
+    mean = [p.detach().clone() for p in trainer.net.module_.parameters()]
+    steps = own_weights_after_each_step(trainer)
+    trainer.execute()
     assert len(steps) == 12
     for step, own in enumerate(steps, start=1):
         memory = min(0.8, step / (step + 10))
         mean = [m.lerp(o, 1 - memory) for m, o in zip(mean, own, strict=True)]
-    final = list(run.net.module_.parameters())
+    final = list(trainer.net.module_.parameters())
     assert all(p.equal(m) for p, m in zip(final, mean, strict=True))
     assert not any(p.equal(o) for p, o in zip(final, steps[-1], strict=True))
 
 
 def test_averaging_does_not_disturb_the_steps():
-    runs = [make_run([Phase("x", 3, 1e-2, averaging=a)], valid=True) for a in (0.0, 0.9)]
-    steps = [own_weights_after_each_step(run) for run in runs]
-    for run in runs:
+    trainers = [
+        make_trainer([TrainingStage("x", 3, 1e-2, averaging=a)], valid=True) for a in (0.0, 0.9)
+    ]
+    steps = [own_weights_after_each_step(trainer) for trainer in trainers]
+    for trainer in trainers:
         torch.manual_seed(1)
-        run.execute()
+        trainer.execute()
     assert len(steps[0]) == len(steps[1]) == 9
     for one, other in zip(*steps, strict=True):
         assert all(a.equal(b) for a, b in zip(one, other, strict=True))
 
 
 def test_early_stopping_judges_and_keeps_the_mean():
-    run = make_run([Phase("x", 6, 1e-2, averaging=0.9)], valid=True, tol=0.0)
-    candidates, original = [], run.after_epoch
+    trainer = make_trainer([TrainingStage("x", 6, 1e-2, averaging=0.9)], valid=True, tol=0.0)
+    candidates, original = [], trainer.after_epoch
 
     def spy():
         original()
-        candidates.append(copy.deepcopy(run.average.weights))
+        candidates.append(copy.deepcopy(trainer.average.weights))
 
-    run.after_epoch = spy
-    rows = run.execute()
+    trainer.after_epoch = spy
+    rows = trainer.execute()
     losses = [row["valid_loss"] for row in rows]
     best = candidates[int(np.argmin(losses))]
-    parameters = list(run.net.module_.parameters())
+    parameters = list(trainer.net.module_.parameters())
     assert all(p.equal(b) for p, b in zip(parameters, best, strict=True))
     X, y = recordings()
     judge = nn.BCEWithLogitsLoss()
@@ -305,28 +315,34 @@ def test_early_stopping_judges_and_keeps_the_mean():
         with torch.no_grad():
             for parameter, value in zip(parameters, candidate, strict=True):
                 parameter.copy_(value)
-            logits = run.net.module_.eval()(torch.from_numpy(X[36:]))[:, 0]
+            logits = trainer.net.module_.eval()(torch.from_numpy(X[36:]))[:, 0]
         assert judge(logits, torch.tensor(y[36:]).float()).item() == pytest.approx(loss, rel=1e-5)
 
 
-def test_the_next_phase_starts_from_the_mean_of_the_last():
-    phases = [Phase("first", 2, 1e-2, averaging=0.8), Phase("second", 1, 1e-30, weight_decay=0.0)]
-    run = make_run(phases)
-    run.execute()
-    alone = make_run(phases[:1])
+def test_the_next_stage_starts_from_the_mean_of_the_last():
+    stages = [
+        TrainingStage("first", 2, 1e-2, averaging=0.8),
+        TrainingStage("second", 1, 1e-30, weight_decay=0.0),
+    ]
+    trainer = make_trainer(stages)
+    trainer.execute()
+    alone = make_trainer(stages[:1])
     alone.execute()
-    assert same(weights_of(run), weights_of(alone))
+    assert same(weights_of(trainer), weights_of(alone))
 
 
 @pytest.mark.parametrize("valid", [False, True])
 @pytest.mark.parametrize("killed_in", [1, 4])
-def test_a_killed_run_with_averaging_ends_as_an_unbroken_one(tmp_path, valid, killed_in):
-    phases = [Phase("first", 3, 1e-2, averaging=0.8), Phase("second", 3, 1e-2, averaging=0.9)]
+def test_a_killed_fit_with_averaging_ends_as_an_unbroken_one(tmp_path, valid, killed_in):
+    stages = [
+        TrainingStage("first", 3, 1e-2, averaging=0.8),
+        TrainingStage("second", 3, 1e-2, averaging=0.9),
+    ]
     with seeded(7, "cpu"):
-        unbroken = make_run(phases, valid=valid)
+        unbroken = make_trainer(stages, valid=valid)
         expected = unbroken.execute()
 
-    first = make_run(phases, valid=valid, checkpoint=Checkpoint(tmp_path, "x"))
+    first = make_trainer(stages, valid=valid, checkpoint=Checkpoint(tmp_path, "x"))
     original, batches = first.before_batch, []
 
     def die():
@@ -337,13 +353,13 @@ def test_a_killed_run_with_averaging_ends_as_an_unbroken_one(tmp_path, valid, ki
 
     first.before_batch = die
     with pytest.raises(MemoryError), seeded(7, "cpu"):
-        # make_run seeds as well: the unbroken run started from the same state.
+        # make_trainer seeds as well: the unbroken trainer started from the same state.
         torch.manual_seed(0)
         first.net.initialize()
         first.execute()
     assert [path.name for path in tmp_path.iterdir()] == ["x.ckpt"]
 
-    resumed = make_run(phases, valid=valid, checkpoint=Checkpoint(tmp_path, "x"))
+    resumed = make_trainer(stages, valid=valid, checkpoint=Checkpoint(tmp_path, "x"))
     torch.manual_seed(99)
     rows = resumed.execute()
     assert same(weights_of(resumed), weights_of(unbroken))
@@ -447,7 +463,7 @@ def test_the_teacher_counts_by_its_weight_and_in_training_alone():
 
 
 def test_augmentation_changes_batches_in_training_alone():
-    net = make_run([Phase("x", 1, 1e-3)]).net
+    net = make_trainer([TrainingStage("x", 1, 1e-3)]).net
     net.augmentation = lambda x: x * 0
     x = torch.from_numpy(recordings()[0][:4])
     net.module_.train()

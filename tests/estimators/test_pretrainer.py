@@ -159,11 +159,11 @@ def test_a_killed_pretraining_goes_on_to_the_same_end(tmp_path):
         f"import sys, time; sys.path.insert(0, {str(TESTS)!r})\n"
         "from test_pretrainer import small, waves\n"
         "from ecgsk import ECGAugmentation\n"
-        "from ecgsk._training import Run\n"
-        "original = Run.before_batch\n"
+        "from ecgsk._training import Trainer\n"
+        "original = Trainer.before_batch\n"
         # Slow batches: the kill falls into the middle of an epoch.
         "def slowly(self):\n    original(self); time.sleep(0.05)\n"
-        "Run.before_batch = slowly\n"
+        "Trainer.before_batch = slowly\n"
         "model = small(max_epochs=20, augmentation=ECGAugmentation())\n"
         "model.set_params(checkpoint_dir=sys.argv[1]).fit(waves())\n"
     )
@@ -206,7 +206,7 @@ def test_pretraining_helps_where_labels_are_few(fitted):
     scratch = MTECGClassifier("nano", patch_size=10, pooling="mean", **common).fit(X, y)
     assert tuned.score(X_new, y_new) > scratch.score(X_new, y_new) + 0.2
     assert tuned.scale_ == fitted.scale_
-    assert [row["phase"] for row in tuned.history_][0] == "fine-tuning"
+    assert [row["stage"] for row in tuned.history_][0] == "fine-tuning"
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from ecgsk import ECGAugmentation, ECGFounderClassifier, MTECGClassifier
-from ecgsk._training import Phase
-from ecgsk._training import trainer as _run
+from ecgsk._training import TrainingStage, trainer
 from ecgsk.networks import StochasticDepth
 
 pytestmark = pytest.mark.parametrize("name", list(small_models()))
@@ -58,7 +57,7 @@ def test_the_head_alone_learns(model, data, weights):
     for name, value in after.items():
         moved = name.startswith("head.") or not torch.equal(value, before[name])
         assert moved == name.startswith("head."), name
-    assert {row["phase"] for row in model.history_} == {"linear probing"}
+    assert {row["stage"] for row in model.history_} == {"linear probing"}
     assert len(model.history_) == 4
     assert model.history_[-1]["train_loss"] < model.history_[0]["train_loss"]
 
@@ -76,7 +75,7 @@ def test_the_head_learns_the_same_from_features_as_through_the_network(model, da
     )
     again = clone(model).fit(*data)
     assert sum(n_seen) == len(data[0])
-    monkeypatch.setattr(_run.Run, "_rests", lambda self: False)
+    monkeypatch.setattr(trainer.Trainer, "_features_are_constant", lambda self: False)
     n_seen.clear()
     slow = clone(model).fit(*data)
     assert sum(n_seen) == 4 * len(data[0])
@@ -101,31 +100,31 @@ def test_augmentation_reaches_the_resting_network(model, data, monkeypatch):
 
 def test_post_training_is_a_preview_and_then_all_weights(model, data, monkeypatch):
     seen = []
-    run_phase = _run.Run._run_phase
+    run_stage = trainer.Trainer._run_stage
 
-    def spy(run, index, state):
-        run_phase(run, index, state)
-        module = run.net.module_
+    def spy(trainer, index, state):
+        run_stage(trainer, index, state)
+        module = trainer.net.module_
         rates = [d.rate for d in module.modules() if isinstance(d, StochasticDepth)]
         drops = {d.p for d in module.modules() if isinstance(d, torch.nn.Dropout)}
         frozen = [n for n, p in module.named_parameters() if not p.requires_grad]
-        seen.append((run.phase, max(rates), drops, len(frozen)))
+        seen.append((trainer.stage, max(rates), drops, len(frozen)))
 
-    monkeypatch.setattr(_run.Run, "_run_phase", spy)
+    monkeypatch.setattr(trainer.Trainer, "_run_stage", spy)
     model.set_params(strategy="post_training").fit(*data)
     (head, rate, drops, frozen), (everything, rate2, drops2, frozen2) = seen
-    assert isinstance(head, Phase) and head.trainable == "head"
+    assert isinstance(head, TrainingStage) and head.trainable == "head"
     assert (head.epochs, head.learning_rate, head.weight_decay) == (4, 5e-3, 0.1)
     assert (rate, drops) == (0.0, {0.0}) and frozen > 0
     assert everything.trainable == "all" and everything.learning_rate == 1e-2
     assert everything.final_rate * everything.learning_rate == pytest.approx(1e-5)
     assert (rate2, drops2, frozen2) == (0.3, {0.05}, 0)
-    phases = [row["phase"] for row in model.history_]
-    assert phases == ["linear probing"] * 4 + ["scratch"] * 3
+    stages = [row["stage"] for row in model.history_]
+    assert stages == ["linear probing"] * 4 + ["scratch"] * 3
     assert [row["epoch"] for row in model.history_] == list(range(1, 8))
 
 
-def test_the_second_phase_starts_from_the_head_of_the_first(model, data, weights):
+def test_the_second_stage_starts_from_the_head_of_the_first(model, data, weights):
     """A preview that were thrown away would leave no trace."""
     still = {"strategy": "post_training", "learning_rate": 1e-30, "final_learning_rate": 0.0}
     model = started(model, weights)
@@ -160,7 +159,7 @@ def test_auto_means_nothing_outside_post_training(model, data):
     np.testing.assert_array_equal(plain, explicit)
 
 
-def test_each_phase_stops_by_itself(model, data):
+def test_each_stage_stops_by_itself(model, data):
     model.set_params(
         strategy="post_training",
         early_stopping=True,
@@ -169,29 +168,29 @@ def test_each_phase_stops_by_itself(model, data):
         head_epochs=9,
         max_epochs=9,
     ).fit(*data)
-    phases = [row["phase"] for row in model.history_]
-    assert phases == ["linear probing"] * 2 + ["scratch"] * 2
+    stages = [row["stage"] for row in model.history_]
+    assert stages == ["linear probing"] * 2 + ["scratch"] * 2
     assert all("valid_loss" in row for row in model.history_)
 
 
 @pytest.mark.parametrize("killed_after", [2, 5])
-def test_a_killed_fit_goes_on_in_its_phase(model, data, tmp_path, monkeypatch, killed_after):
+def test_a_killed_fit_goes_on_in_its_stage(model, data, tmp_path, monkeypatch, killed_after):
     model.set_params(strategy="post_training", device="cpu")
     whole = clone(model).fit(*data)
     model.set_params(checkpoint_dir=tmp_path)
-    after_epoch = _run.Run.after_epoch
+    after_epoch = trainer.Trainer.after_epoch
     n_done = []
 
-    def die(run):
-        after_epoch(run)
+    def die(trainer):
+        after_epoch(trainer)
         n_done.append(1)
         if len(n_done) == killed_after:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(_run.Run, "after_epoch", die)
+    monkeypatch.setattr(trainer.Trainer, "after_epoch", die)
     with pytest.raises(KeyboardInterrupt):
         clone(model).fit(*data)
-    monkeypatch.setattr(_run.Run, "after_epoch", after_epoch)
+    monkeypatch.setattr(trainer.Trainer, "after_epoch", after_epoch)
     resumed = clone(model).fit(*data)
     np.testing.assert_array_equal(resumed.predict_proba(data[0]), whole.predict_proba(data[0]))
     assert len(resumed.history_) == 7

@@ -116,14 +116,14 @@ def watch(monkeypatch):
     """Look at the splits that are made inside a fit: early stopping's and those of bags."""
     LEAKS.clear()
     LOOKS.clear()
-    run, fit = _base.Run, ExplainableBoostingClassifier.fit
+    run, fit = _base.Trainer, ExplainableBoostingClassifier.fit
 
-    def watched_run(net, phases, train, valid, **params):
+    def watched_run(net, stages, train, valid, **params):
         if valid is not None:
             LOOKS["early stopping"] += 1
             sides = [set(numbers_of(part.X[part.rows])) for part in (train, valid)]
             LEAKS["early stopping"] += bool(sides[0] & sides[1])
-        return run(net, phases, train, valid, **params)
+        return run(net, stages, train, valid, **params)
 
     def watched_fit(self, X, y, sample_weight=None, bags=None, init_score=None):
         # Without bags interpret draws its own, record by record.
@@ -134,7 +134,7 @@ def watch(monkeypatch):
             LEAKS["bags"] += bool(sides[0] & sides[1]) or not sides[1]
         return fit(self, X, y, bags=bags, init_score=init_score)
 
-    monkeypatch.setattr(_base, "Run", watched_run)
+    monkeypatch.setattr(_base, "Trainer", watched_run)
     monkeypatch.setattr(ExplainableBoostingClassifier, "fit", watched_fit)
     with sklearn.config_context(enable_metadata_routing=True):
         yield

@@ -7,7 +7,7 @@ from ecgsk._core.fingerprint import fingerprint
 from ecgsk._training import (
     Checkpoint,
     ECGDataset,
-    Phase,
+    TrainingStage,
     parameter_groups,
     rate_factor,
     resolve_device,
@@ -24,8 +24,8 @@ def network():
 
 
 def test_rate_warms_up_then_falls_by_half_a_cosine():
-    phase = Phase("x", epochs=1, learning_rate=1.0, warmup=0.1, final_rate=0.2)
-    rates = [rate_factor(step, 100, phase) for step in range(100)]
+    stage = TrainingStage("x", epochs=1, learning_rate=1.0, warmup=0.1, final_rate=0.2)
+    rates = [rate_factor(step, 100, stage) for step in range(100)]
     np.testing.assert_allclose(rates[:10], np.arange(1, 11) / 10)
     assert rates[10] == pytest.approx(1.0)
     assert rates[55] == pytest.approx(0.6)
@@ -34,14 +34,14 @@ def test_rate_warms_up_then_falls_by_half_a_cosine():
 
 
 def test_without_warmup_the_first_step_has_the_peak_rate():
-    assert rate_factor(0, 10, Phase("x", 1, 1.0, warmup=0.0)) == pytest.approx(1.0)
+    assert rate_factor(0, 10, TrainingStage("x", 1, 1.0, warmup=0.0)) == pytest.approx(1.0)
 
 
 def test_groups_hold_each_parameter_once_with_its_decay_and_depth(network):
-    phase = Phase("x", epochs=1, learning_rate=1.0, weight_decay=0.3, layer_decay=0.5)
+    stage = TrainingStage("x", epochs=1, learning_rate=1.0, weight_decay=0.3, layer_decay=0.5)
     names = {id(p): name for name, p in network.named_parameters()}
     seen = {}
-    for group in parameter_groups(network, phase):
+    for group in parameter_groups(network, stage):
         for parameter in group["params"]:
             name = names[id(parameter)]
             assert name not in seen
@@ -55,7 +55,7 @@ def test_groups_hold_each_parameter_once_with_its_decay_and_depth(network):
 
 
 def test_a_phase_of_the_head_freezes_the_rest(network):
-    groups = parameter_groups(network, Phase("x", 1, 1.0, trainable="head"))
+    groups = parameter_groups(network, TrainingStage("x", 1, 1.0, trainable="head"))
     trained = {id(p) for group in groups for p in group["params"]}
     assert trained == {id(network.head.weight), id(network.head.bias)}
     assert [n for n, p in network.named_parameters() if p.requires_grad] == [

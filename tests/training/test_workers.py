@@ -29,7 +29,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import gen_batches
 
 from ecgsk import MTECGClassifier, RecordArray
-from ecgsk._training import Run, on_device, resolve_device
+from ecgsk._training import Trainer, on_device, resolve_device
 from ecgsk._training import device_lock as _lease
 from ecgsk._training.device import worker_number
 from ecgsk.preprocessing import Standardise
@@ -181,18 +181,18 @@ def test_cuda_in_a_forked_process_says_what_to_do(monkeypatch):
 
 def test_the_end_of_memory_says_what_to_do(tmp_path, monkeypatch):
     X, y = recordings(16)
-    execute, kept = Run.execute, []
+    execute, kept = Trainer.execute, []
 
-    def too_large(run):
-        if run.net.batch_size == 8:
-            return execute(run)
+    def too_large(trainer):
+        if trainer.net.batch_size == 8:
+            return execute(trainer)
         batch = torch.zeros(8)
         kept.append(weakref.ref(batch))
         # As an inner block would have said it already.
-        with on_device(run.net.device, 16):
+        with on_device(trainer.net.device, 16):
             raise torch.OutOfMemoryError("Tried to allocate 20 GiB.")
 
-    monkeypatch.setattr(Run, "execute", too_large)
+    monkeypatch.setattr(Trainer, "execute", too_large)
     model = MTECGClassifier(
         "nano", sampling_rate=RATE, max_epochs=1, device="cpu", batch_size=16, random_state=0
     )
@@ -216,17 +216,17 @@ class OnItsTurn(MTECGClassifier):
 
     def fit(self, X, y, *, sample_weight=None, groups=None):
         folder = os.environ["TURNS"]
-        execute = Run.execute
+        execute = Trainer.execute
 
-        def noted(run):
+        def noted(trainer):
             begun = time.monotonic()
-            rows = execute(run)
+            rows = execute(trainer)
             name = f"{folder}/{os.getpid()}-{begun}.span"
             with open(name, "w") as stream:
                 stream.write(f"{begun} {time.monotonic()}")
             return rows
 
-        with cpu_as_gpu(folder), mock.patch.object(Run, "execute", noted):
+        with cpu_as_gpu(folder), mock.patch.object(Trainer, "execute", noted):
             return super().fit(X, y, sample_weight=sample_weight, groups=groups)
 
 

@@ -440,7 +440,7 @@ def test_sizes_of_numpy_are_written(X, Y, tmp_path):
 def test_fine_tuning_keeps_the_head_of_labels_it_knows(path, answers, X, Y):
     tuned = MTECGClassifier(weights=path, **STILL).fit(X, Y)
     assert_array_equal(tuned.predict_proba(X), answers)
-    assert [row["phase"] for row in tuned.history_] == ["fine-tuning"]
+    assert [row["stage"] for row in tuned.history_] == ["fine-tuning"]
     moved = MTECGClassifier(weights=path, **COMMON).fit(X, Y)
     assert (moved.predict_proba(X) != answers).any()
 
