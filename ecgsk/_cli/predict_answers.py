@@ -4,12 +4,11 @@ import warnings
 from collections.abc import Iterator
 
 import numpy as np
-from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from ecgsk._cli.predict_records import Record, Records
+from ecgsk._core.fitted import column_names, is_multilabel, stack_labels, unwrap
 from ecgsk._core.signal import ECGQualityWarning
-from ecgsk.tabular._out_of_fold import stack_labels
 
 _NOT_FINITE = "the model's probabilities of it are not finite."
 
@@ -43,22 +42,12 @@ class Answers:
     def __init__(self, model, threshold: float | None = None):
         if not hasattr(model, "classes_"):
             raise ValueError(f"MODEL holds a {type(model).__name__} that is not fitted.")
-        # A search answers with the best that it has found.
-        self._model = vars(model).get("best_estimator_", model)
+        self._model = unwrap(model)
         self._threshold = threshold
         self._classes = model.classes_
-        last = _deciding(self._model)
-        self._multilabel = (
-            isinstance(self._classes, list)
-            or getattr(last, "multilabel_", False)
-            # scikit-learn's MLP says it by its output alone.
-            or (getattr(last, "out_activation_", "") == "logistic" and last.n_outputs_ > 1)
-        )
+        self._multilabel = is_multilabel(model)
         self._binary = not self._multilabel and len(self._classes) == 2
-        self._labels = [str(name) for name in self._classes]
-        if self._multilabel:
-            default = [f"label_{i}" for i in range(len(self._classes))]
-            self._labels = [str(name) for name in getattr(last, "label_names_", default)]
+        self._labels = column_names(model)
         if threshold is not None and not self._binary:
             raise ValueError(
                 f"--threshold {threshold:g} is for binary models; MODEL has "
@@ -199,10 +188,3 @@ class Answers:
                 refused = self._refused(records, half, said)
                 found |= {start + i: reason for i, reason in refused.items()}
         return found
-
-
-def _deciding(model):
-    """Return the classifier that gives the answer."""
-    while isinstance(model, (Pipeline, FrozenEstimator)):
-        model = model[-1] if isinstance(model, Pipeline) else model.estimator
-    return model

@@ -1,18 +1,15 @@
 """What recordings a model takes: their rate, length and leads, as its parts tell."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.pipeline import FeatureUnion, Pipeline
 
+from ecgsk._core.fitted import parts_in_order
 from ecgsk._core.signal import STANDARD_LEADS, ECGQualityWarning, check_ecg, lead_name
 from ecgsk.preprocessing import SelectLeads
 from ecgsk.tabular import TableColumns
-
-# Where meta-estimators of scikit-learn and of ecgsk keep what they have fitted, or were given.
-_INNER = ("best_estimator_", "estimator_", "estimators_", "calibrated_classifiers_", "estimator")
 
 
 @dataclass(frozen=True)
@@ -112,7 +109,7 @@ def intake_of(
     >>> taken.sampling_rate, taken.seconds, taken.n_samples, taken.n_leads
     (500, 10.0, 5000, 12)
     """
-    parts = list(parts_of(model))
+    parts = list(parts_in_order(model))
     rate = sampling_rate or _first(parts, _rate_of)
     if rate is None:
         raise ValueError("MODEL does not tell which sampling rate it takes: give --model-rate.")
@@ -134,27 +131,6 @@ def intake_of(
         missing="zero" if any(vars(p).get("missing") == "zero" for p in parts) else "error",
         table=any(isinstance(part, TableColumns) for part in parts),
     )
-
-
-def parts_of(model) -> Iterator:
-    """Give a model and what is in it, in the order in which recordings come by.
-
-    Parameters
-    ----------
-    model : estimator
-        Fitted.
-    """
-    yield model
-    if isinstance(model, (Pipeline, FeatureUnion)):
-        named = model.steps if isinstance(model, Pipeline) else model.transformer_list
-        inner = [part for _, part in named]
-    else:
-        inner = next((vars(model)[name] for name in _INNER if name in vars(model)), [])
-        inner = inner if isinstance(inner, (list, tuple)) else [inner]
-    for part in inner:
-        # Steps may be 'passthrough'; calibration keeps objects that are no estimators.
-        if hasattr(part, "__dict__"):
-            yield from parts_of(part)
 
 
 def _first(parts, ask):

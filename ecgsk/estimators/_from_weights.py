@@ -9,7 +9,7 @@ import torch
 from ecgsk._core.signal import STANDARD_LEADS, lead_name
 from ecgsk._core.sklearn_compat import check_is_fitted, set_output_container
 from ecgsk._training import ECGNet, resolve_device, resolve_precision, seeded
-from ecgsk.estimators._targets import log_odds
+from ecgsk.estimators._targets import prior_logits
 from ecgsk.networks import start_head
 from ecgsk.weights import WeightFile, read_weights, write_weights
 
@@ -230,7 +230,7 @@ class ClassifierFromWeights(FromWeights):
                 tensors |= {k: v for k, v in source.tensors.items() if k.startswith("head.")}
             load_tensors(network, tensors, source=named[0], without=("head.",))
         if self.head_init == "prior" and not keeps_head:
-            start_head(network.head, log_odds(targets, rows, weights))
+            start_head(network.head, prior_logits(targets, rows, weights))
 
     def _bind(self, augmentation):
         return augmentation.bind(self._network_rate())

@@ -2,8 +2,7 @@
 
 from numbers import Integral
 
-from sklearn.frozen import FrozenEstimator
-
+from ecgsk._core.fitted import unwrap
 from ecgsk._core.sklearn_compat import Interval, StrOptions, check_is_fitted
 from ecgsk.networks import MTECG_PRESETS
 from ecgsk.weights import SHIPPED, WeightFile, read_weights
@@ -79,8 +78,7 @@ def as_weights(source, *, kind: str) -> WeightFile:
     kind : str
         Which of the shipped files is meant by a name.
     """
-    if isinstance(source, FrozenEstimator):
-        source = source.estimator
+    source = unwrap(source)
     if hasattr(source, "to_weights"):
         check_is_fitted(source, "net_")
         return source.to_weights()

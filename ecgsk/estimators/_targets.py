@@ -9,7 +9,11 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from ecgsk._core.checks import check_indicator
+from ecgsk._core.log_odds import log_odds
 from ecgsk._core.sklearn_compat import check_y
+
+# A teacher's probabilities count as this far from 0 and 1 at least.
+_TEACHER_SATURATION = 1e-6
 
 
 @dataclass
@@ -183,14 +187,13 @@ def teacher_logits(teacher, X, targets: Targets) -> np.ndarray:
             f"{names[0] or getattr(teacher, 'classes_', '?')}; expected shape {expected} for "
             f"{names[1] or targets.classes}. Use a teacher fitted on the same task."
         )
-    clipped = probabilities.clip(1e-6, 1 - 1e-6)
     if targets.kind == "multiclass":
-        return np.log(clipped)
-    logits = np.log(clipped) - np.log1p(-clipped)
+        return np.log(probabilities.clip(_TEACHER_SATURATION, 1 - _TEACHER_SATURATION))
+    logits = log_odds(probabilities, _TEACHER_SATURATION)
     return logits[:, 1] if targets.kind == "binary" else logits
 
 
-def log_odds(targets: Targets, rows: np.ndarray, weights: np.ndarray) -> torch.Tensor:
+def prior_logits(targets: Targets, rows: np.ndarray, weights: np.ndarray) -> torch.Tensor:
     """Return the logits that a head gives before it has seen anything but how often classes occur.
 
     Parameters
@@ -212,6 +215,8 @@ def log_odds(targets: Targets, rows: np.ndarray, weights: np.ndarray) -> torch.T
     if targets.kind == "multiclass":
         encoded = encoded[:, None] == np.arange(targets.n_outputs)
     total = weights.sum()
-    positive = (weights @ encoded.reshape(len(rows), -1)).clip(0.5, total - 0.5)
-    shares = torch.as_tensor(positive / total)
-    return shares.log() if targets.kind == "multiclass" else shares.logit()
+    shares = weights @ encoded.reshape(len(rows), -1) / total
+    half_a_record = min(0.5, 0.5 / total)
+    if targets.kind == "multiclass":
+        return torch.as_tensor(np.log(shares.clip(half_a_record, 1 - half_a_record)))
+    return torch.as_tensor(log_odds(shares, half_a_record))

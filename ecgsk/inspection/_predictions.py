@@ -1,12 +1,10 @@
 """Asking any classifier of recordings the same question again and again."""
 
 import numpy as np
-from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
 
+from ecgsk._core.fitted import column_names, is_multilabel, stack_labels
 from ecgsk._core.records import RecordArray
 from ecgsk._core.signal import lead_name
-from ecgsk.tabular._out_of_fold import stack_labels
 
 
 class Question:
@@ -41,14 +39,14 @@ class Question:
 
     def _column(self, probabilities, stacked: bool) -> int:
         n_columns = probabilities.shape[1]
-        last = _last_step(self.estimator)
-        names = _names(last, n_columns)
+        names = column_names(self.estimator)
+        names = names if len(names) == n_columns else []
         if self.label is None:
-            # Labels of a multilabel classifier do not share a sum of 1.
-            exclusive = not stacked and np.allclose(probabilities.sum(axis=1), 1, atol=1e-3)
             if n_columns == 1:
                 return 0
-            if n_columns == 2 and not getattr(last, "multilabel_", not exclusive):
+            # Only probabilities of classes add up to 1.
+            exclusive = not stacked and np.allclose(probabilities.sum(axis=1), 1, atol=1e-3)
+            if n_columns == 2 and exclusive and not is_multilabel(self.estimator):
                 return 1
             raise ValueError(
                 f"label=None, but the estimator answers with {n_columns} classes or labels. Say "
@@ -88,23 +86,6 @@ def check_leads(leads, n_leads: int, what: str) -> list[str]:
     if doubled:
         raise ValueError(f"leads names {', '.join(doubled)} twice; each lead has its own name.")
     return names
-
-
-def _last_step(estimator):
-    if isinstance(estimator, FrozenEstimator):
-        return _last_step(estimator.estimator)
-    return _last_step(estimator[-1]) if isinstance(estimator, Pipeline) else estimator
-
-
-def _names(last, n_columns: int) -> list[str]:
-    """Return the names of the columns, or none where the estimator has none for them."""
-    for attribute in ("label_names_", "classes_"):
-        names = getattr(last, attribute, None)
-        # A list of arrays are the classes of each label of a multilabel classifier.
-        if names is None or len(names) != n_columns or any(map(np.ndim, names)):
-            continue
-        return [str(name) for name in names]
-    return []
 
 
 def _some(names, n_columns: int) -> str:

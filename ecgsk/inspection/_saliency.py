@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ecgsk._core.log_odds import log_odds
 from ecgsk._core.signal import STANDARD_LEADS
 from ecgsk.inspection._predictions import Question, beside, check_leads
-from ecgsk.tabular._numbers import log_odds
 
 
 class Saliency(NamedTuple):

@@ -8,6 +8,7 @@ import pandas as pd
 from scipy.stats import norm
 from sklearn.exceptions import UndefinedMetricWarning
 
+from ecgsk._core.log_odds import log_odds
 from ecgsk.metrics._inputs import check_interval, check_probabilities, check_target, new_random
 from ecgsk.metrics._logistic import fit_logistic
 from ecgsk.metrics._resampling import Resamples, percentiles
@@ -139,8 +140,7 @@ def _figures(y, prob, weights) -> np.ndarray:
     total, positive = weights.sum(axis=1), weights @ y
     brier = weights @ squared_errors(y, prob) / total
     share = positive / total
-    logit = np.clip(prob, CLOSEST, 1 - CLOSEST)
-    logit = np.log(logit) - np.log1p(-logit)
+    logit = log_odds(prob, CLOSEST)
     intercept, slope = np.full((2, len(weights)), np.nan)
     mixed = (positive > 0) & (positive < total)
     if mixed.any():

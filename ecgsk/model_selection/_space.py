@@ -15,6 +15,8 @@ from optuna.distributions import (
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 
+from ecgsk._core.fitted import named_parts
+
 # What scikit-learn and interpret do not say of their own; names instead of classes, because
 # interpret takes a second to import.
 _OF_OTHERS = {
@@ -88,11 +90,9 @@ def _space_of(estimator) -> dict[str, BaseDistribution]:
         # Such as a ProbabilityTransformer that uses weights as they are.
         return {}
     kept = getattr(estimator, "_kept_by_clones", ())
-    for name, part in estimator.get_params(deep=False).items():
-        if name not in kept and hasattr(part, "get_params"):
+    for name, part in named_parts(estimator):
+        if name is not None and name not in kept:
             own |= {f"{name}__{key}": value for key, value in _space_of(part).items()}
-    for name, part in _named_parts(estimator):
-        own |= {f"{name}__{key}": value for key, value in _space_of(part).items()}
     return own
 
 
@@ -103,18 +103,6 @@ def _own_space(estimator) -> dict[str, BaseDistribution]:
         if kind.__name__ in _OF_OTHERS:
             return dict(_OF_OTHERS[kind.__name__])
     return {}
-
-
-def _named_parts(estimator) -> list[tuple[str, object]]:
-    """Return what a Pipeline, a FeatureUnion or their like is made of."""
-    lists = ("steps", "transformer_list", "transformers", "estimators")
-    found = [getattr(estimator, name) for name in lists if hasattr(estimator, name)]
-    return [
-        (part[0], part[1])
-        for parts in found
-        for part in parts
-        if isinstance(part, tuple) and hasattr(part[1], "get_params")
-    ]
 
 
 class Space:

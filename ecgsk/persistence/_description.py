@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
+from ecgsk._core.fitted import named_parts
 from ecgsk._version import __version__
 from ecgsk.persistence._parts import parts
 
@@ -64,23 +65,10 @@ def description(estimator, about: str) -> dict:
 
 def outline(estimator, depth: int = 0) -> str:
     """Return the classes of a model and of what it holds, as ``"Pipeline(Scaler, Classifier)"``."""
-    inner = [outline(part, depth + 1) for part in _held(estimator)] if depth < _DEEPEST else []
+    inner = named_parts(estimator) if depth < _DEEPEST else []
+    inner = [outline(part, depth + 1) for _, part in inner]
     name = type(estimator).__name__
     return f"{name}({', '.join(inner)})" if inner else name
-
-
-def _held(estimator) -> list:
-    """Return the estimators among the parameters, in the order of the parameters."""
-    if not hasattr(estimator, "get_params") or isinstance(estimator, type):
-        return []
-    held = []
-    for value in estimator.get_params(deep=False).values():
-        listed = value if isinstance(value, (list, tuple)) else [value]
-        for part in listed:
-            part = part[1] if isinstance(part, tuple) and len(part) > 1 else part
-            if hasattr(part, "get_params") and not isinstance(part, type):
-                held.append(part)
-    return held
 
 
 def _told(estimator, name: str):

@@ -1,18 +1,9 @@
-"""Columns of a table as numbers, and probabilities as log-odds."""
+"""Columns of a table as numbers."""
 
 from numbers import Real
 
 import numpy as np
 import pandas as pd
-
-# Below this, and above 1 minus this, a float32 probability cannot be told from 0 or 1.
-_SATURATION = float(np.finfo(np.float32).eps)
-
-
-def log_odds(probability) -> np.ndarray:
-    """Return log(p / (1 - p)), with p held away from 0 and 1 by what float32 can tell."""
-    p = np.clip(np.asarray(probability, dtype=np.float64), _SATURATION, 1 - _SATURATION)
-    return np.log(p) - np.log1p(-p)
 
 
 def as_numbers(column: pd.Series) -> np.ndarray | None:

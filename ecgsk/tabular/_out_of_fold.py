@@ -19,6 +19,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import has_fit_parameter
 
+from ecgsk._core.fitted import stack_labels
 from ecgsk._core.sklearn_compat import BaseSearchCV, safe_indexing
 
 
@@ -102,17 +103,6 @@ def _takes(estimator, name: str) -> bool:
         return True
     # A search takes groups among its **params and hands them to its splitter.
     return name == "groups" and isinstance(estimator, BaseSearchCV)
-
-
-def stack_labels(probabilities, classes) -> np.ndarray:
-    """Turn the list of arrays that forests give for multilabel targets into one array."""
-    if not isinstance(probabilities, list):
-        return np.asarray(probabilities)
-    columns = []
-    for of_label, values in zip(probabilities, classes, strict=True):
-        position = np.flatnonzero(np.asarray(values) == 1)
-        columns.append(of_label[:, position[0]] if len(position) else np.zeros(len(of_label)))
-    return np.stack(columns, axis=1)
 
 
 def _strata(target) -> np.ndarray | None:

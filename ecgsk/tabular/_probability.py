@@ -8,11 +8,12 @@ import pandas as pd
 from scipy import sparse
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.multiclass import type_of_target
 
 from ecgsk._core.checks import check_groups, check_indicator
+from ecgsk._core.fitted import column_names, is_multilabel, stack_labels
+from ecgsk._core.log_odds import log_odds
 from ecgsk._core.records import RecordArray, is_lazy
 from ecgsk._core.sklearn_compat import (
     HasMethods,
@@ -22,8 +23,7 @@ from ecgsk._core.sklearn_compat import (
     fit_context,
     output_container,
 )
-from ecgsk.tabular._numbers import log_odds
-from ecgsk.tabular._out_of_fold import accepted, out_of_fold, stack_labels
+from ecgsk.tabular._out_of_fold import accepted, out_of_fold
 
 
 class ProbabilityTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
@@ -262,15 +262,14 @@ class ProbabilityTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator
 
     def _column_names(self) -> list[str]:
         classifier = self._classifier()
-        classes = classifier.classes_
         if self._is_multilabel():
-            names = [f"label_{i}" for i in range(len(classes))]
+            names = column_names(classifier, multilabel=True)
         else:
-            shown = [c if isinstance(c, str) else f"class_{c}" for c in classes]
-            names = shown[1:] if len(shown) == 2 else shown
+            classes = classifier.classes_
+            names = [str(c) if isinstance(c, str) else f"class_{c}" for c in classes]
+            names = names[1:] if len(names) == 2 else names
         n_columns = len(names)
-        own = getattr(_last_step(classifier), "label_names_", [])
-        learnt = getattr(self, "_diagnosis_names", []) or own
+        learnt = getattr(self, "_diagnosis_names", [])
         if self.feature_names is not None:
             names = [str(name) for name in self.feature_names]
         elif len(learnt) == n_columns:
@@ -285,18 +284,10 @@ class ProbabilityTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator
         return names
 
     def _is_multilabel(self) -> bool:
-        """Tell whether every probability column is a label of its own."""
+        """Return whether each column is a label with a probability of its own."""
         if hasattr(self, "_multilabel"):
             return self._multilabel
-        classifier = _last_step(self._classifier())
-        if isinstance(classifier.classes_, list):
-            return True
-        # scikit-learn's MLP says it by its output alone.
-        by_output = (
-            getattr(classifier, "out_activation_", "") == "logistic"
-            and getattr(classifier, "n_outputs_", 1) > 1
-        )
-        return getattr(classifier, "multilabel_", by_output)
+        return is_multilabel(self._classifier())
 
     def _columns(self, classes, probabilities: np.ndarray) -> np.ndarray:
         """Bring a fold's probabilities to the columns of the table."""
@@ -357,9 +348,3 @@ def _as_labels(target, name: str):
 def _lazily(X):
     """Return X such that a fold of it is not read at once."""
     return RecordArray.wrap(X) if is_lazy(X) and not isinstance(X, RecordArray) else X
-
-
-def _last_step(classifier):
-    if isinstance(classifier, FrozenEstimator):
-        return _last_step(classifier.estimator)
-    return _last_step(classifier[-1]) if isinstance(classifier, Pipeline) else classifier

@@ -8,8 +8,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import roc_auc_score
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
+from ecgsk._core.log_odds import log_odds
 from ecgsk._core.sklearn_compat import StrOptions, check_is_fitted, fit_context, validate_data
-from ecgsk.tabular._numbers import log_odds
 
 
 class SinglePredictorClassifier(ClassifierMixin, BaseEstimator):

@@ -5,11 +5,9 @@ from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
-from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from ecgsk._core.records import RecordArray
-from ecgsk._core.sklearn_compat import BaseSearchCV
 
 _MOST_PATIENTS = 20
 _SEX = {0.0: "male", 1.0: "female"}
@@ -48,15 +46,6 @@ def _as_number(value):
         return float(value)
     except (TypeError, ValueError):
         return None
-
-
-def unwrap(model):
-    """Return what answers in a frozen model or a search, so that its steps can be shown."""
-    if isinstance(model, FrozenEstimator):
-        return unwrap(model.estimator)
-    if isinstance(model, BaseSearchCV) and hasattr(model, "best_estimator_"):
-        return unwrap(model.best_estimator_)
-    return model
 
 
 def check_y(y, n_records: int, name: str = "y"):

@@ -12,6 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
 
 from ecgsk._core.checks import check_groups
+from ecgsk._core.fitted import unwrap
 from ecgsk._core.records import RecordArray
 from ecgsk._core.signal import STANDARD_LEADS, check_ecg
 from ecgsk.inspection._report.calls import Calls, as_number
@@ -26,7 +27,6 @@ from ecgsk.inspection._report.checks import (
     check_validation,
     check_y,
     names_of,
-    unwrap,
     warn_of_rate,
 )
 from ecgsk.inspection._report.page import Page, check_writable

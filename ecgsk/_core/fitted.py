@@ -1,0 +1,147 @@
+"""What a model consists of, and what the columns of its predictions mean."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import FeatureUnion, Pipeline
+
+# Where meta-estimators of scikit-learn and of ecgsk keep what they have fitted, or were given.
+_INNER = ("best_estimator_", "estimator_", "estimators_", "calibrated_classifiers_", "estimator")
+
+
+def unwrap(model):
+    """Return the model that predicts: the one in a ``FrozenEstimator``, the best one of a search.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted or not; a search that is not fitted is returned as it is.
+    """
+    while isinstance(model, FrozenEstimator) or hasattr(model, "best_estimator_"):
+        model = model.estimator if isinstance(model, FrozenEstimator) else model.best_estimator_
+    return model
+
+
+def last_step(model):
+    """Return the estimator that predicts at the end of Pipelines, in searches and frozen models.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted or not.
+    """
+    model = unwrap(model)
+    return last_step(model[-1]) if isinstance(model, Pipeline) else model
+
+
+def parts_in_order(model) -> Iterator:
+    """Yield a model and the parts inside it, in the order in which recordings pass them.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted; of parts that are there both fitted and unfitted, only the fitted ones are yielded.
+    """
+    yield model
+    if isinstance(model, (Pipeline, FeatureUnion)):
+        named = model.steps if isinstance(model, Pipeline) else model.transformer_list
+        inner = [part for _, part in named]
+    else:
+        inner = next((vars(model)[name] for name in _INNER if name in vars(model)), [])
+        inner = inner if isinstance(inner, (list, tuple)) else [inner]
+    for part in inner:
+        # Steps may be 'passthrough'; calibration keeps objects that are not estimators.
+        if hasattr(part, "__dict__"):
+            yield from parts_in_order(part)
+
+
+def named_parts(estimator) -> list[tuple[str | None, object]]:
+    """Return the estimators among the parameters, each with the name that ``set_params`` takes.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Also a Pipeline, a FeatureUnion and the like, whose parts are in lists of tuples.
+
+    Returns
+    -------
+    list of (str or None, estimator)
+        In the order of the parameters; None for parts in a list without names.
+    """
+    if not hasattr(estimator, "get_params") or isinstance(estimator, type):
+        return []
+    found = []
+    for parameter, value in estimator.get_params(deep=False).items():
+        for item in value if isinstance(value, (list, tuple)) else [(parameter, value)]:
+            named = isinstance(item, tuple) and len(item) > 1
+            name, part = item[:2] if named else (None, item)
+            if hasattr(part, "get_params") and not isinstance(part, type):
+                found.append((name, part))
+    return found
+
+
+def is_multilabel(model) -> bool:
+    """Return whether each column of ``predict_proba`` is a label with a probability of its own.
+
+    Parameters
+    ----------
+    model : classifier
+        Fitted.
+    """
+    last = last_step(model)
+    if isinstance(getattr(last, "classes_", None), list):
+        return True
+    # Only the output layer of scikit-learn's MLP differs.
+    logistic = getattr(last, "out_activation_", "") == "logistic"
+    return bool(getattr(last, "multilabel_", logistic and last.n_outputs_ > 1))
+
+
+def column_names(model, multilabel: bool | None = None) -> list[str]:
+    """Return the names of the columns of ``predict_proba``, as `stack_labels` arranges them.
+
+    Parameters
+    ----------
+    model : classifier
+        Fitted.
+    multilabel : bool or None, default=None
+        Whether it is multilabel, where the caller knows it; None asks `is_multilabel`.
+
+    Returns
+    -------
+    list of str
+        The labels of a multilabel classifier, "label_0" and so on where they have no names;
+        otherwise the classes. Empty where the classifier has no ``classes_``.
+    """
+    last = last_step(model)
+    classes = getattr(last, "classes_", ())
+    if not (is_multilabel(last) if multilabel is None else multilabel):
+        return [str(name) for name in classes]
+    names = getattr(last, "label_names_", None) or ()
+    if len(names) != len(classes):
+        names = [f"label_{i}" for i in range(len(classes))]
+    return [str(name) for name in names]
+
+
+def stack_labels(probabilities, classes) -> np.ndarray:
+    """Return one array for the list of arrays that forests return for multilabel targets.
+
+    Parameters
+    ----------
+    probabilities : ndarray or list of ndarray of shape (n_records, n_classes)
+        What ``predict_proba`` returned.
+    classes : ndarray or list of ndarray
+        The ``classes_`` of the classifier.
+
+    Returns
+    -------
+    ndarray of shape (n_records, n_columns)
+        The probability of class 1 for each label where ``probabilities`` is a list.
+    """
+    if not isinstance(probabilities, list):
+        return np.asarray(probabilities)
+    columns = []
+    for of_label, values in zip(probabilities, classes, strict=True):
+        position = np.flatnonzero(np.asarray(values) == 1)
+        columns.append(of_label[:, position[0]] if len(position) else np.zeros(len(of_label)))
+    return np.stack(columns, axis=1)
