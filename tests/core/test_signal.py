@@ -76,6 +76,20 @@ def test_infinities_that_cancel_are_found(ecg):
         check_ecg(ecg)
 
 
+def test_samples_may_be_as_large_as_1e9_and_no_larger(ecg):
+    ecg[1, 3, 5] = 1e9
+    ecg[2, 3, 5] = -1e9
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ECGQualityWarning)
+        assert check_ecg(ecg) is ecg
+        assert check_ecg(ecg, missing="zero") is ecg
+    ecg[1, 3, 5], ecg[2, 3, 5] = 1.001e9, -1.001e9
+    with pytest.raises(ValueError, match="2 NaN or infinite samples .or beyond 1e9. in 2 of 3"):
+        check_ecg(ecg)
+    filled = check_ecg(ecg, missing="zero")
+    assert filled[1, 3, 5] == filled[2, 3, 5] == 0
+
+
 def test_missing_zero_changes_a_copy(ecg):
     ecg[1, 3, 5] = np.nan
     checked = check_ecg(ecg, missing="zero")

@@ -360,6 +360,12 @@ def odd_format_truncated(record):
 
 def packed_format_truncated(record):
     edit_header(record, "bad.dat 16 ", "bad.dat 212 ")
+    truncate(record.with_suffix(".dat"), 800)
+
+
+def packed_format_a_little_short(record):
+    # 50 samples of 12 leads fill 900 bytes.
+    edit_header(record, "bad.dat 16 ", "bad.dat 212 ")
     truncate(record.with_suffix(".dat"), 400)
 
 
@@ -405,8 +411,9 @@ MALFORMED = {
     mixed_offsets: "byte offsets",
     file_outside: "outside",
     unknown_format: "decoded",
-    odd_format_truncated: "decoded",
-    packed_format_truncated: "decoded",
+    odd_format_truncated: "is truncated: 1200 bytes are no 50 samples of format 24",
+    packed_format_truncated: "is truncated: 400 bytes are no 50 samples of format 212",
+    packed_format_a_little_short: "is truncated: 800 bytes are no 50 samples of format 212",
     packed_format_absurd: "decoded",
     odd_format_missing: "missing",
     segment_missing: "bad_1.*no such header",
@@ -551,6 +558,10 @@ def test_a_gap_stays_a_gap_of_its_length_when_resampled(tmp_path):
     assert np.flatnonzero(np.isnan(signal[2]))[0] == pytest.approx(800, abs=1)
     expected = np.sin(2 * np.pi * 4 * np.arange(2000) / 500)
     np.testing.assert_allclose(signal[2, 100:700], expected[100:700], atol=5e-3)
+    # What lies between a sample and a missing one is not known either.
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(signal[2])), np.arange(799, 900))
+    signal = load_wfdb(tmp_path, sampling_rate=100).data[0]
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(signal[2])), np.arange(160, 180))
 
 
 def test_threads_change_nothing(tmp_path):

@@ -447,3 +447,18 @@ def test_there_is_no_batch_normalisation_to_revive():
     with torch.device("meta"):
         network = Net1D()
     assert not [m for m in network.modules() if "Norm" in type(m).__name__]
+
+
+def test_a_length_is_forgiven_only_where_recordings_are_stretched(tmp_path, path, X):
+    """The published preprocessing makes 10 s of what is nearly as long; other files do not."""
+    model = ECGFounderClassifier(weights=path, sampling_rate=500, device="cpu")
+    assert model.predict_proba(X[..., :4975]).shape == (12, 3)
+    with pytest.raises(ValueError, match="takes 10 s"):
+        model.predict_proba(X[..., :4940])
+    own = ECGFounderClassifier("nano", preprocessing="none", sampling_rate=100, **QUICK)
+    x = Resample(500, 100).transform(X)
+    own.fit(x, np.arange(12) % 2).save_weights(tmp_path / "own", preprocessing=[BandPass(1, 30)])
+    model = ECGFounderClassifier(weights=tmp_path / "own", sampling_rate=100, device="cpu")
+    assert model.predict_proba(x).shape == (12, 2)
+    with pytest.raises(ValueError, match="X has 999 samples a record.* takes 10 s"):
+        model.predict_proba(x[..., :999])

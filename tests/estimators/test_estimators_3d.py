@@ -493,3 +493,26 @@ def test_the_progress_bar_can_be_silent(model, data, capfd):
     assert capfd.readouterr() == ("", "")
     model.set_params(verbose=2).fit(*data)
     assert "scratch 1/1" in capfd.readouterr().err
+
+
+def test_a_fit_is_gone_on_with_on_another_device_and_not_with_other_parameters(
+    model, data, tmp_path, monkeypatch
+):
+    from ecgsk._training import Checkpoint
+
+    monkeypatch.setattr(Checkpoint, "remove", lambda self: None)
+    X, y = data
+    model.set_params(max_epochs=1, checkpoint_dir=tmp_path)
+    same = [{}, {"device": "cpu"}, {"device": "auto", "verbose": 1}]
+    if "n_jobs" in model.get_params():
+        same.append({"n_jobs": 2})
+    for change in same:
+        clone(model).set_params(**change).fit(X, y)
+        assert len(list(tmp_path.glob("*.ckpt"))) == 1, change
+    for n, change in enumerate(
+        [{"learning_rate": 1e-3}, {"random_state": 1}, {"precision": "auto"}]
+    ):
+        clone(model).set_params(**change).fit(X, y)
+        assert len(list(tmp_path.glob("*.ckpt"))) == n + 2, change
+    model.fit(X, 1 - y)
+    assert len(list(tmp_path.glob("*.ckpt"))) == 5

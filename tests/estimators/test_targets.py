@@ -2,11 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from scipy.special import logit
 from sklearn.utils.class_weight import compute_class_weight
 
 from ecgsk._core.checks import check_groups
 from ecgsk.estimators._split import validation_split
-from ecgsk.estimators._targets import class_weights, encode_targets
+from ecgsk.estimators._targets import class_weights, encode_targets, log_odds, teacher_logits
 
 
 def encode(y, used=None):
@@ -160,3 +161,54 @@ def test_patients():
     for unknown in ([1, np.nan, 2], np.array(["a", None, "b"], dtype=object)):
         with pytest.raises(ValueError, match="missing for 1 of 3 records, the first is record 1"):
             check_groups(unknown, 3)
+
+
+@pytest.mark.parametrize(
+    ("y", "expected"),
+    [
+        ([0, 1, 1, 1], [logit(0.75)]),
+        ([2, 0, 2, 1], np.log([0.25, 0.25, 0.5])),
+        # Labels that never or always occur count as half a record against it.
+        ([[0, 1, 0], [0, 1, 1], [0, 1, 0], [0, 1, 0]], logit([0.125, 0.875, 0.25])),
+    ],
+)
+def test_a_head_starts_from_the_shares_of_the_classes(y, expected):
+    start = log_odds(encode(np.array(y)), np.arange(4), np.ones(4))
+    np.testing.assert_allclose(start, expected)
+
+
+def test_a_head_starts_from_the_weights_of_the_records_that_are_used():
+    y = np.array([0, 1, 1, 1, 0])
+    weights = np.array([9.0, 2.0, 1.0, 4.0, 1.0])
+    start = log_odds(encode(y), np.arange(1, 5), weights)
+    np.testing.assert_allclose(start, [logit(7 / 8)])
+
+
+class Teacher:
+    """Answers with given probabilities."""
+
+    classes_ = np.array([0, 1])
+
+    def __init__(self, probabilities):
+        self.probabilities = np.asarray(probabilities)
+
+    def predict_proba(self, X):
+        return self.probabilities
+
+
+def test_a_teacher_may_be_very_sure():
+    p = np.array([1e-5, 1 - 1e-5, 1e-3, 0.4])
+    both = np.column_stack([1 - p, p])
+    found = teacher_logits(Teacher(both), None, encode([0, 1, 1, 0]))
+    np.testing.assert_allclose(found, logit(p))
+    labels = encode(np.array([[0, 1], [1, 0], [0, 0], [1, 1]]))
+    np.testing.assert_allclose(teacher_logits(Teacher(both), None, labels), logit(both))
+    three = Teacher([[1e-5, 0.3, 0.7 - 1e-5]] * 3)
+    three.classes_ = np.arange(3)
+    found = teacher_logits(three, None, encode([0, 1, 2]))
+    np.testing.assert_allclose(found, np.log(three.probabilities))
+
+
+def test_a_teacher_that_excludes_a_class_has_finite_logits():
+    found = teacher_logits(Teacher([[1.0, 0.0], [0.0, 1.0]]), None, encode([0, 1]))
+    assert found == pytest.approx([-13.8, 13.8], abs=0.1)

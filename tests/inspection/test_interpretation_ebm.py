@@ -221,6 +221,19 @@ def test_correlated_predictors_are_grouped():
     assert group_correlated(table[["a"]]) == [["a"]]
 
 
+def test_the_threshold_is_met_exactly():
+    """Rounding does not part copies, and what is just below the threshold is not joined."""
+    for seed in range(50):
+        a = np.random.default_rng(seed).normal(size=37)
+        table = pd.DataFrame({"a": a, "b": 0.1 * a + 3, "c": -7 * a})
+        assert group_correlated(table, threshold=1, method="pearson") == [["a", "b", "c"]]
+        rho = np.corrcoef(a, a**3)[0, 1]
+        table = pd.DataFrame({"a": a, "b": a**3})
+        assert group_correlated(table, threshold=rho, method="pearson") == [["a", "b"]]
+        above = rho + 1e-7
+        assert group_correlated(table, threshold=above, method="pearson") == [["a"], ["b"]]
+
+
 def test_no_chains():
     # Neighbours are correlated at 0.75, the ends at 0.75 ** 3.
     rng = np.random.default_rng(0)

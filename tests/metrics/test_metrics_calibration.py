@@ -10,6 +10,7 @@ from sklearn.metrics import brier_score_loss
 
 from ecgsk.metrics import calibration_figures, calibration_table, shift_prevalence
 from ecgsk.metrics._calibration import _figures
+from ecgsk.metrics._logistic import fit_logistic
 from ecgsk.metrics._resampling import Resamples
 
 
@@ -237,3 +238,21 @@ def test_a_shift_mends_what_a_shift_broke():
 def test_what_cannot_be_is_said(call, said):
     with pytest.raises(ValueError, match=said):
         call()
+
+
+def test_a_probability_on_an_edge_belongs_to_the_bin_below():
+    y, p = [0, 0, 1, 1, 1], [0.1, 0.25, 0.25, 0.5, 0.75]
+    table = calibration_table(y, p, n_bins=4, strategy="uniform")
+    observed, predicted = calibration_curve(y, p, n_bins=4, strategy="uniform")
+    np.testing.assert_allclose(table["observed"], observed)
+    np.testing.assert_allclose(table["predicted"], predicted)
+    assert table["n"].tolist() == [3, 1, 1]
+
+
+def test_newton_comes_back_from_where_probabilities_have_no_curvature():
+    """The first step would be 1e11 long, and halving it thirty times would not bring it back."""
+    y = np.arange(10) < 3
+    design = np.ones((10, 1))
+    for offset in (-40.0, 40.0):
+        found = fit_logistic(design, y, np.ones((1, 10)), np.full(10, offset))
+        assert found.item() == pytest.approx(logit(0.3) - offset)

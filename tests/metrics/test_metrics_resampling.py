@@ -163,3 +163,18 @@ def test_figures_of_a_resample_are_those_of_its_records():
         assert row["Brier score"] == pytest.approx(brier_score_loss(y[rows], score[rows]))
         assert row["prevalence"] == pytest.approx(y[rows].mean())
         assert row["flagged"] == pytest.approx((score[rows] >= 0.5).mean())
+
+
+@pytest.mark.parametrize("n_defined", [49, 50])
+def test_a_metric_has_to_be_defined_on_half_of_the_resamples(n_defined):
+    calls = iter(range(1000))
+
+    def metric(y):
+        # The first call is that of the data themselves.
+        return 0.5 if next(calls) <= n_defined else np.nan
+
+    if n_defined < 50:
+        with pytest.raises(ValueError, match="defined on 49 of 100 resamples only"):
+            bootstrap(metric, np.arange(20.0), n_resamples=100, random_state=0)
+    else:
+        assert bootstrap(metric, np.arange(20.0), n_resamples=100, random_state=0).value == 0.5

@@ -572,3 +572,26 @@ def test_progress_is_silent_unless_asked_for(table, capsys):
 def test_categories_of_optuna_are_taken_as_they_are(table):
     found = search(space={"C": CategoricalDistribution([0.1, 1.0])}, n_trials=3).fit(*table)
     assert found.best_params_["C"] in (0.1, 1.0)
+
+
+@pytest.mark.parametrize(("memory", "n_fits"), [(40.0, 3), (20.0, 13)])
+def test_tables_of_all_folds_have_to_fit_into_the_working_memory(memory, n_fits):
+    """Where they do not, every candidate fits the first steps itself.
+
+    That is 3 folds of 4 candidates, after one fold that shows how large its table is.
+    """
+    X, y = make_classification(300, n_features=20, random_state=0)
+    fits = []
+
+    class Scaler(StandardScaler):
+        def fit(self, X, y=None):
+            fits.append(len(X))
+            return super().fit(X)
+
+    pipeline = Pipeline([("scale", Scaler()), ("model", LogisticRegression())])
+    size = X.nbytes / 2**20
+    with sklearn.config_context(working_memory=size * memory / 10):
+        search(pipeline, {"model__C": FloatDistribution(1e-3, 10)}, n_trials=4, refit=False).fit(
+            X, y
+        )
+    assert len(fits) == n_fits

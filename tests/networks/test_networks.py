@@ -141,3 +141,10 @@ def test_dropout_is_set_everywhere(small):
     assert rates == {0.3}
     x = torch.randn(4, 12, 100)
     assert not torch.allclose(small.train()(x), small.eval()(x))
+
+
+def test_full_dropout_silences_both_branches_of_every_block(small):
+    x = torch.randn(4, 12, 100)
+    set_dropout(small, 1.0)
+    first = (small.cls_token + small.positions[:, :1]).expand(4, -1, -1)[:, 0]
+    torch.testing.assert_close(small.train().features(x), small.norm(first))

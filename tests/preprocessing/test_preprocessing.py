@@ -263,6 +263,7 @@ X12 = np.zeros((2, 12, 100))
     (BandPass(300, None), X12, "low=300 Hz must be below 250 Hz"),
     (BandPass(0.5, 60, sampling_rate=100), X12, "high=60 Hz must be below 50 Hz"),
     (BandPass(40, 0.5), X12, "low=40 Hz must be below high=0.5 Hz"),
+    (BandPass(40, 40), X12, "low=40 Hz must be below high=40 Hz"),
     (BandPass(None, None), X12, "leave nothing to filter"),
     (BandPass(-1), X12, "'low' parameter of BandPass must be"),
     (Notch(50, sampling_rate=100), X12, "frequency=50 Hz must be below 50 Hz"),

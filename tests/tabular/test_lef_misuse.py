@@ -165,6 +165,20 @@ def test_no_bag_loses_a_class():
     bags = patient_bags(y, groups, n_bags=100, validation_size=0.5, random_state=0)
     for side in (1, -1):
         assert all(set(y[bag == side]) == {0, 1} for bag in bags.T)
+    # The same with a rarer class that comes last in the alphabet, or first.
+    for names in (["a", "b"], ["b", "a"]):
+        again = np.array(names)[y]
+        np.testing.assert_array_equal(
+            patient_bags(again, groups, n_bags=100, validation_size=0.5, random_state=0), bags
+        )
+
+
+def test_the_share_held_out_is_rounded_up():
+    """So that a class of few patients is judged as well."""
+    y = np.arange(26) < 6
+    bags = patient_bags(y, np.arange(26), n_bags=3, validation_size=0.15, random_state=0)
+    assert ((bags == -1)[y].sum(axis=0) == 1).all()
+    assert ((bags == -1)[~y].sum(axis=0) == 3).all()
 
 
 @pytest.mark.parametrize(

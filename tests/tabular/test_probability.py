@@ -379,3 +379,33 @@ def test_a_frozen_pipeline_keeps_the_names_of_its_network(cohort):
     fitted = make_pipeline(Standardise(), small_models()["mtecg"]).fit(X, findings)
     out = ProbabilityTransformer(FrozenEstimator(fitted)).transform(X)
     assert list(out.columns) == ["FAST", "SLOW", "NONE"]
+
+
+class Counts(GaussianNB):
+    """Notes how many positive records each fit has."""
+
+    seen: list = []
+
+    def fit(self, X, y, sample_weight=None):
+        Counts.seen.append(int(np.sum(y)))
+        return super().fit(X, y)
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_every_fold_has_its_share_of_a_rare_class(grouped):
+    patient = np.arange(60) // 2 if grouped else None
+    y = (np.arange(60) < 6).astype(int)
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    for seed in range(5):
+        Counts.seen.clear()
+        step = ProbabilityTransformer(Counts(), cv=3, random_state=seed)
+        step.fit_transform(X, y, groups=patient)
+        assert sorted(Counts.seen) == [4, 4, 4, 6]
+
+
+def test_a_class_that_is_too_rare_for_every_fold_is_no_obstacle():
+    y = np.r_[1, 1, np.zeros(28, dtype=int)]
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    for groups in (None, np.arange(30)):
+        step = ProbabilityTransformer(GaussianNB(), cv=3, random_state=0)
+        assert np.isfinite(step.fit_transform(X, y, groups=groups).to_numpy()).all()

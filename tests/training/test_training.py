@@ -13,6 +13,7 @@ from ecgsk._training import (
     resolve_device,
     resolve_precision,
     seeded,
+    signal_scale,
 )
 from ecgsk._training.losses import WeightedLoss
 from ecgsk.networks import MTECG
@@ -154,3 +155,17 @@ def test_checkpoints_round_trip_and_say_when_they_are_broken(tmp_path):
         checkpoint.load()
     checkpoint.remove()
     assert not checkpoint.path.exists()
+
+
+def test_the_scale_is_the_median_of_records_spread_over_all():
+    """Not that of 64 records, nor that of the first."""
+    X = np.tile(np.array([-1.0, 1.0], np.float32), (2048, 1, 20))
+    rows, ones = np.arange(2048), np.ones(2048)
+    few = np.unique(np.linspace(0, 2047, 64).astype(int))
+    X[few] *= 10
+    assert signal_scale(X, rows, ones) == pytest.approx(1)
+    X[:1100] *= 3
+    assert signal_scale(X, rows, ones) == pytest.approx(3)
+    # Records that do not count are not read, and weights decide.
+    assert signal_scale(X, rows[1200:], ones) == pytest.approx(1)
+    assert signal_scale(X, rows, np.where(rows < 1100, 0.1, 1)) == pytest.approx(1)
