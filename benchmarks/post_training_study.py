@@ -38,7 +38,7 @@ from ecgsk import (
     MTECGPretrainer,
     load_ptbxl,
 )
-from ecgsk.preprocessing import Standardise
+from ecgsk.preprocessing import Standardize
 
 EPOCHS = {0.1: 40, 0.3: 20, 1.0: 10}
 TASKS = ("superdiagnostic", "rhythm", "form")
@@ -175,7 +175,7 @@ class Study:
                     head_init="prior",
                     weight_averaging=0.99,
                     **shared,
-                ).fit(Standardise().transform(self.base_X), self.base_Y)
+                ).fit(Standardize().transform(self.base_X), self.base_Y)
             else:
                 X = [self.base_X] if self.unlabelled is None else [self.base_X, self.unlabelled]
                 model = MTECGPretrainer(
@@ -230,7 +230,7 @@ class Study:
 
     def _pick(self, rows, cell):
         X = self.X[rows]
-        return Standardise().transform(X) if cell["base"] == "net1d" else X
+        return Standardize().transform(X) if cell["base"] == "net1d" else X
 
 
 if __name__ == "__main__":

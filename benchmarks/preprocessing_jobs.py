@@ -23,7 +23,7 @@ from ecgsk.preprocessing import (
     Notch,
     Resample,
     SelectLeads,
-    Standardise,
+    Standardize,
 )
 
 TRANSFORMERS = [
@@ -32,7 +32,7 @@ TRANSFORMERS = [
     MedianBaseline(0.4),
     Resample(500, 100),
     Resample(360, 500),
-    Standardise(),
+    Standardize(),
     SelectLeads(["I", "II", "V2"]),
     CropPad(4096),
 ]

@@ -25,7 +25,7 @@ from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 
 from ecgsk import ECGFounderClassifier, make_lef_cohort
-from ecgsk.preprocessing import BandPass, Standardise
+from ecgsk.preprocessing import BandPass, Standardize
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else "example-output")
 out.mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ out.mkdir(parents=True, exist_ok=True)
 # %%
 # The small network reads 100 Hz: we prepare the recordings ourselves and say so with
 # ``preprocessing="none"``.
-before = [BandPass(0.67, 40, sampling_rate=100), Standardise()]
+before = [BandPass(0.67, 40, sampling_rate=100), Standardize()]
 
 
 def prepared(cohort):

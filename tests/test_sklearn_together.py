@@ -37,7 +37,7 @@ from sklearn.pipeline import make_pipeline
 from ecgsk import ProbabilityTransformer, RecordArray
 from ecgsk.metrics import macro_roc_auc
 from ecgsk.model_selection import MultilabelStratifiedGroupKFold
-from ecgsk.preprocessing import Standardise
+from ecgsk.preprocessing import Standardize
 from ecgsk.tabular import GroupedEBMClassifier
 
 NAMES = list(small_models())
@@ -244,7 +244,7 @@ def test_names_reach_the_glass_box_through_set_output(name, data):
     fast = (y == "low EF").astype(int)
     findings = pd.DataFrame({"FAST": fast, "SLOW": 1 - fast})
     pipeline = make_pipeline(
-        Standardise(),
+        Standardize(),
         ProbabilityTransformer(small_models()[name], cv=2, random_state=0),
         GroupedEBMClassifier(interactions=0, outer_bags=2, max_rounds=30, n_jobs=1),
     ).set_output(transform="pandas")
@@ -252,7 +252,7 @@ def test_names_reach_the_glass_box_through_set_output(name, data):
     assert pipeline[-1].feature_names_in_ == pipeline[-1].term_names_ == ["FAST", "SLOW"]
     table = pipeline[:-1].transform(X)
     assert list(table.columns) == ["FAST", "SLOW"]
-    whole = pipeline[1].estimator_.predict_proba(Standardise().transform(X))
+    whole = pipeline[1].estimator_.predict_proba(Standardize().transform(X))
     np.testing.assert_allclose(table, whole, rtol=1e-6)
     assert pipeline.score(X, y) > 0.9
 

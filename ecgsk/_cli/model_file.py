@@ -35,6 +35,7 @@ def load_model(path: str | os.PathLike, *, allow_pickle: bool = False, trusted: 
 
     Examples
     --------
+    >>> from ecgsk._cli.model_file import load_model
     >>> load_model("nowhere.ecgsk")
     Traceback (most recent call last):
         ...

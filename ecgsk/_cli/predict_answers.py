@@ -31,6 +31,7 @@ class Answers:
 
     Examples
     --------
+    >>> from ecgsk._cli.predict_answers import Answers
     >>> import numpy as np
     >>> from sklearn.dummy import DummyClassifier
     >>> model = DummyClassifier(strategy="prior").fit(np.zeros((4, 1)), ["AF", "SR", "SR", "SR"])

@@ -104,6 +104,7 @@ def intake_of(
 
     Examples
     --------
+    >>> from ecgsk._cli.predict_input import intake_of
     >>> from ecgsk import MTECGClassifier
     >>> taken = intake_of(MTECGClassifier(weights="ptbxl", sampling_rate=500))
     >>> taken.sampling_rate, taken.seconds, taken.n_samples, taken.n_leads

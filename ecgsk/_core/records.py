@@ -7,7 +7,10 @@ import numpy as np
 import pandas as pd
 import sklearn
 
+from ecgsk._core.public import public
 
+
+@public("ecgsk")
 class RecordArray:
     """ECG recordings on disk that behave like a float32 array of shape (records, leads, samples).
 

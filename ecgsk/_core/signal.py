@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.utils import check_array
 
+from ecgsk._core.public import public
 from ecgsk._core.records import RecordArray, batches, is_lazy
 
 STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
@@ -29,6 +30,7 @@ _RECORDS_LOOKED_AT = 256
 _LARGEST = 1e9
 
 
+@public("ecgsk")
 class ECGQualityWarning(UserWarning):
     """A recording is usable but looks wrong: flat leads, or not in millivolt."""
 
@@ -49,6 +51,7 @@ def lead_name(name: str) -> str:
 
     Examples
     --------
+    >>> from ecgsk._core.signal import lead_name
     >>> lead_name("AVF"), lead_name("mdc_ecg_lead_v1"), lead_name("MLII")
     ('aVF', 'V1', 'MLII')
     """
@@ -78,6 +81,7 @@ def lead_indices(names: Sequence[str], leads: Sequence[str] = STANDARD_LEADS) ->
 
     Examples
     --------
+    >>> from ecgsk._core.signal import lead_indices
     >>> lead_indices(["aVR", "aVF", "aVL"], ["aVR", "aVL", "aVF"])
     [0, 2, 1]
     """
@@ -113,6 +117,7 @@ def millivolt_factor(unit: str) -> float:
 
     Examples
     --------
+    >>> from ecgsk._core.signal import millivolt_factor
     >>> millivolt_factor("uV")
     0.001
     """
@@ -150,6 +155,7 @@ def check_sampling_rate(
         )
 
 
+@public("ecgsk")
 def check_ecg(
     X,
     *,
@@ -192,6 +198,7 @@ def check_ecg(
 
     Examples
     --------
+    >>> from ecgsk import check_ecg
     >>> import numpy as np
     >>> check_ecg(np.zeros((2, 12, 1000), dtype="int16"), warn=False).dtype
     dtype('float32')

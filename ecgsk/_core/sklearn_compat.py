@@ -37,6 +37,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from ecgsk._core.public import public
+
 __all__ = [
     "BaseScorer",
     "BaseSearchCV",
@@ -46,7 +48,7 @@ __all__ = [
     "InvalidParameterError",
     "MultimetricScorer",
     "Options",
-    "RowsByPlace",
+    "RowAlignedFeatureUnion",
     "StrOptions",
     "available_if",
     "check_feature_names",
@@ -80,11 +82,38 @@ check_y = _check_y
 safe_indexing = _safe_indexing
 
 
-class RowsByPlace(FeatureUnion):
-    """A ``sklearn.pipeline.FeatureUnion`` that joins rows by their place, not by their index.
+@public("ecgsk.tabular")
+class RowAlignedFeatureUnion(FeatureUnion):
+    """A ``sklearn.pipeline.FeatureUnion`` that joins rows by position, not by index.
 
-    scikit-learn leaves joining to pandas, which puts rows of equal index side by side: one
-    transformer whose rows have an index of their own would give records another patient's age.
+    scikit-learn lets pandas join tables by their index. If one transformer returns rows with an
+    index of its own, pandas would combine the values of different records.
+
+    Parameters
+    ----------
+    transformer_list : list of (str, transformer)
+        As in ``sklearn.pipeline.FeatureUnion``.
+    n_jobs : int or None, default=None
+        Number of jobs that run in parallel.
+    transformer_weights : dict or None, default=None
+        Weight of each transformer, by its name.
+    verbose : bool, default=False
+        Whether to print the time that each transformer took to fit.
+    verbose_feature_names_out : bool, default=True
+        Whether to prefix the names of columns with the name of their transformer.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sklearn.preprocessing import FunctionTransformer
+    >>> from ecgsk.tabular import RowAlignedFeatureUnion
+    >>> reverse = FunctionTransformer(lambda X: X[::-1], feature_names_out="one-to-one")
+    >>> same = FunctionTransformer(feature_names_out="one-to-one")
+    >>> union = RowAlignedFeatureUnion([("a", same), ("b", reverse)])
+    >>> union.set_output(transform="pandas").fit_transform(pd.DataFrame({"age": [60, 70]}))
+       a__age  b__age
+    0      60      70
+    1      70      60
     """
 
     def _hstack(self, Xs):

@@ -6,6 +6,7 @@ from numbers import Real
 import torch
 from sklearn.base import BaseEstimator
 
+from ecgsk._core.public import public
 from ecgsk._core.sklearn_compat import Interval, validate_params
 
 _SHARE = [Interval(Real, 0, 1, closed="left")]
@@ -13,6 +14,7 @@ _SIZE = [Interval(Real, 0, None, closed="left")]
 _CONSTRAINTS = {"shift": _SIZE, "lead_drop": _SHARE, "noise": _SIZE, "amplitude": _SIZE}
 
 
+@public("ecgsk")
 class ECGAugmentation(BaseEstimator):
     """Random changes of the recordings of a batch, drawn anew in each epoch.
 

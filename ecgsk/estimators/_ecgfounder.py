@@ -5,6 +5,7 @@ from dataclasses import replace
 from numbers import Integral, Real
 
 from ecgsk import preprocessing as steps
+from ecgsk._core.public import public
 from ecgsk._core.signal import STANDARD_LEADS
 from ecgsk._core.sklearn_compat import Interval, StrOptions
 from ecgsk.estimators._base import BaseECGClassifier
@@ -23,6 +24,7 @@ _PREPROCESSOR = "ECGFounderPreprocessor"
 _AUTO = StrOptions({"auto"})
 
 
+@public("ecgsk")
 class ECGFounderClassifier(ClassifierFromWeights, Strategy, BaseECGClassifier):
     """ECGFounder: a convolutional foundation model of the ECG, asked as it is or fine-tuned.
 

@@ -5,6 +5,7 @@ from numbers import Real
 
 from sklearn.frozen import FrozenEstimator
 
+from ecgsk._core.public import public
 from ecgsk._core.sklearn_compat import HasMethods, Interval, StrOptions
 from ecgsk._training import signal_scale
 from ecgsk.estimators._base import BaseECGClassifier
@@ -27,6 +28,7 @@ _OF_THE_ENCODER = (
 )
 
 
+@public("ecgsk")
 class MTECGClassifier(MTECGFromWeights, ClassifierFromWeights, Strategy, BaseECGClassifier):
     """Transformer over segments of the 12-lead ECG.
 

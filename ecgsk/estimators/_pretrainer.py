@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ecgsk._core.fingerprint import fingerprint
+from ecgsk._core.public import public
 from ecgsk._core.sklearn_compat import HasMethods, Interval, StrOptions, fit_context
 from ecgsk._training import (
     ECGDataset,
@@ -31,6 +32,7 @@ from ecgsk.estimators._recordings import ECGEstimator
 from ecgsk.networks import RECONSTRUCTION_TARGETS, MaskedMTECG
 
 
+@public("ecgsk")
 class MTECGPretrainer(MTECGFromWeights, ECGEstimator):
     """Learn to fill masked parts of ECGs, and with that what an ECG is, without any labels.
 

@@ -5,11 +5,13 @@ import pandas as pd
 from sklearn.utils import check_consistent_length
 
 from ecgsk._core.checks import check_groups
+from ecgsk._core.public import public
 from ecgsk.metrics._inputs import check_target
 
 _MOST_VALUES = 12
 
 
+@public("ecgsk.inspection")
 def describe_cohort(y_true=None, by=None, *, groups=None, names=("no", "yes")) -> pd.DataFrame:
     """Describe the records of a cohort, those with and without the condition apart.
 

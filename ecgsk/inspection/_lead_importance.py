@@ -9,6 +9,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_consistent_length, check_random_state
 
+from ecgsk._core.public import public
 from ecgsk._core.records import RecordArray, is_lazy
 from ecgsk._core.signal import STANDARD_LEADS, lead_indices
 from ecgsk.inspection._predictions import Question, beside, check_leads
@@ -18,6 +19,7 @@ from ecgsk.metrics._weighted import Ranked
 _METHODS = ("permute", "silence")
 
 
+@public("ecgsk.inspection")
 def lead_importance(
     estimator,
     X,

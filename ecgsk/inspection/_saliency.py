@@ -6,10 +6,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ecgsk._core.log_odds import log_odds
+from ecgsk._core.public import public
 from ecgsk._core.signal import STANDARD_LEADS
 from ecgsk.inspection._predictions import Question, beside, check_leads
 
 
+@public("ecgsk.inspection")
 class Saliency(NamedTuple):
     """What `saliency` found.
 
@@ -29,6 +31,7 @@ class Saliency(NamedTuple):
     log_odds: float
 
 
+@public("ecgsk.inspection")
 def saliency(
     estimator,
     record,

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
 
+from ecgsk._core.public import public
 from ecgsk.metrics._inputs import (
     check_interval,
     check_scores,
@@ -17,6 +18,7 @@ from ecgsk.metrics._resampling import Resamples, percentiles
 from ecgsk.metrics._weighted import BinaryFigures, Ranked
 
 
+@public("ecgsk.metrics")
 def evaluate_binary(
     y_true,
     y_score,
@@ -85,6 +87,7 @@ def evaluate_binary(
 
     Examples
     --------
+    >>> from ecgsk.metrics import evaluate_binary
     >>> import numpy as np
     >>> random = np.random.default_rng(0)
     >>> y = random.random(500) < 0.2

@@ -8,10 +8,12 @@ import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import check_consistent_length
 
+from ecgsk._core.public import public
 from ecgsk.metrics._inputs import check_interval, new_random
 from ecgsk.metrics._resampling import Resamples, percentiles
 
 
+@public("ecgsk.metrics")
 class Estimate(NamedTuple):
     """A figure with the ends of its interval.
 
@@ -31,6 +33,7 @@ class Estimate(NamedTuple):
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
+@public("ecgsk.metrics")
 def bootstrap(
     metric: Callable[..., float],
     *arrays,
@@ -84,6 +87,7 @@ def bootstrap(
 
     Examples
     --------
+    >>> from ecgsk.metrics import bootstrap
     >>> import numpy as np
     >>> from sklearn.metrics import roc_auc_score
     >>> y = np.tile([0, 1], 100)

@@ -9,6 +9,7 @@ from scipy.stats import norm
 from sklearn.exceptions import UndefinedMetricWarning
 
 from ecgsk._core.log_odds import log_odds
+from ecgsk._core.public import public
 from ecgsk.metrics._inputs import check_interval, check_probabilities, check_target, new_random
 from ecgsk.metrics._logistic import fit_logistic
 from ecgsk.metrics._resampling import Resamples, percentiles
@@ -25,6 +26,7 @@ FIGURES = (
 CLOSEST = 2.0**-24
 
 
+@public("ecgsk.metrics")
 def calibration_figures(
     y_true,
     y_prob,
@@ -92,6 +94,7 @@ def calibration_figures(
 
     Examples
     --------
+    >>> from ecgsk.metrics import calibration_figures
     >>> import numpy as np
     >>> random = np.random.default_rng(0)
     >>> logit = random.normal(-1, 1, size=2000)
@@ -168,6 +171,7 @@ def _overlap(y, logit, weights) -> np.ndarray:
     return (top > other_bottom) & (other_top > bottom)
 
 
+@public("ecgsk.metrics")
 def calibration_table(
     y_true, y_prob, *, n_bins: int = 10, strategy: str = "quantile", level: float = 0.95
 ) -> pd.DataFrame:
@@ -209,6 +213,7 @@ def calibration_table(
 
     Examples
     --------
+    >>> from ecgsk.metrics import calibration_table
     >>> y, probability = [0, 0, 0, 1, 1, 1], [0.1, 0.1, 0.3, 0.3, 0.8, 0.9]
     >>> calibration_table(y, probability, n_bins=2, strategy="uniform").round(2)
        predicted  observed   low  high  n
@@ -247,6 +252,7 @@ def wilson(hits, n, level: float) -> tuple[np.ndarray, np.ndarray]:
     return np.where(hits == 0, 0, centre - half), np.where(hits == n, 1, centre + half)
 
 
+@public("ecgsk.metrics")
 def shift_prevalence(y_prob, *, trained_at: float, used_at: float) -> np.ndarray:
     """Return probabilities for a population where the condition is rarer or more frequent.
 
@@ -280,6 +286,7 @@ def shift_prevalence(y_prob, *, trained_at: float, used_at: float) -> np.ndarray
 
     Examples
     --------
+    >>> from ecgsk.metrics import shift_prevalence
     >>> shift_prevalence([0.0, 0.2, 0.5, 1.0], trained_at=0.2, used_at=0.02).round(3)
     array([0.   , 0.02 , 0.075, 1.   ])
     """

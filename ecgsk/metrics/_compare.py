@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 
+from ecgsk._core.public import public
 from ecgsk.metrics._bootstrap import Estimate, check_defined, check_varies, value_or_nan
 from ecgsk.metrics._inputs import (
     check_interval,
@@ -22,6 +23,7 @@ from ecgsk.metrics._weighted import Ranked, squared_errors
 METRICS = ("AUROC", "average precision", "Brier score")
 
 
+@public("ecgsk.metrics")
 class Comparison(NamedTuple):
     """Two models on the same records.
 
@@ -44,6 +46,7 @@ class Comparison(NamedTuple):
         return f"{self.a} against {self.b}: {self.difference}, p = {self.p_value:.3f}"
 
 
+@public("ecgsk.metrics")
 def compare_models(
     y_true,
     score_a,
@@ -108,6 +111,7 @@ def compare_models(
 
     Examples
     --------
+    >>> from ecgsk.metrics import compare_models
     >>> import numpy as np
     >>> random = np.random.default_rng(0)
     >>> y = random.random(400) < 0.3

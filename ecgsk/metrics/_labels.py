@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ecgsk._core.checks import check_groups
+from ecgsk._core.public import public
 from ecgsk.metrics._binary import auroc_interval
 from ecgsk.metrics._inputs import check_interval, check_label_tables, check_threshold, new_random
 from ecgsk.metrics._weighted import BinaryFigures
@@ -14,6 +15,7 @@ from ecgsk.metrics._weighted import BinaryFigures
 DECIDING = ["F1", "sensitivity", "specificity", "PPV", "NPV"]
 
 
+@public("ecgsk.metrics")
 def evaluate_labels(
     y_true,
     y_score,
@@ -78,6 +80,7 @@ def evaluate_labels(
 
     Examples
     --------
+    >>> from ecgsk.metrics import evaluate_labels
     >>> y = [[0, 1], [1, 1], [1, 1], [0, 1]]
     >>> score = [[0.2, 0.9], [0.6, 0.7], [0.1, 0.8], [0.1, 0.6]]
     >>> figures = evaluate_labels(y, score, label_names=["LVH", "NORM"])

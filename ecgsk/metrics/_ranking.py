@@ -3,9 +3,11 @@
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from ecgsk._core.public import public
 from ecgsk.metrics._inputs import check_label_tables
 
 
+@public("ecgsk.metrics")
 def label_roc_auc(y_true, y_score) -> np.ndarray:
     """Return the area under the ROC curve of each label.
 
@@ -29,6 +31,7 @@ def label_roc_auc(y_true, y_score) -> np.ndarray:
 
     Examples
     --------
+    >>> from ecgsk.metrics import label_roc_auc
     >>> label_roc_auc([[0, 1], [1, 1], [1, 1]], [[0.2, 0.1], [0.6, 0.3], [0.1, 0.2]])
     array([0.5, nan])
     """
@@ -44,6 +47,7 @@ def _by_label(metric, y_true, y_score) -> np.ndarray:
     return areas
 
 
+@public("ecgsk.metrics")
 def macro_roc_auc(y_true, y_score) -> float:
     """Return the mean of the areas under the ROC curves of the labels that have both classes.
 
@@ -59,12 +63,14 @@ def macro_roc_auc(y_true, y_score) -> float:
 
     Examples
     --------
+    >>> from ecgsk.metrics import macro_roc_auc
     >>> macro_roc_auc([[0, 1], [1, 1], [1, 1]], [[0.2, 0.1], [0.6, 0.3], [0.3, 0.2]])
     1.0
     """
     return _mean_of_ranked(label_roc_auc(y_true, y_score))
 
 
+@public("ecgsk.metrics")
 def label_average_precision(y_true, y_score) -> np.ndarray:
     """Return the average precision (area under the precision-recall curve) of each label.
 
@@ -87,12 +93,14 @@ def label_average_precision(y_true, y_score) -> np.ndarray:
 
     Examples
     --------
+    >>> from ecgsk.metrics import label_average_precision
     >>> label_average_precision([[0, 1], [1, 1], [1, 1]], [[0.2, 0.1], [0.6, 0.3], [0.1, 0.2]])
     array([0.83333333,        nan])
     """
     return _by_label(average_precision_score, y_true, y_score)
 
 
+@public("ecgsk.metrics")
 def macro_average_precision(y_true, y_score) -> float:
     """Return the mean of the average precisions of the labels that have both classes.
 
@@ -108,6 +116,7 @@ def macro_average_precision(y_true, y_score) -> float:
 
     Examples
     --------
+    >>> from ecgsk.metrics import macro_average_precision
     >>> macro_average_precision([[0, 1], [1, 1], [1, 1]], [[0.2, 0.1], [0.6, 0.3], [0.3, 0.2]])
     1.0
     """

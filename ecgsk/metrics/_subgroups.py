@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ecgsk._core.checks import check_groups
+from ecgsk._core.public import public
 from ecgsk.metrics._binary import auroc_interval
 from ecgsk.metrics._inputs import (
     check_interval,
@@ -24,6 +25,7 @@ MOST_VALUES = 10
 MOST_SUBGROUPS = 100
 
 
+@public("ecgsk.metrics")
 def evaluate_subgroups(
     y_true,
     y_score,
@@ -93,6 +95,7 @@ def evaluate_subgroups(
 
     Examples
     --------
+    >>> from ecgsk.metrics import evaluate_subgroups
     >>> import numpy as np
     >>> random = np.random.default_rng(0)
     >>> y = random.random(600) < 0.3

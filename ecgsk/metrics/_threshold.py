@@ -5,11 +5,13 @@ from numbers import Real
 import numpy as np
 import pandas as pd
 
+from ecgsk._core.public import public
 from ecgsk.metrics._inputs import check_probabilities, check_scores, check_target
 
 RULES = ("f1", "youden", "sensitivity", "specificity")
 
 
+@public("ecgsk.metrics")
 def choose_threshold(
     y_true,
     y_score,
@@ -58,6 +60,7 @@ def choose_threshold(
 
     Examples
     --------
+    >>> from ecgsk.metrics import choose_threshold
     >>> y, score = [0, 0, 1, 0, 1, 1], [0.1, 0.2, 0.3, 0.6, 0.7, 0.9]
     >>> choose_threshold(y, score)
     0.3
@@ -115,6 +118,7 @@ def _counts_from_above(y, score) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return values[::-1], true, false
 
 
+@public("ecgsk.metrics")
 def decision_curve(y_true, y_prob, *, thresholds=None) -> pd.DataFrame:
     """Return the net benefit of acting on a model, on everybody and on nobody.
 
@@ -150,6 +154,7 @@ def decision_curve(y_true, y_prob, *, thresholds=None) -> pd.DataFrame:
 
     Examples
     --------
+    >>> from ecgsk.metrics import decision_curve
     >>> decision_curve([0, 0, 1, 1], [0.1, 0.3, 0.4, 0.8], thresholds=[0.2, 0.5])
        threshold  net_benefit  treat_all  treat_none
     0        0.2       0.4375      0.375         0.0

@@ -12,6 +12,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.multiclass import type_of_target
 
 from ecgsk._core.checks import check_groups, check_indicator
+from ecgsk._core.public import public
 from ecgsk._core.sklearn_compat import GroupsConsumerMixin, Interval, validate_params
 
 _NAMED_AT_MOST = 8
@@ -19,6 +20,7 @@ _NAMED_AT_MOST = 8
 _ROUNDING = 1e-9
 
 
+@public("ecgsk.model_selection")
 class MultilabelStratifiedGroupKFold(GroupsConsumerMixin, BaseCrossValidator):
     """K folds that keep a patient's records together and have alike shares of every label.
 

@@ -7,9 +7,11 @@ import numpy as np
 from sklearn.model_selection import BaseCrossValidator
 
 from ecgsk._core.checks import check_groups
+from ecgsk._core.public import public
 from ecgsk._core.sklearn_compat import GroupsConsumerMixin
 
 
+@public("ecgsk.model_selection")
 class PTBXLFolds(GroupsConsumerMixin, BaseCrossValidator):
     """Splits along the ten folds that PTB-XL comes with.
 

@@ -19,6 +19,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state, get_tags, indexable
 from tqdm.auto import tqdm
 
+from ecgsk._core.public import public
 from ecgsk._core.sklearn_compat import (
     BaseSearchCV,
     Interval,
@@ -38,6 +39,7 @@ from ecgsk.model_selection._study import Ledger, derived_seed, folds_of, in_memo
 _SAMPLERS = {"tpe": TPESampler, "random": RandomSampler}
 
 
+@public("ecgsk")
 class OptunaSearchCV(BaseSearchCV):
     """Search parameters by cross-validation, with candidates that Optuna proposes.
 

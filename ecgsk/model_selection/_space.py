@@ -16,6 +16,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 
 from ecgsk._core.fitted import named_parts
+from ecgsk._core.public import public
 
 # What scikit-learn and interpret do not say of their own; names instead of classes, because
 # interpret takes a second to import.
@@ -41,6 +42,7 @@ _AS_TEXT = "optuna distribution"
 _PLAIN = (bool, int, float, str, type(None))
 
 
+@public("ecgsk")
 def search_space(estimator) -> dict[str, BaseDistribution]:
     """Return a sensible space of parameters for an estimator or a Pipeline.
 

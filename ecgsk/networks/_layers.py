@@ -3,7 +3,10 @@
 import torch
 from torch import nn
 
+from ecgsk._core.public import public
 
+
+@public("ecgsk.networks")
 class StochasticDepth(nn.Module):
     """Drop a residual branch for whole records while training.
 
@@ -40,6 +43,7 @@ class StochasticDepth(nn.Module):
         return f"rate={self.rate:g}"
 
 
+@public("ecgsk.networks")
 def set_stochastic_depth(network: nn.Module, rate: float, rule: str = "linear") -> None:
     """Set the rate of every `StochasticDepth` of a network.
 
@@ -60,6 +64,7 @@ def set_stochastic_depth(network: nn.Module, rate: float, rule: str = "linear") 
         layer.rate = rate if rule == "constant" else rate * (position // per_block) / last
 
 
+@public("ecgsk.networks")
 def set_dropout(network: nn.Module, rate: float) -> None:
     """Set the rate of every dropout layer of a network.
 
@@ -100,6 +105,7 @@ def sine_cosine_positions(n_tokens: int, width: int) -> torch.Tensor:
     return torch.cat([angle.sin(), angle.cos()], dim=1)[:, :width]
 
 
+@public("ecgsk.networks")
 def start_head(head: nn.Linear, bias: torch.Tensor) -> None:
     """Start a head with given logits whatever it reads.
 

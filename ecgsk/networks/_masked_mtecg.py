@@ -3,12 +3,14 @@
 import torch
 from torch import nn
 
+from ecgsk._core.public import public
 from ecgsk.networks._layers import set_dropout, set_stochastic_depth, sine_cosine_positions
 from ecgsk.networks._mtecg import MTECG, Block, pick_tokens
 
 RECONSTRUCTION_TARGETS = ("fluctuation", "raw", "normalized")
 
 
+@public("ecgsk.networks")
 class MaskedMTECG(nn.Module):
     """MTECG's encoder over the segments that are seen, and a small decoder that fills the rest.
 

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn.functional import pad, scaled_dot_product_attention
 
+from ecgsk._core.public import public
 from ecgsk.networks._layers import (
     StochasticDepth,
     set_dropout,
@@ -22,6 +23,7 @@ MTECG_PRESETS = {
 }
 
 
+@public("ecgsk.networks")
 class MTECG(nn.Module):
     """Vision Transformer whose tokens are short segments of all leads together.
 
@@ -69,6 +71,7 @@ class MTECG(nn.Module):
 
     Examples
     --------
+    >>> from ecgsk.networks import MTECG
     >>> import torch
     >>> network = MTECG(n_outputs=28)
     >>> sum(parameter.numel() for parameter in network.parameters())

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.nn.functional import max_pool1d, pad, silu
 
+from ecgsk._core.public import public
 from ecgsk.networks._layers import StochasticDepth, set_dropout, set_stochastic_depth
 
 _FOUNDER = {
@@ -34,6 +35,7 @@ NET1D_PRESETS = {
 }
 
 
+@public("ecgsk.networks")
 class Net1D(nn.Module):
     """Residual network of grouped convolutions along time, without normalisation.
 
@@ -77,6 +79,7 @@ class Net1D(nn.Module):
 
     Examples
     --------
+    >>> from ecgsk.networks import Net1D
     >>> network = Net1D(n_outputs=150)
     >>> sum(parameter.numel() for parameter in network.parameters())
     30752646

@@ -12,7 +12,7 @@ import zipfile
 import numpy as np
 
 from ecgsk.persistence import _types
-from ecgsk.persistence._archive import open_plain, read
+from ecgsk.persistence._archive import open_plain, pack, read
 from ecgsk.persistence._arrays import LONGEST, check_array, check_random_state, features_of_tree
 
 SCHEMA = "schema.json"
@@ -69,7 +69,9 @@ class Audit:
     unknown : set of (str, str)
         Those of them that are neither listed nor trusted. Such an archive must not be loaded.
     schema : dict
-        Its description of the model.
+        Its description of the model, with the public names of today.
+    model : bytes
+        The archive with that schema.
 
     Raises
     ------
@@ -85,7 +87,8 @@ class Audit:
         self._sizes: dict[int, int] = {}
         self._features: dict[int, int] = {}
         with open_plain(model) as self._archive:
-            self.schema = _schema(self._archive)
+            self.schema, renamed = _schema(self._archive)
+            self.model = self._with_schema() if renamed else model
             self._files = {m.filename: m.file_size for m in self._archive.infolist()}
             self._files.pop(SCHEMA)
             root = {k: v for k, v in self.schema.items() if k not in ("protocol", "_skops_version")}
@@ -100,6 +103,10 @@ class Audit:
             raise ValueError(f"it unfolds to {size} parts")
         if self._files:
             raise ValueError(f"it holds {len(self._files)} files that nothing asks for")
+
+    def _with_schema(self) -> bytes:
+        parts = {name: read(self._archive, name) for name in self._archive.namelist()}
+        return pack(parts | {SCHEMA: json.dumps(self.schema).encode()})
 
     def _look_at(self, state, depth: int) -> tuple[int, int]:
         """Check a node and all below it.
@@ -314,15 +321,25 @@ _ALLOWED = {
 }
 
 
-def _schema(archive: zipfile.ZipFile) -> dict:
+def _schema(archive: zipfile.ZipFile) -> tuple[dict, bool]:
+    """Return the schema with public names, and whether it had others."""
+    renamed = []
+
+    def rename(part: dict) -> dict:
+        pair = part.get("__module__"), part.get("__class__")
+        if all(isinstance(name, str) for name in pair) and pair in _types.RENAMED:
+            renamed.append(pair)
+            part["__module__"], part["__class__"] = _types.RENAMED[pair]
+        return part
+
     try:
-        schema = json.loads(read(archive, SCHEMA))
+        schema = json.loads(read(archive, SCHEMA), object_hook=rename)
     except RecursionError as error:
         raise ValueError("its schema is nested too deep") from error
     protocol = _mapping(schema).get("protocol")
     if type(protocol) is not int or protocol < _OLDEST_PROTOCOL:
         raise ValueError(f"its protocol {protocol!r:.40} is none")
-    return schema
+    return schema, bool(renamed)
 
 
 def _has_no_attributes(state) -> bool:

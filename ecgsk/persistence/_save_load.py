@@ -8,6 +8,7 @@ from inspect import signature
 import safetensors.numpy
 from sklearn.exceptions import InconsistentVersionWarning
 
+from ecgsk._core.public import public
 from ecgsk._core.tensor_store import TensorStore, loading, saving
 from ecgsk.persistence import _types
 from ecgsk.persistence._audit import Audit
@@ -23,6 +24,7 @@ _BY_PICKLE = (
 )
 
 
+@public("ecgsk")
 def save(estimator, path: str | os.PathLike, *, about: str = "") -> str:
     """Write a model to one file that runs no code when it is read.
 
@@ -119,6 +121,7 @@ def save(estimator, path: str | os.PathLike, *, about: str = "") -> str:
     return Container(said, model, safetensors.numpy.save(store.flat())).write(path)
 
 
+@public("ecgsk")
 def load(path: str | os.PathLike, *, trusted: Iterable[str] = (), sha256: str | None = None):
     """Read a model that `save` wrote; nothing in the file is run.
 
@@ -195,7 +198,7 @@ def load(path: str | os.PathLike, *, trusted: Iterable[str] = (), sha256: str | 
         with loading(store), warnings.catch_warnings():
             # Said once, above, for all of its parts.
             warnings.simplefilter("ignore", InconsistentVersionWarning)
-            model = loads(container.model, trusted=names)
+            model = loads(audit.model, trusted=names)
         if store.not_built():
             raise ValueError(f"nothing asks for the tensors {', '.join(store.not_built())}")
         _add_new_parameters(model)
@@ -207,6 +210,7 @@ def load(path: str | os.PathLike, *, trusted: Iterable[str] = (), sha256: str | 
     return model
 
 
+@public("ecgsk.persistence")
 def describe(path: str | os.PathLike) -> dict:
     """Return what a model's file says of itself, without building the model.
 
@@ -306,7 +310,7 @@ def _compare_versions(path, said: dict, audit: Audit) -> None:
 def _add_new_parameters(model) -> None:
     """Give estimators of ecgsk the parameters that they did not have when they were saved."""
     for part in parts(model):
-        if type(part).__module__.startswith("ecgsk."):
+        if type(part).__module__.partition(".")[0] == "ecgsk":
             for name, parameter in signature(type(part)).parameters.items():
                 if parameter.default is not parameter.empty:
                     vars(part).setdefault(name, parameter.default)

@@ -3,33 +3,60 @@
 from functools import lru_cache
 from importlib import import_module
 
-# Module, as the type itself says it, and name. A renamed module needs its old name here as well.
+# Public estimators, transformers and splitters: the package and name by which users import them.
 ECGSK = frozenset(
     {
-        ("ecgsk._core.sklearn_compat", "RowsByPlace"),
-        ("ecgsk.estimators._ecgfounder", "ECGFounderClassifier"),
-        ("ecgsk.estimators._mtecg", "MTECGClassifier"),
-        ("ecgsk.estimators._pretrainer", "MTECGPretrainer"),
-        ("ecgsk.model_selection._multilabel_split", "MultilabelStratifiedGroupKFold"),
-        ("ecgsk.model_selection._ptbxl_folds", "PTBXLFolds"),
-        ("ecgsk.model_selection._search", "OptunaSearchCV"),
-        ("ecgsk.preprocessing._ecgfounder", "ECGFounderPreprocessor"),
-        ("ecgsk.preprocessing._filters", "BandPass"),
-        ("ecgsk.preprocessing._filters", "MedianBaseline"),
-        ("ecgsk.preprocessing._filters", "Notch"),
-        ("ecgsk.preprocessing._resample", "Resample"),
-        ("ecgsk.preprocessing._scale", "Standardise"),
-        ("ecgsk.preprocessing._shape", "CropPad"),
-        ("ecgsk.preprocessing._shape", "SelectLeads"),
-        ("ecgsk.tabular._columns", "TableColumns"),
-        ("ecgsk.tabular._ebm", "GroupedEBMClassifier"),
-        ("ecgsk.tabular._probability", "ProbabilityTransformer"),
-        ("ecgsk.tabular._single", "SinglePredictorClassifier"),
-        ("ecgsk._training.augmentation", "ECGAugmentation"),
+        ("ecgsk", "ECGAugmentation"),
+        ("ecgsk", "ECGFounderClassifier"),
+        ("ecgsk", "MTECGClassifier"),
+        ("ecgsk", "MTECGPretrainer"),
+        ("ecgsk", "OptunaSearchCV"),
+        ("ecgsk", "ProbabilityTransformer"),
+        ("ecgsk", "SinglePredictorClassifier"),
+        ("ecgsk.model_selection", "MultilabelStratifiedGroupKFold"),
+        ("ecgsk.model_selection", "PTBXLFolds"),
+        ("ecgsk.preprocessing", "BandPass"),
+        ("ecgsk.preprocessing", "CropPad"),
+        ("ecgsk.preprocessing", "ECGFounderPreprocessor"),
+        ("ecgsk.preprocessing", "MedianBaseline"),
+        ("ecgsk.preprocessing", "Notch"),
+        ("ecgsk.preprocessing", "Resample"),
+        ("ecgsk.preprocessing", "SelectLeads"),
+        ("ecgsk.preprocessing", "Standardize"),
+        ("ecgsk.tabular", "GroupedEBMClassifier"),
+        ("ecgsk.tabular", "RowAlignedFeatureUnion"),
+        ("ecgsk.tabular", "TableColumns"),
     }
 )
+# What files of 0.1.0 name, where private modules were stored. When a public class or function
+# moves or gets another name, add the old name here.
+_MOVED = (
+    ("ecgsk.estimators._ecgfounder", "ecgsk", "ECGFounderClassifier"),
+    ("ecgsk.estimators._mtecg", "ecgsk", "MTECGClassifier"),
+    ("ecgsk.estimators._pretrainer", "ecgsk", "MTECGPretrainer"),
+    ("ecgsk.metrics._ranking", "ecgsk.metrics", "label_average_precision", "label_roc_auc"),
+    ("ecgsk.metrics._ranking", "ecgsk.metrics", "macro_average_precision", "macro_roc_auc"),
+    ("ecgsk.model_selection._multilabel_split", "ecgsk.model_selection")
+    + ("MultilabelStratifiedGroupKFold",),
+    ("ecgsk.model_selection._ptbxl_folds", "ecgsk.model_selection", "PTBXLFolds"),
+    ("ecgsk.model_selection._search", "ecgsk", "OptunaSearchCV"),
+    ("ecgsk.preprocessing._ecgfounder", "ecgsk.preprocessing", "ECGFounderPreprocessor"),
+    ("ecgsk.preprocessing._filters", "ecgsk.preprocessing", "BandPass", "MedianBaseline", "Notch"),
+    ("ecgsk.preprocessing._resample", "ecgsk.preprocessing", "Resample"),
+    ("ecgsk.preprocessing._shape", "ecgsk.preprocessing", "CropPad", "SelectLeads"),
+    ("ecgsk.tabular._columns", "ecgsk.tabular", "TableColumns"),
+    ("ecgsk.tabular._ebm", "ecgsk.tabular", "GroupedEBMClassifier"),
+    ("ecgsk.tabular._probability", "ecgsk", "ProbabilityTransformer"),
+    ("ecgsk.tabular._single", "ecgsk", "SinglePredictorClassifier"),
+    ("ecgsk.training._augment", "ecgsk", "ECGAugmentation"),
+)
+RENAMED = {
+    **{(old, name): (package, name) for old, package, *names in _MOVED for name in names},
+    ("ecgsk._compat", "RowsByPlace"): ("ecgsk.tabular", "RowAlignedFeatureUnion"),
+    ("ecgsk.preprocessing._scale", "Standardise"): ("ecgsk.preprocessing", "Standardize"),
+}
 INTERPRET = frozenset({("interpret.glassbox._ebm._ebm", "ExplainableBoostingClassifier")})
-GLASS_BOXES = INTERPRET | {("ecgsk.tabular._ebm", "GroupedEBMClassifier")}
+GLASS_BOXES = INTERPRET | {("ecgsk.tabular", "GroupedEBMClassifier")}
 _HIST = "sklearn.ensemble._hist_gradient_boosting"
 TREE_PREDICTOR = (f"{_HIST}.predictor", "TreePredictor")
 BOOSTED = frozenset(

@@ -3,7 +3,7 @@
 from ecgsk.preprocessing._ecgfounder import ECGFounderPreprocessor
 from ecgsk.preprocessing._filters import BandPass, MedianBaseline, Notch
 from ecgsk.preprocessing._resample import Resample
-from ecgsk.preprocessing._scale import Standardise
+from ecgsk.preprocessing._scale import Standardize
 from ecgsk.preprocessing._shape import CropPad, SelectLeads
 
 __all__ = [
@@ -14,5 +14,5 @@ __all__ = [
     "Notch",
     "Resample",
     "SelectLeads",
-    "Standardise",
+    "Standardize",
 ]

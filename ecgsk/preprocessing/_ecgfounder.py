@@ -6,11 +6,12 @@ from numbers import Integral
 import numpy as np
 from scipy import signal
 
+from ecgsk._core.public import public
 from ecgsk._core.sklearn_compat import StrOptions
 from ecgsk.preprocessing._base import RATE, SignalTransformer
 from ecgsk.preprocessing._filters import BandPass, MedianBaseline, Notch
 from ecgsk.preprocessing._resample import interpolate
-from ecgsk.preprocessing._scale import Standardise
+from ecgsk.preprocessing._scale import Standardize
 
 _RATE = 500
 _SECONDS = 10
@@ -24,6 +25,7 @@ _BAND = (0.67, 40.0)
 _LAST_STABLE_RATE = 1000
 
 
+@public("ecgsk.preprocessing")
 class ECGFounderPreprocessor(SignalTransformer):
     """Bring recordings to what ECGFounder reads: 500 Hz, standardised.
 
@@ -109,7 +111,7 @@ class ECGFounderPreprocessor(SignalTransformer):
         functions = [step._plan(n_leads, n_samples)[0] for step in filters]
         if self.variant == "filtered" and _RATE < rate <= _LAST_STABLE_RATE:
             functions[:-1] = [partial(_as_published, sampling_rate=rate, mains=mains)]
-        standardise = Standardise()._plan(n_leads, n_samples)[0]
+        standardise = Standardize()._plan(n_leads, n_samples)[0]
         length = resampled_length(n_samples, rate)
         resample = [] if length == n_samples else [partial(interpolate, n_samples=length)]
         if self.variant == "filtered":

@@ -7,6 +7,7 @@ from numbers import Integral, Real
 import numpy as np
 from scipy import signal
 
+from ecgsk._core.public import public
 from ecgsk._core.sklearn_compat import Interval
 from ecgsk.preprocessing._base import RATE, SignalTransformer
 from ecgsk.preprocessing._recursive import filter_both_ways
@@ -15,6 +16,7 @@ from ecgsk.preprocessing._running_median import running_median
 _N_JOBS = [Integral, None]
 
 
+@public("ecgsk.preprocessing")
 class BandPass(SignalTransformer):
     """Butterworth filter without phase shift.
 
@@ -97,6 +99,7 @@ class BandPass(SignalTransformer):
         return partial(_filter_sections, sos=sos, padding=padding), (n_leads, n_samples)
 
 
+@public("ecgsk.preprocessing")
 class Notch(SignalTransformer):
     """Filter without phase shift that takes out the mains frequency.
 
@@ -157,6 +160,7 @@ class Notch(SignalTransformer):
         return partial(_filter_sections, sos=sos, padding=padding), (n_leads, n_samples)
 
 
+@public("ecgsk.preprocessing")
 class MedianBaseline(SignalTransformer):
     """Subtract the running median, which follows the baseline and ignores narrow waves.
 

@@ -7,9 +7,11 @@ from numbers import Integral
 import numpy as np
 from scipy import signal
 
+from ecgsk._core.public import public
 from ecgsk.preprocessing._base import RATE, SignalTransformer
 
 
+@public("ecgsk.preprocessing")
 class Resample(SignalTransformer):
     """Change the sampling rate with an anti-aliasing filter.
 

@@ -5,11 +5,13 @@ from numbers import Real
 
 import numpy as np
 
+from ecgsk._core.public import public
 from ecgsk._core.sklearn_compat import Interval, StrOptions
 from ecgsk.preprocessing._base import SignalTransformer
 
 
-class Standardise(SignalTransformer):
+@public("ecgsk.preprocessing")
+class Standardize(SignalTransformer):
     """Give each record, or each of its leads, mean 0 and standard deviation 1.
 
     Parameters
@@ -34,8 +36,8 @@ class Standardise(SignalTransformer):
     Examples
     --------
     >>> import numpy as np
-    >>> from ecgsk.preprocessing import Standardise
-    >>> Standardise("lead").transform(np.array([[[1.0, 3.0], [10.0, 50.0], [2.0, 2.0]]])).round(3)
+    >>> from ecgsk.preprocessing import Standardize
+    >>> Standardize("lead").transform(np.array([[[1.0, 3.0], [10.0, 50.0], [2.0, 2.0]]])).round(3)
     array([[[-1.,  1.],
             [-1.,  1.],
             [ 0.,  0.]]], dtype=float32)

@@ -6,6 +6,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from ecgsk._core.public import public
 from ecgsk._core.signal import STANDARD_LEADS, lead_indices, lead_name
 from ecgsk._core.sklearn_compat import Interval, StrOptions
 from ecgsk.preprocessing._base import SignalTransformer
@@ -14,6 +15,7 @@ from ecgsk.preprocessing._base import SignalTransformer
 _FROM_I_AND_II = {"III": (-1.0, 1.0), "aVR": (-0.5, -0.5), "aVL": (1.0, -0.5), "aVF": (-0.5, 1.0)}
 
 
+@public("ecgsk.preprocessing")
 class SelectLeads(SignalTransformer):
     """Choose leads by name, in the order wanted.
 
@@ -85,6 +87,7 @@ class SelectLeads(SignalTransformer):
         return partial(_combine_leads, recipes=recipes), (len(recipes), n_samples)
 
 
+@public("ecgsk.preprocessing")
 class CropPad(SignalTransformer):
     """Bring recordings to a number of samples: crop longer ones, pad shorter ones.
 

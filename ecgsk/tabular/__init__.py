@@ -2,6 +2,7 @@
 
 from importlib import import_module
 
+from ecgsk._core.sklearn_compat import RowAlignedFeatureUnion
 from ecgsk.tabular._columns import TableColumns
 from ecgsk.tabular._lef import make_lef_classifier
 from ecgsk.tabular._probability import ProbabilityTransformer
@@ -16,6 +17,7 @@ _LAZY = {
 
 __all__ = [
     "ProbabilityTransformer",
+    "RowAlignedFeatureUnion",
     "SinglePredictorClassifier",
     "TableColumns",
     "make_lef_classifier",

@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from ecgsk._core.public import public
 from ecgsk._core.sklearn_compat import check_is_fitted, fit_context, output_container, validate_data
 from ecgsk.tabular._numbers import as_numbers, named_twice
 
 
+@public("ecgsk.tabular")
 class TableColumns(TransformerMixin, BaseEstimator):
     """Take columns, such as age and sex, from the table that travels with recordings.
 

@@ -18,9 +18,11 @@ from sklearn.utils import (
 from sklearn.utils.multiclass import check_classification_targets
 
 from ecgsk._core.checks import check_groups
+from ecgsk._core.public import public
 from ecgsk._core.sklearn_compat import check_n_features
 
 
+@public("ecgsk.tabular")
 class GroupedEBMClassifier(ExplainableBoostingClassifier):
     """An explainable boosting machine that keeps the records of a patient together.
 
@@ -238,6 +240,7 @@ def _as_classes(y):
     return y
 
 
+@public("ecgsk.tabular")
 def patient_bags(
     y, groups, *, n_bags: int = 14, validation_size: float = 0.15, random_state=None
 ) -> np.ndarray:
@@ -272,6 +275,7 @@ def patient_bags(
 
     Examples
     --------
+    >>> from ecgsk.tabular import patient_bags
     >>> bags = patient_bags([0, 0, 1, 1, 0, 1], list("aabbcd"), n_bags=2, random_state=0)
     >>> bags.shape, bool((bags[0] == bags[1]).all())
     ((6, 2), True)

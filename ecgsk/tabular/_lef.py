@@ -15,7 +15,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.validation import has_fit_parameter
 
-from ecgsk._core.sklearn_compat import RowsByPlace
+from ecgsk._core.public import public
+from ecgsk._core.sklearn_compat import RowAlignedFeatureUnion
 from ecgsk.tabular._columns import TableColumns
 from ecgsk.tabular._probability import ProbabilityTransformer
 
@@ -23,6 +24,7 @@ _CLASSIFIERS = ("ebm", "logistic", "gradient_boosting")
 _EXTRACTORS = ("mtecg", "ecgfounder")
 
 
+@public("ecgsk")
 def make_lef_classifier(
     extractor="mtecg",
     *,
@@ -132,7 +134,7 @@ def make_lef_classifier(
     else:
         several = len(parts) - bool(covariates) > 1
         _check_names([name for name, _ in parts])
-        predictors = RowsByPlace(parts, verbose_feature_names_out=several)
+        predictors = RowAlignedFeatureUnion(parts, verbose_feature_names_out=several)
         predictors.set_output(transform="pandas")
     steps = [("predictors", predictors), *_steps_of(classifier, n_jobs, random_state)]
     return _asking(Pipeline(steps, memory=memory))

@@ -14,6 +14,7 @@ from sklearn.utils.multiclass import type_of_target
 from ecgsk._core.checks import check_groups, check_indicator
 from ecgsk._core.fitted import column_names, is_multilabel, stack_labels
 from ecgsk._core.log_odds import log_odds
+from ecgsk._core.public import public
 from ecgsk._core.records import RecordArray, is_lazy
 from ecgsk._core.sklearn_compat import (
     HasMethods,
@@ -26,6 +27,7 @@ from ecgsk._core.sklearn_compat import (
 from ecgsk.tabular._out_of_fold import accepted, out_of_fold
 
 
+@public("ecgsk")
 class ProbabilityTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
     """Turn a classifier of recordings into a step that yields a table of its probabilities.
 

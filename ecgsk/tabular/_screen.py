@@ -5,12 +5,14 @@ import pandas as pd
 from sklearn.utils import check_consistent_length, check_random_state
 
 from ecgsk._core.checks import check_groups
+from ecgsk._core.public import public
 from ecgsk.metrics._inputs import check_interval, check_target
 from ecgsk.metrics._resampling import Resamples, percentiles
 from ecgsk.metrics._weighted import Ranked
 from ecgsk.tabular._numbers import as_numbers, named_twice
 
 
+@public("ecgsk")
 def screen_predictors(
     table,
     y,

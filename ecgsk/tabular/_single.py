@@ -9,9 +9,11 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from ecgsk._core.log_odds import log_odds
+from ecgsk._core.public import public
 from ecgsk._core.sklearn_compat import StrOptions, check_is_fitted, fit_context, validate_data
 
 
+@public("ecgsk")
 class SinglePredictorClassifier(ClassifierMixin, BaseEstimator):
     """Answer a question by one column of a table alone, without training.
 

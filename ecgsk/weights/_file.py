@@ -11,14 +11,18 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from ecgsk import preprocessing
+from ecgsk._core.public import public
 from ecgsk._core.signal import STANDARD_LEADS
 from ecgsk._version import __version__
 
 _FORMAT = "ecgsk-weights-1"
 SHIPPED = ("ptbxl",)
+# Names of transformers in files of earlier versions.
+_RENAMED = {"Standardise": "Standardize"}
 SHIPPED_KINDS = ("mtecg-classifier", "mtecg-pretrainer")
 
 
+@public("ecgsk.weights")
 @dataclass
 class WeightFile:
     """What a weight file holds.
@@ -56,6 +60,9 @@ class WeightFile:
     about: dict = field(default_factory=dict)
     n_samples: int | None = None
 
+    def __post_init__(self):
+        self.preprocessing = [(_RENAMED.get(n, n), params) for n, params in self.preprocessing]
+
     @property
     def seconds(self) -> float:
         """How long a recording has to be, s."""
@@ -79,6 +86,7 @@ class WeightFile:
         return steps
 
 
+@public("ecgsk.weights")
 def write_weights(path: str | os.PathLike, weights: WeightFile, *, dtype: str = "float32") -> None:
     """Write a file in the safetensors format; nothing in it can run code.
 
@@ -123,6 +131,7 @@ def write_weights(path: str | os.PathLike, weights: WeightFile, *, dtype: str = 
         temporary.unlink(missing_ok=True)
 
 
+@public("ecgsk.weights")
 def as_json(value) -> str:
     """Return plain values, NumPy's among them, as JSON.
 
@@ -142,6 +151,7 @@ def _plain(value):
     )
 
 
+@public("ecgsk.weights")
 def read_weights(
     source: str | os.PathLike, *, kind: str | None = None, parameter: str = "weights"
 ) -> WeightFile:

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ecgsk._core.optional import import_optional
+from ecgsk._core.public import public
 
 _REPOSITORY = "PKUDigitalHealth/ECGFounder"
 
 
+@public("ecgsk.weights")
 class Published(NamedTuple):
     """A file of a model's hub repository.
 
@@ -44,6 +46,7 @@ PUBLISHED = {
 }
 
 
+@public("ecgsk.weights")
 def cache_folder() -> Path:
     """Return the folder of downloaded weights: ``ECGSK_CACHE``, or one of the user's cache.
 
@@ -64,6 +67,7 @@ def cache_folder() -> Path:
         ) from error
 
 
+@public("ecgsk.weights")
 def file_sha256(path: str | os.PathLike) -> str:
     """Return the SHA-256 of a file, in hexadecimal digits.
 
@@ -79,6 +83,7 @@ def file_sha256(path: str | os.PathLike) -> str:
     return digest.hexdigest()
 
 
+@public("ecgsk.weights")
 def find_published(name: str) -> Path:
     """Return the file of published weights: from the cache, or else from the hub.
 

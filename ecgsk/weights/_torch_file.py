@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ecgsk._core.public import public
+
 _DTYPES = {
     "DoubleStorage": "f8",
     "FloatStorage": "f4",
@@ -26,6 +28,7 @@ _DTYPES = {
 _REMEDY = "Fetch it again, or give a file as torch.save or save_weights wrote it."
 
 
+@public("ecgsk.weights")
 def read_torch_file(path: str | os.PathLike):
     """Return what was saved, with arrays in the place of tensors.
 

@@ -23,7 +23,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from ecgsk import RecordArray
-from ecgsk.preprocessing import BandPass, Resample, Standardise
+from ecgsk.preprocessing import BandPass, Resample, Standardize
 
 pytestmark = pytest.mark.parametrize("name", list(small_models()))
 TESTS = Path(__file__).parents[1]
@@ -295,7 +295,7 @@ def test_early_stopping_splits_by_patient(model, data, rows_of_splits):
 
 def test_in_a_pipeline_and_searches(model, data):
     X, y = data
-    pipeline = make_pipeline(Standardise(), model)
+    pipeline = make_pipeline(Standardize(), model)
     grid = {f"{type(model).__name__.lower()}__max_epochs": [1, 8]}
     search = GridSearchCV(pipeline, grid, cv=2, scoring="neg_log_loss").fit(X, y)
     assert list(search.best_params_.values()) == [8]

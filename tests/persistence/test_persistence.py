@@ -305,7 +305,7 @@ def test_the_description_needs_no_model(folder, models):
     assert said["about"] == "tuned" and said["classes"] == [0, 1] and said["n_features"] == 3
     assert said["sampling_rate"] == RATE and said["n_samples"] == 200 and said["format"] == FORMAT
     assert said["versions"]["ecgsk"] == ecgsk.__version__ and len(said["sha256"]) == 64
-    assert "ecgsk.estimators._mtecg.MTECGClassifier" in said["types"] and not said["to_trust"]
+    assert "ecgsk.MTECGClassifier" in said["types"] and not said["to_trust"]
     said = describe(folder / "binary.ecgsk")
     assert said["classes"] == ["sick", "well"] and said["leads"] == ["I", "II", "V1"]
     assert describe(folder / "multilabel.ecgsk")["label_names"] == ["AF", "LBBB"]

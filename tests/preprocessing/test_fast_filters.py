@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import ndimage, signal
 
-from ecgsk.preprocessing import BandPass, MedianBaseline, Notch, Standardise
+from ecgsk.preprocessing import BandPass, MedianBaseline, Notch, Standardize
 from ecgsk.preprocessing import _recursive as recursive
 from ecgsk.preprocessing import _running_median as median
 from ecgsk.preprocessing._recursive import filter_both_ways
@@ -204,4 +204,4 @@ def test_standardise_is_the_formula(scope, axis, shape):
     exact = x.astype(np.float64)
     exact -= exact.mean(axis, keepdims=True)
     exact /= exact.std(axis, keepdims=True) + 1e-8
-    np.testing.assert_allclose(Standardise(scope).transform(x), exact, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(Standardize(scope).transform(x), exact, rtol=1e-6, atol=1e-9)

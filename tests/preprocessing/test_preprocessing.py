@@ -14,7 +14,7 @@ from ecgsk.preprocessing import (
     Notch,
     Resample,
     SelectLeads,
-    Standardise,
+    Standardize,
 )
 
 T = np.arange(5000) / 500
@@ -135,7 +135,7 @@ def test_resample_one_sample():
 @pytest.mark.parametrize(("scope", "axis"), [("record", (1, 2)), ("lead", 2)])
 def test_standardise(scope, axis):
     x = np.random.default_rng(0).normal(3, [[[0.1], [5.0]]], size=(4, 2, 1000)).astype(np.float32)
-    z = Standardise(scope).transform(x).astype(np.float64)
+    z = Standardize(scope).transform(x).astype(np.float64)
     assert_allclose(z.mean(axis), 0, atol=1e-6)
     assert_allclose(z.std(axis), 1, atol=1e-5)
     # A straight line in x: nothing but an offset and a scale was changed.
@@ -147,11 +147,11 @@ def test_standardise(scope, axis):
 def test_standardise_turns_a_constant_into_zeros(scope, eps):
     x = np.full((3, 2, 4999), 1e6 / 3)
     x[1:, 0] = x[1:, 1] = [[0.1], [0.0]]
-    assert_array_equal(Standardise(scope, eps=eps).transform(x), np.zeros_like(x))
+    assert_array_equal(Standardize(scope, eps=eps).transform(x), np.zeros_like(x))
 
 
 def test_standardise_adds_eps_to_the_deviation():
-    assert_allclose(Standardise(eps=1.0).transform([[-1.0, 1.0]]), [[-0.5, 0.5]])
+    assert_allclose(Standardize(eps=1.0).transform([[-1.0, 1.0]]), [[-0.5, 0.5]])
 
 
 def twelve_leads():
@@ -219,14 +219,14 @@ def test_filters_do_not_know_the_direction_of_time(filter_):
 
 @pytest.mark.parametrize("scope", ["record", "lead"])
 def test_standardise_does_not_know_unit_nor_offset(scope, noise):
-    expected = Standardise(scope).transform(noise)
-    assert_allclose(Standardise(scope).transform(1000 * noise + 50), expected, atol=1e-4)
-    assert_allclose(Standardise(scope).transform(expected), expected, atol=1e-6)
+    expected = Standardize(scope).transform(noise)
+    assert_allclose(Standardize(scope).transform(1000 * noise + 50), expected, atol=1e-4)
+    assert_allclose(Standardize(scope).transform(expected), expected, atol=1e-6)
 
 
 def test_standardise_scopes_differ_by_the_amplitude_of_a_lead(noise):
     noise[:, 0] *= 10
-    by_record, by_lead = (Standardise(s).transform(noise).std(axis=2) for s in ("record", "lead"))
+    by_record, by_lead = (Standardize(s).transform(noise).std(axis=2) for s in ("record", "lead"))
     assert_allclose(by_lead, 1, atol=1e-5)
     assert (by_record[:, 0] > 8 * by_record[:, 1]).all()
 
@@ -240,7 +240,7 @@ def test_padding_and_cropping_back_is_the_identity(position, noise):
 
 @pytest.mark.parametrize(
     "transformer",
-    [BandPass(), Notch(), MedianBaseline(0.02), Resample(500, 100), Standardise()],
+    [BandPass(), Notch(), MedianBaseline(0.02), Resample(500, 100), Standardize()],
     ids=repr,
 )
 def test_memory_beyond_the_result_is_bounded(transformer):
@@ -271,7 +271,7 @@ X12 = np.zeros((2, 12, 100))
     (MedianBaseline((0.2, -1)), X12, "window=.0.2, -1. has to be a positive number"),
     (MedianBaseline(()), X12, "window=.. has to be"),
     (Resample(0, 100), X12, "'sampling_rate' parameter of Resample"),
-    (Standardise("leads"), X12, "'scope' parameter of Standardise"),
+    (Standardize("leads"), X12, "'scope' parameter of Standardize"),
     (CropPad(0), X12, "'n_samples' parameter of CropPad"),
     (SelectLeads(["V7", "I", "V9"]), X12, "leads V7, V9 are missing"),
     (SelectLeads(["I", "lead I"]), X12, "each only once"),
@@ -293,7 +293,7 @@ def test_filter_chain_of_a_published_model(ptbxl_path):
     wfdb = pytest.importorskip("wfdb")
     header = sorted(ptbxl_path.glob("records500/*/*_hr.hea"))[0]
     x = wfdb.rdrecord(str(header.with_suffix(""))).p_signal.T[np.newaxis]
-    chain = make_pipeline(Notch(50), BandPass(0.67, 40), MedianBaseline(), Standardise())
+    chain = make_pipeline(Notch(50), BandPass(0.67, 40), MedianBaseline(), Standardize())
 
     # The same in the fraction form and float64 throughout.
     b, a = signal.iirnotch(50, 30, 500)

@@ -21,7 +21,7 @@ from ecgsk.preprocessing import (
     Notch,
     Resample,
     SelectLeads,
-    Standardise,
+    Standardize,
 )
 from ecgsk.preprocessing import _base as base
 
@@ -33,8 +33,8 @@ TRANSFORMERS = [
     MedianBaseline(0.1),
     Resample(500, 100),
     Resample(360, 500),
-    Standardise(),
-    Standardise("lead"),
+    Standardize(),
+    Standardize("lead"),
     SelectLeads(),
     CropPad(60),
     CropPad(7, position="end"),
@@ -165,9 +165,9 @@ def test_memmap_larger_than_working_memory_is_lazy(tmp_path, X):
     np.save(tmp_path / "big.npy", big)
     mapped = np.load(tmp_path / "big.npy", mmap_mode="r")
     with sklearn.config_context(working_memory=1):
-        lazy = Standardise().fit_transform(mapped)
+        lazy = Standardize().fit_transform(mapped)
     assert isinstance(lazy, RecordArray)
-    assert_array_equal(np.asarray(lazy), Standardise().transform(big))
+    assert_array_equal(np.asarray(lazy), Standardize().transform(big))
 
 
 def test_lazy_input_with_a_hole_raises_when_it_is_read(X):
@@ -182,7 +182,7 @@ def test_cross_validation_of_lazy_recordings(X):
     y = np.arange(7) % 2
     read = FunctionTransformer(np.asarray)
     few = FunctionTransformer(_first_samples)
-    model = make_pipeline(Notch(), Standardise(), read, few, LogisticRegression())
+    model = make_pipeline(Notch(), Standardize(), read, few, LogisticRegression())
     eager = cross_val_predict(model, X, y, cv=3)
     assert_array_equal(cross_val_predict(model, RecordArray(Reader(X), X.shape), y, cv=3), eager)
 
@@ -196,7 +196,7 @@ def test_parameters_are_validated_in_transform_and_can_be_trusted(X):
 
 def test_fit_on_other_recordings_forgets_the_first(X):
     pandas = pytest.importorskip("pandas")
-    fitted = Standardise().fit(pandas.DataFrame(X[:, 0]).add_prefix("t"))
+    fitted = Standardize().fit(pandas.DataFrame(X[:, 0]).add_prefix("t"))
     assert fitted.feature_names_in_[1] == "t1"
     fitted.fit(RecordArray(Reader(X), X.shape))
     assert not hasattr(fitted, "feature_names_in_")
@@ -209,7 +209,7 @@ def test_holes_are_counted(method, value, X):
     X[4, 1, 7:9] = X[6, 0, 0] = value
     message = "3 NaN or infinite samples .* in 2 of 7 records, the first in record 4"
     with pytest.raises(ValueError, match=message):
-        getattr(Standardise(), method)(X)
+        getattr(Standardize(), method)(X)
 
 
 @pytest.mark.parametrize(
@@ -224,19 +224,19 @@ def test_holes_are_counted(method, value, X):
 )
 def test_wrong_shapes(shape, message):
     with pytest.raises(ValueError, match=message):
-        Standardise().transform(np.zeros(shape))
+        Standardize().transform(np.zeros(shape))
 
 
 def test_other_layout_than_in_fit(X):
-    fitted = Standardise().fit(X)
-    with pytest.raises(ValueError, match="X has 2 leads, but Standardise was fitted on 3"):
+    fitted = Standardize().fit(X)
+    with pytest.raises(ValueError, match="X has 2 leads, but Standardize was fitted on 3"):
         fitted.transform(X[:, :2])
-    with pytest.raises(ValueError, match="X has 2 leads, but Standardise was fitted on 3"):
+    with pytest.raises(ValueError, match="X has 2 leads, but Standardize was fitted on 3"):
         fitted.transform(RecordArray(Reader(X[:, :2]), X[:, :2].shape))
-    with pytest.raises(ValueError, match="X has 2 dimensions, but Standardise was fitted on 3"):
+    with pytest.raises(ValueError, match="X has 2 dimensions, but Standardize was fitted on 3"):
         fitted.transform(X[:, 0])
-    with pytest.raises(ValueError, match="X has 3 dimensions, but Standardise was fitted on 2"):
-        Standardise().fit(X[:, 0]).transform(X)
+    with pytest.raises(ValueError, match="X has 3 dimensions, but Standardize was fitted on 2"):
+        Standardize().fit(X[:, 0]).transform(X)
     assert fitted.transform(X[..., :20]).shape == (7, 3, 20)
 
 
@@ -248,7 +248,7 @@ def chain():
         BandPass(sampling_rate=250),
         MedianBaseline(sampling_rate=250),
         CropPad(40),
-        Standardise(),
+        Standardize(),
     )
 
 
@@ -296,7 +296,7 @@ def test_pandas_output_of_two_dimensions(transformer, X):
 
 
 def test_set_output_of_none_changes_nothing(X):
-    transformer = Standardise().set_output(transform="pandas").set_output().fit(X[:, 0])
+    transformer = Standardize().set_output(transform="pandas").set_output().fit(X[:, 0])
     assert hasattr(transformer.transform(X[:, 0]), "columns")
 
 

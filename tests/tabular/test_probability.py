@@ -21,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ecgsk import ProbabilityTransformer, RecordArray
-from ecgsk.preprocessing import Standardise
+from ecgsk.preprocessing import Standardize
 from ecgsk.tabular._out_of_fold import accepted
 
 NAMES = ["AFIB", "LVH", "SR"]
@@ -191,7 +191,7 @@ def test_sample_weight_and_groups_reach_the_last_step_of_a_pipeline(table):
     pipeline = make_pipeline(StandardScaler(), LogisticRegression())
     given = accepted(pipeline, groups=np.ones(3), sample_weight=np.ones(3))
     assert list(given) == ["logisticregression__sample_weight"]
-    model = make_pipeline(Standardise(), small_models()["mtecg"])
+    model = make_pipeline(Standardize(), small_models()["mtecg"])
     assert set(accepted(model, groups=np.ones(3), sample_weight=None)) == {
         "mtecgclassifier__groups"
     }
@@ -361,7 +361,7 @@ def test_the_whole_pipeline_is_cross_validated_with_routing(cohort):
 
 def test_pandas_output_is_set_on_a_whole_pipeline(cohort):
     X, findings, _, _ = cohort
-    pipeline = make_pipeline(Standardise(), ProbabilityTransformer(small_models()["mtecg"], cv=2))
+    pipeline = make_pipeline(Standardize(), ProbabilityTransformer(small_models()["mtecg"], cv=2))
     pipeline.set_output(transform="pandas")
     out = pipeline.fit_transform(X, probabilitytransformer__diagnoses=findings)
     assert list(out.columns) == ["FAST", "SLOW", "NONE"]
@@ -376,7 +376,7 @@ def test_a_frozen_network_with_two_labels_keeps_both(cohort):
 
 def test_a_frozen_pipeline_keeps_the_names_of_its_network(cohort):
     X, findings, _, _ = cohort
-    fitted = make_pipeline(Standardise(), small_models()["mtecg"]).fit(X, findings)
+    fitted = make_pipeline(Standardize(), small_models()["mtecg"]).fit(X, findings)
     out = ProbabilityTransformer(FrozenEstimator(fitted)).transform(X)
     assert list(out.columns) == ["FAST", "SLOW", "NONE"]
 

@@ -32,7 +32,7 @@ from ecgsk import MTECGClassifier, RecordArray
 from ecgsk._training import Trainer, on_device, resolve_device
 from ecgsk._training import device_lock as _lease
 from ecgsk._training.device import worker_number
-from ecgsk.preprocessing import Standardise
+from ecgsk.preprocessing import Standardize
 from ecgsk.tabular import ProbabilityTransformer
 
 
@@ -315,7 +315,7 @@ def test_workers_of_a_cluster_say_what_one_process_says(tmp_path, one_thread):
     lazy = RecordArray.wrap(np.load(tmp_path / "X.npy", mmap_mode="r"))
     assert len(pickle.dumps(lazy[:40])) < 2_000 < X.nbytes
     model = make_pipeline(
-        Standardise(),
+        Standardize(),
         MTECGClassifier(
             "nano", sampling_rate=RATE, max_epochs=2, precision="float32", device="cpu",
             random_state=0,

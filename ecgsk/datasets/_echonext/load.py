@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
+from ecgsk._core.public import public
 from ecgsk._core.records import RecordArray
 from ecgsk._core.signal import STANDARD_LEADS
 from ecgsk._core.sklearn_compat import Interval, StrOptions, validate_params
@@ -59,6 +60,7 @@ Target {target}; missing={missing!r}. Left out: {no_target} without a target.
 """
 
 
+@public("ecgsk")
 @validate_params(
     {
         "path": [str, os.PathLike],

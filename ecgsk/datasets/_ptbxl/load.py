@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch
 
+from ecgsk._core.public import public
 from ecgsk._core.records import RecordArray
 from ecgsk._core.signal import STANDARD_LEADS
 from ecgsk._core.sklearn_compat import Options, StrOptions, validate_params
@@ -38,6 +39,7 @@ Left out: {no_label} rows without a label of the task, {no_file} without a {samp
 """
 
 
+@public("ecgsk")
 @validate_params(
     {
         "path": [str, os.PathLike],

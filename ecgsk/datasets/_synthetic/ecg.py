@@ -6,6 +6,7 @@ from numbers import Real
 import numpy as np
 from sklearn.utils import Bunch
 
+from ecgsk._core.public import public
 from ecgsk.datasets._synthetic.ecg_model import ST_TERRITORIES, draw_bodies
 from ecgsk.datasets._synthetic.rhythm import render
 
@@ -42,6 +43,7 @@ _CHOICES = {
 }
 
 
+@public("ecgsk")
 def make_ecg(
     n_records: int = 1,
     *,

@@ -12,6 +12,7 @@ from joblib import Parallel, delayed
 from scipy.ndimage import median_filter
 from sklearn.utils import Bunch
 
+from ecgsk._core.public import public
 from ecgsk.datasets._echonext.layout import (
     CSV,
     DATA_NAMES,
@@ -55,6 +56,7 @@ What was planted is in `{truth}`. The columns of `*_tabular_features.npy` are
 """
 
 
+@public("ecgsk")
 def make_echonext(
     dest: str | os.PathLike,
     n_records: int = 1000,

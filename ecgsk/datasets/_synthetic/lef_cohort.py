@@ -7,6 +7,7 @@ import numpy as np
 from scipy.special import expit, softmax
 from sklearn.utils import Bunch
 
+from ecgsk._core.public import public
 from ecgsk._core.signal import STANDARD_LEADS
 from ecgsk.datasets._synthetic.ecg import as_generator, check_size, resolve_physiology
 from ecgsk.datasets._synthetic.ecg_model import draw_bodies
@@ -55,6 +56,7 @@ _LONGEST_QT = 0.9
 _LOUDEST = 3.0
 
 
+@public("ecgsk")
 def make_lef_cohort(
     n_records: int = 1000,
     *,

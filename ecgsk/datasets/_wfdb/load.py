@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
+from ecgsk._core.public import public
 from ecgsk._core.signal import STANDARD_LEADS, lead_name
 from ecgsk._core.sklearn_compat import Interval, StrOptions, validate_params
 from ecgsk.datasets._wfdb.header import Header, RecordError
@@ -29,6 +30,7 @@ _COMMENT = re.compile(r"#\s*(age|sex|dx)\s*:(.*)", re.IGNORECASE)
 _SEX = {"m": "male", "male": "male", "f": "female", "female": "female"}
 
 
+@public("ecgsk")
 @validate_params(
     {
         "source": [str, os.PathLike, list, tuple],

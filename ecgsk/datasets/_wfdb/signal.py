@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 from joblib import Parallel, delayed
 
+from ecgsk._core.public import public
 from ecgsk._core.signal import lead_indices, lead_name, millivolt_factor
 from ecgsk.datasets._wfdb.header import Header, RecordError, Signals, read_header
 
@@ -25,6 +26,7 @@ _LEAST_BYTES = 1 / 64
 _CHUNK = 64
 
 
+@public("ecgsk.datasets")
 class RecordsLeftOutWarning(UserWarning):
     """Some records were not returned; the message says how many and why."""
 

@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 
+from ecgsk._core.public import public
 from ecgsk.inspection._ebm.groups import _groups_of
 
 
+@public("ecgsk.inspection")
 def group_explanation(explanation: pd.DataFrame, groups) -> pd.DataFrame:
     """Sum the contributions to one patient's answer over groups of correlated predictors.
 

@@ -7,6 +7,7 @@ import pandas as pd
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
+from ecgsk._core.public import public
 from ecgsk.inspection._ebm.terms import check_binary_ebm
 
 _METHODS = ("spearman", "pearson", "kendall")
@@ -14,6 +15,7 @@ _METHODS = ("spearman", "pearson", "kendall")
 _FEWEST_PAIRS = 3
 
 
+@public("ecgsk.inspection")
 def group_correlated(table, *, threshold: float = 0.7, method: str = "spearman") -> list[list[str]]:
     """Put predictors that are correlated with each other into groups.
 
@@ -77,6 +79,7 @@ def group_correlated(table, *, threshold: float = 0.7, method: str = "spearman")
     return list(groups.values())
 
 
+@public("ecgsk.inspection")
 def group_importances(ebm, table, groups=None, *, threshold: float = 0.7) -> pd.DataFrame:
     """Return the importance that groups of predictors have together.
 

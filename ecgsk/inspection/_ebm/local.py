@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
+from ecgsk._core.public import public
 from ecgsk.inspection._ebm.terms import DEVIATIONS, bagged, check_binary_ebm, deviation
 
 
+@public("ecgsk.inspection")
 def explain_record(ebm, row) -> pd.DataFrame:
     """Return what each term contributes to the answer for one patient.
 

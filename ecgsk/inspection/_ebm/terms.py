@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from ecgsk._core.public import public
 from ecgsk._core.sklearn_compat import check_is_fitted
 
 # Of a normal spread 95 % lie within.
@@ -11,6 +12,7 @@ DEVIATIONS = 1.96
 _TREND = 0.5
 
 
+@public("ecgsk.inspection")
 def ebm_importances(ebm) -> pd.DataFrame:
     """Return the terms of a binary explainable boosting machine, the most important first.
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ecgsk._core.public import public
 from ecgsk.inspection._ebm.terms import check_binary_ebm, ebm_importances
 from ecgsk.inspection._plots.style import BAND, CURVE, DENSITY, INK, ZERO, bare, signed
 
@@ -14,6 +15,7 @@ _COLUMNS = 3
 _LETTERS_ACROSS = 24
 
 
+@public("ecgsk.inspection")
 def plot_ebm_terms(
     ebm,
     *,

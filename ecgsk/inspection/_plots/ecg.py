@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ecgsk._core.public import public
 from ecgsk._core.signal import STANDARD_LEADS, lead_indices, lead_name
 from ecgsk.inspection._plots.saliency_shading import Shading
 
@@ -26,6 +27,7 @@ _MM_PER_INCH = 25.4
 _LARGEST_WIDTH = 400
 
 
+@public("ecgsk.inspection")
 def plot_ecg(
     signal,
     *,

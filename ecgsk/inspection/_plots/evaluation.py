@@ -11,6 +11,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+from ecgsk._core.public import public
 from ecgsk.inspection._plots.style import GREY, INK, SERIES, ZERO, bare
 from ecgsk.metrics import calibration_table, decision_curve
 from ecgsk.metrics._inputs import check_probabilities, check_target
@@ -22,6 +23,7 @@ _WIDTH, _PANEL, _LINE, _GAP = 7.2, 2.6, 0.145, 0.42  # inches
 _HISTOGRAM_BINS = 20
 
 
+@public("ecgsk.inspection")
 def plot_evaluation(
     y_true,
     y_prob,

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
+from ecgsk._core.public import public
 from ecgsk.inspection._ebm.local import show_value
 from ecgsk.inspection._plots.style import AGAINST, FOR, GREY, INK, ZERO, bare, signed
 
@@ -21,6 +22,7 @@ _PROBABILITIES = np.array(
 _COLUMNS = ("value", "contribution", "low", "high")
 
 
+@public("ecgsk.inspection")
 def plot_explanation(
     explanation: pd.DataFrame,
     *,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ecgsk._core.public import public
 from ecgsk.inspection._plots.style import AGAINST, CURVE, FOR, GREY, INK, ZERO, bare
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class _Row(NamedTuple):
     unranked: str = "not ranked"
 
 
+@public("ecgsk.inspection")
 def plot_subgroups(
     table: pd.DataFrame, *, title: str | None = None, ax: "Axes | None" = None
 ) -> "Axes":
@@ -92,6 +94,7 @@ def plot_subgroups(
     return _draw(rows, ax, title, counts="positive / all")
 
 
+@public("ecgsk.inspection")
 def plot_predictors(
     table: pd.DataFrame,
     *,

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ecgsk._core.public import public
 from ecgsk._core.signal import STANDARD_LEADS
 from ecgsk.inspection._plots.ecg import plot_ecg
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@public("ecgsk.inspection")
 def plot_saliency(
     record,
     values,

@@ -13,6 +13,7 @@ from sklearn.utils import Bunch
 
 from ecgsk._core.checks import check_groups
 from ecgsk._core.fitted import unwrap
+from ecgsk._core.public import public
 from ecgsk._core.records import RecordArray
 from ecgsk._core.signal import STANDARD_LEADS, check_ecg
 from ecgsk.inspection._report.calls import Calls, as_number
@@ -51,6 +52,7 @@ _SYNTHETIC = (
 )
 
 
+@public("ecgsk")
 def make_report(
     path: str | os.PathLike,
     model,
