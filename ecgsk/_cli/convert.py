@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 from ecgsk._cli.model_file import kind_of, load_model
+from ecgsk._core.files import file_sha256
 from ecgsk.persistence import describe, save
 from ecgsk.weights import (
     WeightFile,
     as_json,
-    file_sha256,
     read_torch_file,
     read_weights,
     write_weights,

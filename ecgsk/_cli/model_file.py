@@ -7,6 +7,8 @@ import zipfile
 import zlib
 from collections.abc import Iterable
 
+from ecgsk._core.file_formats import is_safetensors
+
 
 def load_model(path: str | os.PathLike, *, allow_pickle: bool = False, trusted: Iterable[str] = ()):
     """Return the fitted classifier that a file holds.
@@ -88,11 +90,11 @@ def kind_of(path: str | os.PathLike) -> str:
     OSError
         When the file cannot be opened, or is a folder.
     """
-    with open(path, "rb") as file:
-        start = file.read(9)
-    if start[8:] == b"{" and int.from_bytes(start[:8], "little") < os.path.getsize(path):
+    if is_safetensors(path):
         return "weights"
-    if start[:2] != b"PK":
+    with open(path, "rb") as file:
+        start = file.read(2)
+    if start != b"PK":
         return "pickle"
     try:
         with zipfile.ZipFile(path) as archive:

@@ -11,8 +11,8 @@ from ecgsk._cli.predict_answers import Answers
 from ecgsk._cli.predict_input import Intake, intake_of
 from ecgsk._cli.predict_records import Record, Records
 from ecgsk._cli.predict_table import Output
+from ecgsk._core.files import file_sha256
 from ecgsk._version import __version__
-from ecgsk.weights import file_sha256
 
 
 def run_predict(options: argparse.Namespace) -> int:

@@ -4,12 +4,12 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ecgsk._cli.predict_input import Intake
+from ecgsk._core.file_formats import read_npy_header
 from ecgsk._core.records import RecordArray
 from ecgsk.datasets._wfdb.header import Header, RecordError, Signals, read_header
 from ecgsk.datasets._wfdb.load import _metadata
@@ -284,10 +284,16 @@ def _array_source(path: str) -> _Source:
 
 def _open_array(path: str) -> tuple[np.ndarray, bool]:
     """Return a memory map of shape (n_records, n_leads, n_samples), and whether it was one."""
-    array = np.lib.format.open_memmap(Path(path), mode="r")
-    if array.dtype.kind not in "fiu" or array.ndim not in (2, 3) or not len(array):
+    with open(path, "rb") as file:
+        header = read_npy_header(file)
+    if header.file_size > os.path.getsize(path):
+        raise ValueError(f"it is cut off: {header.file_size} bytes are needed.")
+    shape, fortran_order, dtype, offset = header
+    if dtype.kind not in "fiu" or len(shape) not in (2, 3) or not all(shape):
         raise ValueError(
-            f"shape {array.shape} and type {array.dtype}; expected numbers of shape (leads, "
-            "samples) or (recordings, leads, samples)."
+            f"shape {shape} and type {dtype}; expected numbers of shape (leads, samples) or "
+            "(recordings, leads, samples)."
         )
+    order = "F" if fortran_order else "C"
+    array = np.memmap(path, dtype, "r", offset, shape, order)
     return (array, True) if array.ndim == 3 else (array[np.newaxis], False)

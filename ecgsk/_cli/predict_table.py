@@ -1,6 +1,5 @@
 """A table that is written while it grows, and goes on where a killed process has left it."""
 
-import contextlib
 import csv
 import io
 import json
@@ -9,6 +8,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ecgsk._core.files import replacing, write_file
 from ecgsk._core.optional import import_optional
 
 # A killed process loses at most so much of what it has written, s.
@@ -163,10 +163,7 @@ class Output:
             "records": records,
             "failed": failed,
         }
-        with _whole(self._state) as temporary, open(temporary, "w", encoding="utf-8") as file:
-            json.dump(state, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
+        write_file(self._state, json.dumps(state, indent=1).encode(), sync=True)
 
     def pause(self) -> None:
         """Keep what is there, to go on later."""
@@ -178,21 +175,10 @@ class Output:
         """Make the result whole."""
         self.pause()
         if self._csv != self.path:
-            with _whole(self.path) as temporary:
+            with replacing(self.path) as temporary:
                 _to_parquet(self._csv, temporary, self._columns)
             self._csv.unlink()
         self._state.unlink()
-
-
-@contextlib.contextmanager
-def _whole(path: Path):
-    """Give a name beside a file, which takes its place at the end or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _as_csv(rows: Iterable[Sequence[str]]) -> bytes:

@@ -7,12 +7,12 @@ import logging
 import os
 import threading
 import warnings
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
+from ecgsk._core.files import write_file
 from ecgsk._core.optional import import_optional
 
 BACKENDS = ("torch", "openvino", "onnxruntime")
@@ -113,12 +113,7 @@ def write_onnx(path, network: nn.Module, shape: tuple[int, int], about: dict) ->
     for key, value in about.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value
-    temporary = Path(f"{os.fspath(path)}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(model.SerializeToString())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_file(path, model.SerializeToString())
     return difference
 
 

@@ -1,11 +1,11 @@
 """Training that goes on where it was killed."""
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
 import torch
+
+from ecgsk._core.files import replacing
 
 
 class Checkpoint:
@@ -31,10 +31,9 @@ class Checkpoint:
 
     def save(self, state: dict, history: list) -> None:
         """Write tensors and plain values atomically."""
-        handle, temporary = tempfile.mkstemp(".tmp", self.path.stem, self.path.parent)
-        with os.fdopen(handle, "wb") as stream:
-            torch.save({**state, "history": json.dumps(history)}, stream)
-        os.replace(temporary, self.path)
+        # torch reports a full disk as a RuntimeError.
+        with replacing(self.path, errors=(RuntimeError,)) as temporary:
+            torch.save({**state, "history": json.dumps(history)}, temporary)
 
     def load(self) -> dict | None:
         """Return the state, or None where there is none.

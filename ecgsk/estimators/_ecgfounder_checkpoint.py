@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ecgsk._core.file_formats import is_safetensors
+from ecgsk._core.files import file_sha256
 from ecgsk.networks import NET1D_PRESETS, Net1D
 from ecgsk.weights import (
     ECGFOUNDER_TASKS,
@@ -15,7 +17,6 @@ from ecgsk.weights import (
     Published,
     WeightFile,
     cache_folder,
-    file_sha256,
     find_published,
     read_torch_file,
     read_weights,
@@ -62,10 +63,7 @@ def read_ecgfounder(source: str | os.PathLike) -> WeightFile:
             f"weights={os.fspath(source)!r} is no file and no name of published weights "
             f"({', '.join(PUBLISHED)})."
         )
-    with open(path, "rb") as file:
-        start = file.read(9)
-    # A safetensors file starts with the length of its JSON header, and then that.
-    if start[8:] == b"{":
+    if is_safetensors(path):
         return read_weights(path, kind=KIND)
     return _converted(path)
 

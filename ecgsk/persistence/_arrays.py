@@ -1,51 +1,39 @@
 """Arrays of a model's file, looked at before NumPy or scikit-learn believe what they say."""
 
 import io
-from math import prod
 
 import numpy as np
 
-# Of NumPy itself; a longer header is refused by np.load.
-_LONGEST_HEADER = 10_000
+from ecgsk._core.file_formats import read_npy_header
+
 _PLAIN_KINDS = "biufcSUmMV"
 
 
 def check_array(beginning: bytes, size: int) -> tuple[tuple[int, ...], np.dtype]:
-    """Return shape and dtype of an array in NumPy's format, if it is as large as it says.
+    """Return shape and dtype of an array in NumPy's format, if the size of its file fits them.
 
     Parameters
     ----------
     beginning : bytes
-        Of the file: `LONGEST` of them are enough.
+        Start of the file: `NPY_START` bytes are enough.
     size : int
-        Of the whole file in bytes.
+        Size of the whole file in bytes.
 
     Raises
     ------
     ValueError
-        When the array's header is wrong, or lies.
+        When the array's header is wrong, or does not fit the size.
     """
-    stream = io.BytesIO(beginning)
     try:
-        version = np.lib.format.read_magic(stream)
-        readers = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }
-        shape, _, dtype = readers[version](stream, max_header_size=_LONGEST_HEADER)
-    # Headers are Python literals: what their parser raises for nonsense is not for us to list.
-    except Exception as error:
+        header = read_npy_header(io.BytesIO(beginning))
+    except ValueError as error:
         raise ValueError(f"an array has no valid header: {error}") from error
+    shape, _, dtype, _ = header
     if dtype.hasobject or dtype.itemsize == 0 or dtype.kind not in _PLAIN_KINDS:
         raise ValueError(f"an array has the dtype {dtype}")
-    if any(length < 0 for length in shape) or len(shape) > 32:
-        raise ValueError(f"an array has the shape {shape}")
-    if stream.tell() + prod(shape) * dtype.itemsize != size:
+    if header.file_size != size:
         raise ValueError(f"an array of shape {shape} and {dtype} does not have {size} bytes")
     return shape, dtype
-
-
-LONGEST = _LONGEST_HEADER + 64
 
 
 def check_random_state(key: np.ndarray, position: int) -> None:

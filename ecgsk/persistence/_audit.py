@@ -11,9 +11,10 @@ import zipfile
 
 import numpy as np
 
+from ecgsk._core.file_formats import NPY_START
 from ecgsk.persistence import _types
 from ecgsk.persistence._archive import open_plain, pack, read
-from ecgsk.persistence._arrays import LONGEST, check_array, check_random_state, features_of_tree
+from ecgsk.persistence._arrays import check_array, check_random_state, features_of_tree
 
 SCHEMA = "schema.json"
 # A model of models of models has some 60.
@@ -269,7 +270,7 @@ class Audit:
         if name not in self._files:
             raise ValueError(f"the array {name!s:.40} is missing, or used twice")
         size = self._files.pop(name)
-        check_array(read(self._archive, name, min(LONGEST, size)), size)
+        check_array(read(self._archive, name, min(NPY_START, size)), size)
 
     def _array(self, node) -> np.ndarray:
         """Return an array whose header is known to be true."""

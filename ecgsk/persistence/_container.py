@@ -7,8 +7,8 @@ import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
+from ecgsk._core.files import write_file
 from ecgsk.persistence._archive import open_plain, pack, read
 from ecgsk.persistence._errors import ModelFileError
 from ecgsk.persistence._file_kind import ADVICE, what_it_is, what_the_archive_is
@@ -55,18 +55,7 @@ class Container:
                 TENSORS: self.tensors,
             }
         )
-        path = Path(path)
-        # Another process, or thread, may write the same file.
-        temporary = path.with_name(f".{path.name}.{uuid4().hex[:12]}.tmp")
-        try:
-            with open(temporary, "xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        write_file(path, content, sync=True)
         return sha256
 
 

@@ -1,5 +1,7 @@
 """What a file is that is no model of ecgsk, told by its first bytes without opening it."""
 
+from ecgsk._core.file_formats import starts_as_safetensors
+
 _JOBLIB = (
     "a pickle or joblib file. joblib.load reads it, but runs whatever code is in it: do so only "
     "with a file that you or people you trust have written, and then keep the model with "
@@ -36,8 +38,7 @@ def what_it_is(content: bytes) -> str:
     for beginning, meaning in _BEGINNINGS:
         if content.startswith(beginning):
             return meaning
-    length = int.from_bytes(content[:8], "little")
-    if content[8:9] == b"{" and length < len(content):
+    if starts_as_safetensors(content[:9], len(content)):
         return (
             "a safetensors file of weights. Estimators read it themselves, as in "
             "MTECGClassifier(weights=path) or ECGFounderClassifier(weights=path)"

@@ -2,7 +2,7 @@
 
 from ecgsk.weights._ecgfounder_tasks import ECGFOUNDER_TASKS
 from ecgsk.weights._file import SHIPPED, WeightFile, as_json, read_weights, write_weights
-from ecgsk.weights._published import PUBLISHED, Published, cache_folder, file_sha256, find_published
+from ecgsk.weights._published import PUBLISHED, Published, cache_folder, find_published
 from ecgsk.weights._torch_file import read_torch_file
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "WeightFile",
     "as_json",
     "cache_folder",
-    "file_sha256",
     "find_published",
     "read_torch_file",
     "read_weights",

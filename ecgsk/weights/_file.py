@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from ecgsk import preprocessing
+from ecgsk._core.files import replacing
 from ecgsk._core.public import public
 from ecgsk._core.signal import STANDARD_LEADS
 from ecgsk._version import __version__
@@ -119,16 +120,8 @@ def write_weights(path: str | os.PathLike, weights: WeightFile, *, dtype: str = 
         "version": __version__,
         "ecgsk": as_json(said),
     }
-    # Two processes may write the same file of a cache.
-    temporary = Path(f"{os.fspath(path)}.{os.getpid()}.tmp")
-    try:
-        temporary.touch()  # names a missing folder as Python does
+    with replacing(path, errors=(SafetensorError,)) as temporary:
         save_file(tensors, temporary, metadata)
-        os.replace(temporary, path)
-    except SafetensorError as error:
-        raise OSError(f"{os.fspath(path)} cannot be written: {error}.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @public("ecgsk.weights")

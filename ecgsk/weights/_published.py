@@ -1,10 +1,10 @@
 """Weights that others published: where they are, and where they are kept."""
 
-import hashlib
 import os
 from pathlib import Path
 from typing import NamedTuple
 
+from ecgsk._core.files import file_sha256
 from ecgsk._core.optional import import_optional
 from ecgsk._core.public import public
 
@@ -65,22 +65,6 @@ def cache_folder() -> Path:
             "There is no home to keep weights in: set the environment variable ECGSK_CACHE to a "
             "folder."
         ) from error
-
-
-@public("ecgsk.weights")
-def file_sha256(path: str | os.PathLike) -> str:
-    """Return the SHA-256 of a file, in hexadecimal digits.
-
-    Parameters
-    ----------
-    path : path-like
-        Of any size.
-    """
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 @public("ecgsk.weights")

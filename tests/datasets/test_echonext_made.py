@@ -1,5 +1,4 @@
 import hashlib
-import re
 import warnings
 
 import numpy as np
@@ -272,7 +271,21 @@ def test_the_seed_decides_and_the_global_generator_is_left_alone(tmp_path, n_job
     assert_array_equal(np.random.get_state()[1], before)
     sums = [(tmp_path / d / "SHA256SUMS.txt").read_text() for d in "abc"]
     assert sums[0] == sums[1] != sums[2]
-    assert not re.search(r"\.part", str(list(first.path.iterdir())))
+    assert not list(first.path.glob(".*"))
+
+
+def test_temporary_files_of_a_killed_run_are_removed(tmp_path, monkeypatch):
+    def killed(path, temporary):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ecgsk._core.files.os.replace", killed)
+        patch.setattr("pathlib.Path.unlink", lambda *args, **kwargs: None)
+        with pytest.raises(KeyboardInterrupt):
+            make_echonext(tmp_path, 8, random_state=0)
+    assert list(tmp_path.glob(".*.tmp"))
+    make_echonext(tmp_path, 8, random_state=0)
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_synthetic_files_are_replaced_and_others_never(tmp_path):

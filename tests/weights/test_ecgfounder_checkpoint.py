@@ -1,6 +1,5 @@
 """Published checkpoints: what is read of them, what is refused, and what the cache keeps."""
 
-import hashlib
 import io
 import json
 import os
@@ -29,6 +28,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from ecgsk import ECGFounderClassifier, make_ecg
+from ecgsk._core.files import file_sha256
 from ecgsk._core.optional import import_optional
 from ecgsk.estimators import _ecgfounder_checkpoint as module
 from ecgsk.estimators._ecgfounder_checkpoint import convert_checkpoint, read_ecgfounder
@@ -38,7 +38,6 @@ from ecgsk.weights import (
     PUBLISHED,
     _published,
     cache_folder,
-    file_sha256,
     find_published,
     write_weights,
 )
@@ -946,12 +945,6 @@ def test_the_hub_is_asked_for_the_known_revision(path, cache, monkeypatch):
     publish(monkeypatch, "12-lead", "0" * 64)
     with pytest.raises(ValueError, match="is not the published file"):
         find_published("12-lead")
-
-
-def test_the_checksum_of_a_file(tmp_path):
-    content = os.urandom((1 << 20) + 17)
-    (tmp_path / "file").write_bytes(content)
-    assert file_sha256(tmp_path / "file") == hashlib.sha256(content).hexdigest()
 
 
 def test_a_package_that_is_not_there_can_be_installed():

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ecgsk._core.file_formats import NpyHeader, read_npy_header
 from ecgsk.datasets._echonext.layout import (
     CSV,
     DATA_NAMES,
@@ -87,7 +88,8 @@ def read_tabular(file: Path) -> np.ndarray:
 
 
 def _check_npy(file: Path, of_record: tuple[int, ...]) -> NpyFile:
-    shape, fortran, dtype, offset = _read_header(file)
+    header = _read_header(file)
+    shape, fortran, dtype, offset = header
     expected = f"(N, {', '.join(map(str, of_record))})"
     if shape[1:] != of_record or not shape or shape[0] == 0:
         axes = [sorted(size for size in sizes if size != 1) for sizes in (shape[1:], of_record)]
@@ -106,7 +108,7 @@ def _check_npy(file: Path, of_record: tuple[int, ...]) -> NpyFile:
             f"{file} is in Fortran order, where a record is spread over the whole file; expected C "
             "order. Save it again: numpy.save(file, numpy.ascontiguousarray(array))."
         )
-    size, needed = file.stat().st_size, offset + int(np.prod(shape)) * dtype.itemsize
+    size, needed = file.stat().st_size, header.file_size
     if size < needed:
         raise ValueError(
             f"{file} has {size} bytes; its header of shape {shape} says {needed}: {needed - size} "
@@ -120,19 +122,13 @@ def _check_npy(file: Path, of_record: tuple[int, ...]) -> NpyFile:
     return NpyFile(str(file.resolve()), dtype, shape, offset, size)
 
 
-def _read_header(file: Path) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+def _read_header(file: Path) -> NpyHeader:
     with open(file, "rb") as stream:
-        start = stream.read(1)
-        stream.seek(0)
         try:
-            version = np.lib.format.read_magic(stream)
-            if version == (1, 0):
-                header = np.lib.format.read_array_header_1_0(stream)
-            elif version == (2, 0):
-                header = np.lib.format.read_array_header_2_0(stream)
-            else:
-                raise ValueError(f"format version {version} is not known")
-        except (ValueError, EOFError, SyntaxError, TypeError) as error:
+            return read_npy_header(stream)
+        except ValueError as error:
+            stream.seek(0)
+            start = stream.read(1)
             if not start:
                 reason = "it is empty"
             elif start == b"<":
@@ -142,7 +138,6 @@ def _read_header(file: Path) -> tuple[tuple[int, ...], bool, np.dtype, int]:
             raise ValueError(
                 f"{file} has no readable NumPy header: {reason}. {_COPY_AGAIN}"
             ) from None
-        return *header, stream.tell()
 
 
 def read_csv(file: Path) -> pd.DataFrame:

@@ -1,7 +1,6 @@
 """A synthetic data set in the layout of EchoNext, with planted ejection fractions."""
 
 import errno
-import hashlib
 import os
 import shutil
 from numbers import Integral
@@ -12,6 +11,7 @@ from joblib import Parallel, delayed
 from scipy.ndimage import median_filter
 from sklearn.utils import Bunch
 
+from ecgsk._core.files import file_sha256, replacing, temporary_files
 from ecgsk._core.public import public
 from ecgsk.datasets._echonext.layout import (
     CSV,
@@ -186,7 +186,8 @@ def make_echonext(
         _write_waveforms(dest / waveform_name(name), rows, p, body, rng, n_jobs)
         np.save(dest / tabular_name(name), make_features(table.iloc[rows], column_order))
     table.to_csv(dest / CSV)
-    sums = [f"{_sha256(dest / name)}  {name}\n" for name in sorted((_README, TRUTH, *DATA_NAMES))]
+    written = sorted((_README, TRUTH, *DATA_NAMES))
+    sums = [f"{file_sha256(dest / name)}  {name}\n" for name in written]
     (dest / _SUMS).write_text("".join(sums), encoding="utf-8")
     return Bunch(path=dest, truth=truth)
 
@@ -217,6 +218,9 @@ def _prepare(dest: Path, n_records: int) -> None:
     for file in found:
         if file.name not in (TRUTH, _README):
             file.unlink()
+    for name in DATA_NAMES:  # of a run that was killed
+        for file in temporary_files(dest / name):
+            file.unlink()
     needed, free = n_records * 12 * N_SAMPLES * 8, shutil.disk_usage(dest).free
     if needed > free:
         raise OSError(
@@ -244,18 +248,22 @@ def _is_synthetic(dest: Path) -> bool:
         # The table is the last file before the sums.
         return not small[0].exists()
     listed = sums.read_text(encoding="utf-8", errors="replace").splitlines()
-    return all(f"{_sha256(file)}  {file.name}" in listed for file in small if file.exists())
+    return all(f"{file_sha256(file)}  {file.name}" in listed for file in small if file.exists())
 
 
 def _write_waveforms(file: Path, rows, p: dict, body: dict, rng, n_jobs) -> None:
     """Write the recordings of some rows, each batch for itself."""
-    part = file.with_name(f"{file.name}.part")
+    with replacing(file) as temporary:
+        _write_batches(temporary, rows, p, body, rng, n_jobs)
+
+
+def _write_batches(file: Path, rows, p: dict, body: dict, rng, n_jobs) -> None:
     header = {
         "descr": np.lib.format.dtype_to_descr(np.dtype("<f8")),
         "fortran_order": False,
         "shape": (len(rows), 1, N_SAMPLES, 12),
     }
-    with open(part, "wb") as stream:
+    with open(file, "wb") as stream:
         np.lib.format.write_array_header_1_0(stream, header)
         offset = stream.tell()
         stream.truncate(offset + len(rows) * 12 * N_SAMPLES * 8)
@@ -263,7 +271,7 @@ def _write_waveforms(file: Path, rows, p: dict, body: dict, rng, n_jobs) -> None
     seeds = rng.integers(2**63, size=len(starts))
     Parallel(n_jobs=n_jobs)(
         delayed(_write_batch)(
-            str(part),
+            str(file),
             offset + start * 12 * N_SAMPLES * 8,
             *(
                 {name: values[rows[start : start + _BATCH]] for name, values in given.items()}
@@ -273,7 +281,6 @@ def _write_waveforms(file: Path, rows, p: dict, body: dict, rng, n_jobs) -> None
         )
         for start, seed in zip(starts, seeds, strict=True)
     )
-    os.replace(part, file)
 
 
 def _write_batch(file: str, offset: int, p: dict, body: dict, seed: int) -> None:
@@ -286,11 +293,3 @@ def _write_batch(file: str, offset: int, p: dict, body: dict, seed: int) -> None
     with open(file, "r+b") as stream:
         stream.seek(offset)
         stream.write(np.ascontiguousarray(z, dtype="<f8"))
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with open(file, "rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -4,10 +4,13 @@ import base64
 import html
 import io
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from ecgsk._core.files import write_file
 
 _STYLE = """\
 :root { --ink: #1a1a1a; --soft: #5b6470; --line: #d9dee5; --blue: #1f5a99; --warn: #8a3b12; }
@@ -194,12 +197,7 @@ class Page:
         )
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = _unfinished(path)
-        try:
-            unfinished.write_text(document, encoding="utf-8")
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        write_file(path, document.encode())
         return path
 
 
@@ -210,19 +208,12 @@ def check_writable(path: str | os.PathLike) -> None:
         raise IsADirectoryError(f"path={str(path)!r} is a folder; give the name of a file in it.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = _unfinished(path)
-        unfinished.touch()
-        unfinished.unlink()
+        tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise type(error)(
             f"path={str(path)!r} cannot be written ({error.strerror or error}). Give a file in a "
             "folder that you may write to."
         ) from None
-
-
-def _unfinished(path: Path) -> Path:
-    # Not longer than the name it gets in the end, which may be as long as names can be.
-    return path.with_name(f".{path.name[:100]}.{os.getpid()}")
 
 
 def _take_letters_as_they_stand(figure) -> None:

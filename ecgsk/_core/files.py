@@ -1,0 +1,87 @@
+"""Files that appear as a whole or not at all."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from glob import escape
+from pathlib import Path
+from uuid import uuid4
+
+
+@contextmanager
+def replacing(
+    path: str | os.PathLike, *, sync: bool = False, errors: tuple[type[Exception], ...] = ()
+) -> Iterator[Path]:
+    """Give the path of an empty temporary file, which replaces ``path`` when the block succeeds.
+
+    The temporary file is in the same folder, under a name that no other process or thread uses.
+    It is removed when the block fails.
+
+    Parameters
+    ----------
+    path : path-like
+        The file to write.
+    sync : bool, default=False
+        Whether the content must be on the disk before it replaces ``path``, so that it survives
+        a power failure.
+    errors : tuple of exception types, default=()
+        What the library that writes the file raises for a full disk instead of OSError.
+
+    Raises
+    ------
+    OSError
+        When the file cannot be written. It names ``path``.
+    """
+    path = Path(path)
+    temporary = path.with_name(f"{_start(path)}{uuid4().hex[:12]}.tmp")
+    try:
+        open(temporary, "xb").close()
+        yield temporary
+        if sync:
+            with open(temporary, "r+b") as file:
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, *errors) as error:
+        raise _naming(path, temporary, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _start(path: Path) -> str:
+    # A name as long as file systems allow leaves no room for an addition.
+    return f".{path.name[:40]}."
+
+
+def temporary_files(path: Path) -> list[Path]:
+    """Return the temporary files that killed processes have left next to ``path``."""
+    return list(path.parent.glob(f"{escape(_start(path))}*.tmp"))
+
+
+def _naming(path: Path, temporary: Path, error: BaseException) -> BaseException:
+    """Return an OSError that names a file, for an error of writing its temporary file."""
+    cause: BaseException | None = error
+    # Libraries raise their own errors while they handle Python's.
+    while cause is not None and getattr(cause, "errno", None) is None:
+        cause = cause.__context__
+    if not isinstance(cause, OSError):
+        return OSError(f"{path} cannot be written: {error}.")
+    if cause.filename not in (None, temporary, str(temporary)):
+        return cause
+    return OSError(cause.errno, cause.strerror, str(path))
+
+
+def write_file(path: str | os.PathLike, content: bytes, *, sync: bool = False) -> None:
+    """Write a file as a whole or not at all; see `replacing`."""
+    with replacing(path, sync=sync) as temporary:
+        temporary.write_bytes(content)
+
+
+def file_sha256(path: str | os.PathLike) -> str:
+    """Return the SHA-256 of a file of any size, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
