@@ -40,7 +40,7 @@ def main():
     best = {"evaluate_binary": np.inf, "loop": np.inf}
     for _ in range(3):
         start = time.perf_counter()
-        figures = evaluate_binary(
+        result = evaluate_binary(
             y, score, threshold=0.3, n_resamples=options.resamples, random_state=0
         )
         best["evaluate_binary"] = min(best["evaluate_binary"], time.perf_counter() - start)
@@ -54,7 +54,7 @@ def main():
     print(f"evaluate_binary, ten figures: {best['evaluate_binary']:.2f} s")
     print(f"loop over scikit-learn, two figures: {best['loop']:.2f} s "
           f"(ratio {best['loop'] / best['evaluate_binary']:.1f})")  # fmt: skip
-    low, high = figures.loc["AUROC", ["low", "high"]]
+    low, high = result.table.loc["AUROC", ["low", "high"]]
     print(f"interval of AUROC: {low:.4f} to {high:.4f}; by the loop {ends[0, 0]:.4f} to "
           f"{ends[1, 0]:.4f}")  # fmt: skip
 

@@ -118,7 +118,7 @@ def one_extractor(name, extractor, parts, path, made_up):
     groups = {split: part.groups for split, part in parts.items()}
     screened = screen_predictors(
         tables["train"], truth["train"], groups=groups["train"], n_resamples=0
-    )
+    ).table
     result["best predictors on train"] = screened.index[:5].tolist()
     models = {kind: make_lef_classifier(extractor, classifier=kind, random_state=0)[1:]
               for kind in ("ebm", "logistic", "gradient_boosting")}  # fmt: skip
@@ -133,23 +133,23 @@ def one_extractor(name, extractor, parts, path, made_up):
         took = time.perf_counter() - start
         scores[kind] = model.predict_proba(tables["test"])[:, 1]
         limit = choose_threshold(truth["val"], model.predict_proba(tables["val"])[:, 1])
-        figures = evaluate_binary(
+        metrics = evaluate_binary(
             truth["test"], scores[kind], threshold=limit, groups=groups["test"], random_state=0
-        )
+        ).table
         result["answers"][kind] = {"fit_seconds": took, "threshold": limit} | {
-            figure: row.tolist() for figure, row in figures.iterrows()
+            metric: row.tolist() for metric, row in metrics.iterrows()
         }
-        print(f"  {kind}: fit {took:.0f} s, AUROC {show(figures.loc['AUROC'])}, F1 "
-              f"{show(figures.loc['F1'])}", flush=True)  # fmt: skip
+        print(f"  {kind}: fit {took:.0f} s, AUROC {show(metrics.loc['AUROC'])}, F1 "
+              f"{show(metrics.loc['F1'])}", flush=True)  # fmt: skip
     rivals = {kind: scores[kind] for kind in ("logistic", "gradient_boosting")}
     if made_up:
         oracle = pd.read_csv(path / "synthetic_truth.csv").set_index("ecg_key")["oracle"]
         rivals["best possible"] = oracle.loc[parts["test"].metadata["ecg_key"]].to_numpy()
-        figures = evaluate_binary(
+        metrics = evaluate_binary(
             truth["test"], rivals["best possible"], groups=groups["test"], random_state=0
-        )
-        result["answers"]["best possible"] = {"AUROC": figures.loc["AUROC"].tolist()}
-        print(f"  best possible: AUROC {show(figures.loc['AUROC'])}", flush=True)
+        ).table
+        result["answers"]["best possible"] = {"AUROC": metrics.loc["AUROC"].tolist()}
+        print(f"  best possible: AUROC {show(metrics.loc['AUROC'])}", flush=True)
     for rival, score in rivals.items():
         paired = compare_models(
             truth["test"], scores["ebm"], score, groups=groups["test"], random_state=0
@@ -160,8 +160,8 @@ def one_extractor(name, extractor, parts, path, made_up):
     return result
 
 
-def show(figure):
-    value, low, high = figure
+def show(interval):
+    value, low, high = interval
     return f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 

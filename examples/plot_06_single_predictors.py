@@ -39,23 +39,23 @@ tables = {part.split: to_table.fit(part.data).transform(part.data) for part in (
 screened = screen_predictors(
     tables["train"], train.target, groups=train.groups, n_resamples=200, random_state=0
 )
-print(screened.head(8).round(3).to_string())
-axes = plot_predictors(screened, title=f"Single predictors of EF <= 45 %, {where}")
+print(screened.table.head(8).round(3).to_string())
+axes = plot_predictors(screened.table, title=f"Single predictors of EF <= 45 %, {where}")
 axes.figure.savefig(out / "predictors.png", dpi=120, bbox_inches="tight")
 
 # %%
 # The best of them as a classifier. It was chosen on train and gets its threshold from val; what it
 # is worth is what it does on test.
-best = screened.index[0]
-alone = SinglePredictorClassifier(best, direction=screened.loc[best, "direction"])
+best, direction = screened.table.index[0], screened.table["direction"].iloc[0]
+alone = SinglePredictorClassifier(best, direction=direction)
 alone = make_pipeline(alone).fit(tables["train"], train.target)
 threshold = choose_threshold(val.target, alone.predict_proba(tables["val"])[:, 1], rule="youden")
-figures = evaluate_binary(
+result = evaluate_binary(
     test.target,
     alone.predict_proba(tables["test"])[:, 1],
     threshold=threshold,
     groups=test.groups,
     random_state=0,
 )
-print(f"{best} alone ({screened.loc[best, 'direction']} values speak for it), on test, {where}:")
-print(figures.round(3))
+print(f"{best} alone ({direction} values support it), on test, {where}:")
+print(result.table.round(3))

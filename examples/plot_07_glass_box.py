@@ -16,7 +16,7 @@ from pathlib import Path
 from ecgsk import load_echonext, make_echonext, make_lef_classifier
 from ecgsk.inspection import plot_ebm_terms, plot_evaluation, plot_subgroups
 from ecgsk.metrics import (
-    calibration_figures,
+    calibration_metrics,
     choose_threshold,
     compare_models,
     evaluate_binary,
@@ -62,7 +62,8 @@ answers = {
 }
 y, patients = test.target, test.groups
 print(f"EBM on test, {where}, threshold {threshold:.3f} (greatest F1 on val):")
-print(evaluate_binary(y, answers["EBM"], threshold=threshold, groups=patients).round(3))
+result = evaluate_binary(y, answers["EBM"], threshold=threshold, groups=patients)
+print(result.table.round(3))
 
 # %%
 # Is one better than the other? On the same patients, resampled together.
@@ -72,7 +73,7 @@ plot_evaluation(y, answers, title=where).savefig(out / "evaluation.png", dpi=120
 
 # %%
 # Do the probabilities mean what they say, and what would they be where fewer patients have it?
-print(calibration_figures(y, answers["EBM"], groups=patients, random_state=0).round(3))
+print(calibration_metrics(y, answers["EBM"], groups=patients, random_state=0).table.round(3))
 elsewhere = shift_prevalence(answers["EBM"], trained_at=train.target.mean(), used_at=0.05)
 print(f"Mean probability {answers['EBM'].mean():.3f}; at a prevalence of 5 %: "
       f"{elsewhere.mean():.3f}")  # fmt: skip
@@ -84,8 +85,8 @@ by = test.covariates.assign(sex=sex, setting=test.metadata["location_setting"])
 subgroups = evaluate_subgroups(
     y, answers["EBM"], by, bins={"age": [50, 65, 80]}, groups=patients, random_state=0
 )
-print(subgroups.round(3).to_string())
-plot_subgroups(subgroups, title=where).figure.savefig(
+print(subgroups.table.round(3).to_string())
+plot_subgroups(subgroups.table, title=where).figure.savefig(
     out / "subgroups.png", dpi=120, bbox_inches="tight"
 )
 

@@ -48,7 +48,7 @@ print(group_importances(model[-1], predictors, threshold=0.8).head(5).round(3))
 # The patient that the model is surest of: from the average to this probability, group by group.
 surest = int(np.argmax(model[-1].predict_proba(predictors)[:, 1]))
 explanation = explain_record(model[-1], predictors.iloc[[surest]])
-print(explanation.head(5).round(3), f"\nprobability {explanation.attrs['probability']:.3f}")
+print(explanation.table.head(5).round(3), f"\nprobability {explanation.probability:.3f}")
 grouped = group_explanation(explanation, group_correlated(predictors))
 axes = plot_explanation(grouped, title=f"Record {surest} of test")
 axes.figure.savefig(out / "explanation.png", dpi=120, bbox_inches="tight")
@@ -64,7 +64,7 @@ axes.figure.savefig(out / "saliency.png", dpi=120)
 # Which leads it needs, on some records: how much the AUROC falls when a lead is another patient's.
 some = np.sort(np.concatenate([np.flatnonzero(test.target == k)[:12] for k in (0, 1)]))
 leads = lead_importance(model, test.data[some], test.target[some], n_repeats=2, random_state=0)
-print(leads.sort_values("importance", ascending=False).head(4).round(3))
+print(leads.table.sort_values("importance", ascending=False).head(4).round(3))
 
 # %%
 # One file to hand over, and the model to go with it, which runs no code when it is loaded.

@@ -119,6 +119,7 @@ def test_public_parameters_are_documented(name, thing):
         return
     doc = inspect.getdoc(thing)
     assert doc and doc.splitlines()[0].endswith("."), name
-    section = doc.partition("Parameters\n")[2].partition("\n\nReturns")[0]
+    heading = "Parameters\n" if "Parameters\n" in doc else "Attributes\n"
+    section = doc.partition(heading)[2].partition("\n\nReturns")[0]
     for parameter in inspect.signature(thing).parameters:
         assert f"{parameter}" in section, f"{name}: {parameter} is not documented"

@@ -1,11 +1,11 @@
-"""Pictures of recordings and of models, and the figures behind them."""
+"""Plots of recordings and of models, explanations, and the report."""
 
 from ecgsk.inspection._cohort_table import describe_cohort
 from ecgsk.inspection._ebm.group_explanation import group_explanation
 from ecgsk.inspection._ebm.groups import group_correlated, group_importances
-from ecgsk.inspection._ebm.local import explain_record
+from ecgsk.inspection._ebm.local import RecordExplanation, explain_record
 from ecgsk.inspection._ebm.terms import ebm_importances
-from ecgsk.inspection._lead_importance import lead_importance
+from ecgsk.inspection._lead_importance import LeadImportance, lead_importance
 from ecgsk.inspection._plots.ebm import plot_ebm_terms
 from ecgsk.inspection._plots.ecg import plot_ecg
 from ecgsk.inspection._plots.evaluation import plot_evaluation
@@ -17,6 +17,8 @@ from ecgsk.inspection._report.make import make_report
 from ecgsk.inspection._saliency import Saliency, saliency
 
 __all__ = [
+    "LeadImportance",
+    "RecordExplanation",
     "Saliency",
     "describe_cohort",
     "ebm_importances",

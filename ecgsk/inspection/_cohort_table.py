@@ -5,8 +5,8 @@ import pandas as pd
 from sklearn.utils import check_consistent_length
 
 from ecgsk._core.checks import check_groups
+from ecgsk._core.metric_inputs import check_target
 from ecgsk._core.public import public
-from ecgsk.metrics._inputs import check_target
 
 _MOST_VALUES = 12
 

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -10,13 +11,30 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_consistent_length, check_random_state
 
 from ecgsk._core.public import public
+from ecgsk._core.ranked_scores import Ranked
 from ecgsk._core.records import RecordArray, is_lazy
+from ecgsk._core.resampling import Resamples, percentiles
+from ecgsk._core.results import TableResult
 from ecgsk._core.signal import STANDARD_LEADS, lead_indices
 from ecgsk.inspection._predictions import Question, beside, check_leads
-from ecgsk.metrics._resampling import Resamples, percentiles
-from ecgsk.metrics._weighted import Ranked
 
 _METHODS = ("permute", "silence")
+
+
+@public("ecgsk.inspection")
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class LeadImportance(TableResult):
+    """How much worse a classifier gets without each lead.
+
+    Attributes
+    ----------
+    table : DataFrame
+        A row for each lead; columns ``importance``, ``sd``, ``low`` and ``high``.
+    baseline : float
+        The metric on the recordings as they are.
+    """
+
+    baseline: float
 
 
 @public("ecgsk.inspection")
@@ -32,9 +50,9 @@ def lead_importance(
     together: Mapping[str, Sequence[str]] | None = None,
     label: str | int | None = None,
     groups=None,
-    n_resamples: int = 200,
+    n_resamples: int = 1000,
     random_state=None,
-) -> pd.DataFrame:
+) -> LeadImportance:
     """Return how much worse a classifier gets when it is deprived of a lead.
 
     Parameters
@@ -62,18 +80,19 @@ def lead_importance(
         ``label_names_`` or ``classes_`` of its last step, or a column of its probabilities.
     groups : array-like of shape (n_records,) or None, default=None
         Patients, who are resampled whole for ``low`` and ``high``.
-    n_resamples : int, default=200
+    n_resamples : int, default=1000
         Bootstrap resamples for ``low`` and ``high``; 0 leaves them NaN.
     random_state : int, RandomState instance or None, default=None
         Seeds the permutations and resamples.
 
     Returns
     -------
-    DataFrame
-        A row for each lead, in the order of ``leads`` or ``together``. ``importance`` is the drop
-        of the metric, the mean over repeats; ``sd`` its standard deviation between the repeats
-        (NaN for fewer than two), ``low`` and ``high`` the ends of its 95 % percentile bootstrap
-        interval over records or patients. ``attrs["metric"]`` holds the metric of untouched X.
+    LeadImportance
+        Its ``table`` has a row for each lead, in the order of ``leads`` or ``together``.
+        ``importance`` is the drop of the metric, the mean over repeats; ``sd`` its standard
+        deviation between the repeats (NaN for fewer than two), ``low`` and ``high`` the ends of its
+        95 % percentile bootstrap interval over records or patients. ``baseline`` is the metric of
+        X as it is.
 
     Raises
     ------
@@ -108,7 +127,7 @@ def lead_importance(
     ...         p = 1 / (1 + np.exp(-X[:, 7].mean(axis=1)))
     ...         return np.column_stack([1 - p, p])
     >>> X = np.random.default_rng(0).normal(size=(100, 12, 50)).astype("float32")
-    >>> table = lead_importance(ReadsV2(), X, X[:, 7].mean(axis=1) > 0, random_state=0)
+    >>> table = lead_importance(ReadsV2(), X, X[:, 7].mean(axis=1) > 0, random_state=0).table
     >>> table["importance"].idxmax(), int((table["importance"] != 0).sum())
     ('V2', 1)
     """
@@ -155,8 +174,7 @@ def lead_importance(
             "high": high,
         }
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("lead")
-    table.attrs["metric"] = base
-    return table
+    return LeadImportance(table=table, baseline=base)
 
 
 def _without(X, leads, donors):

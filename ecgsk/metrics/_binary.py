@@ -1,4 +1,4 @@
-"""What there is to say of one detector, with intervals."""
+"""Metrics of one detector, with intervals."""
 
 import warnings
 
@@ -6,16 +6,18 @@ import numpy as np
 import pandas as pd
 from sklearn.exceptions import UndefinedMetricWarning
 
-from ecgsk._core.public import public
-from ecgsk.metrics._inputs import (
+from ecgsk._core.metric_inputs import (
     check_interval,
     check_scores,
     check_target,
     check_threshold,
     new_random,
 )
-from ecgsk.metrics._resampling import Resamples, percentiles
-from ecgsk.metrics._weighted import BinaryFigures, Ranked
+from ecgsk._core.public import public
+from ecgsk._core.ranked_scores import Ranked
+from ecgsk._core.resampling import Resamples, percentiles
+from ecgsk.metrics._binary_metrics import BinaryMetrics
+from ecgsk.metrics._results import BinaryEvaluation
 
 
 @public("ecgsk.metrics")
@@ -28,8 +30,8 @@ def evaluate_binary(
     n_resamples: int = 1000,
     level: float = 0.95,
     random_state=None,
-) -> pd.DataFrame:
-    """Return the figures of a detector, each with its bootstrap interval.
+) -> BinaryEvaluation:
+    """Return the metrics of a detector, each with its bootstrap interval.
 
     Parameters
     ----------
@@ -39,7 +41,7 @@ def evaluate_binary(
         Probabilities, or any scores: higher means more likely.
     threshold : float, default=None
         Records with ``score >= threshold`` are called positive. Choose it on other records, for
-        example with `choose_threshold`. None leaves out the figures of decisions.
+        example with `choose_threshold`. None leaves out the metrics of decisions.
     groups : array-like of shape (n_records,), default=None
         Patients, who are drawn whole. Without them intervals are too narrow where patients have
         several records.
@@ -52,13 +54,12 @@ def evaluate_binary(
 
     Returns
     -------
-    DataFrame
-        Columns ``value``, ``low`` and ``high``. The index is ``AUROC``, ``average precision`` (its
-        chance level is the prevalence), ``prevalence``, ``Brier score`` (NaN unless all scores lie
-        in [0, 1]) and, with a threshold, ``F1``, ``sensitivity``, ``specificity``, ``PPV`` and
-        ``NPV`` (positive and negative predictive value) and ``flagged`` (the share called
-        positive). ``attrs`` holds ``n_records``, ``n_positive``, ``n_patients`` (None without
-        groups), ``threshold``, ``level`` and ``n_resamples``.
+    BinaryEvaluation
+        Its ``table`` has the columns ``value``, ``low`` and ``high``. The index is ``AUROC``,
+        ``average precision`` (its chance level is the prevalence), ``prevalence``, ``Brier score``
+        (NaN unless all scores lie in [0, 1]) and, with a threshold, ``F1``, ``sensitivity``,
+        ``specificity``, ``PPV`` and ``NPV`` (positive and negative predictive value) and
+        ``flagged`` (the share called positive).
 
     Raises
     ------
@@ -72,9 +73,9 @@ def evaluate_binary(
 
     Notes
     -----
-    A figure that is not defined is NaN, never 0: the PPV where nobody is called positive. Resamples
-    where it is not defined are left out of its interval; where these are over half, or there is but
-    one patient to draw, the ends are NaN.
+    A metric that is not defined is NaN, never 0: the PPV where nobody is called positive. Resamples
+    where it is not defined are left out of its interval. Where these are over half, or where there
+    is only one patient to draw, the ends are NaN.
 
     AUROC, sensitivity and specificity do not depend on the prevalence: their resamples hold as many
     patients with and without a positive record as the data. All others do depend on it, and it is
@@ -92,8 +93,8 @@ def evaluate_binary(
     >>> random = np.random.default_rng(0)
     >>> y = random.random(500) < 0.2
     >>> probability = 1 / (1 + np.exp(2 - 2 * y - random.normal(size=500)))
-    >>> figures = evaluate_binary(y, probability, threshold=0.3, n_resamples=200, random_state=0)
-    >>> figures.round(2)
+    >>> result = evaluate_binary(y, probability, threshold=0.3, n_resamples=200, random_state=0)
+    >>> result.table.round(2)
                        value   low  high
     AUROC               0.92  0.89  0.95
     average precision   0.81  0.74  0.87
@@ -105,7 +106,7 @@ def evaluate_binary(
     PPV                 0.63  0.54  0.71
     NPV                 0.95  0.92  0.97
     flagged             0.24  0.21  0.27
-    >>> figures.attrs["n_records"]
+    >>> result.n_records
     500
     """
     y = check_target(y_true)
@@ -121,27 +122,27 @@ def evaluate_binary(
             UndefinedMetricWarning,
             stacklevel=2,
         )
-    figures = BinaryFigures(y, score, threshold)
+    metrics = BinaryMetrics(y, score, threshold)
     table = pd.DataFrame(
-        {"value": figures.value(), "low": np.nan, "high": np.nan}, index=list(figures.names)
+        {"value": metrics.value(), "low": np.nan, "high": np.nan}, index=list(metrics.names)
     )
     random = new_random(random_state)
     for resamples in (by_class, everyone):
         if not n_resamples or not resamples.varies:
             continue
-        values = np.concatenate([figures(w) for w in resamples.weights(n_resamples, random)])
-        for name, column in zip(figures.names, values.T, strict=True):
-            if (name in figures.free_of_prevalence) == (resamples is by_class):
+        values = np.concatenate([metrics(w) for w in resamples.weights(n_resamples, random)])
+        for name, column in zip(metrics.names, values.T, strict=True):
+            if (name in metrics.free_of_prevalence) == (resamples is by_class):
                 table.loc[name, ["low", "high"]] = percentiles(column, level)
-    table.attrs = {
-        "n_records": len(y),
-        "n_positive": int(y.sum()),
-        "n_patients": None if groups is None else everyone.n_units,
-        "threshold": threshold,
-        "level": level,
-        "n_resamples": int(n_resamples),
-    }
-    return table
+    return BinaryEvaluation(
+        table=table,
+        n_records=len(y),
+        n_positive=int(y.sum()),
+        n_patients=None if groups is None else everyone.n_units,
+        threshold=threshold,
+        level=level,
+        n_resamples=int(n_resamples),
+    )
 
 
 def auroc_interval(y, score, *, groups, n_resamples, level, random) -> tuple[float, float]:

@@ -8,9 +8,9 @@ import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import check_consistent_length
 
+from ecgsk._core.metric_inputs import check_interval, new_random
 from ecgsk._core.public import public
-from ecgsk.metrics._inputs import check_interval, new_random
-from ecgsk.metrics._resampling import Resamples, percentiles
+from ecgsk._core.resampling import Resamples, percentiles
 
 
 @public("ecgsk.metrics")

@@ -1,4 +1,4 @@
-"""Whether a probability of 20 % means that one of five has it."""
+"""Calibration: whether one of five has the condition where the probability is 20 %."""
 
 import warnings
 from numbers import Integral, Real
@@ -9,33 +9,35 @@ from scipy.stats import norm
 from sklearn.exceptions import UndefinedMetricWarning
 
 from ecgsk._core.log_odds import log_odds
+from ecgsk._core.metric_inputs import check_interval, check_probabilities, check_target, new_random
 from ecgsk._core.public import public
-from ecgsk.metrics._inputs import check_interval, check_probabilities, check_target, new_random
+from ecgsk._core.ranked_scores import ratio
+from ecgsk._core.resampling import Resamples, percentiles
+from ecgsk.metrics._binary_metrics import squared_errors
 from ecgsk.metrics._logistic import fit_logistic
-from ecgsk.metrics._resampling import Resamples, percentiles
-from ecgsk.metrics._weighted import ratio, squared_errors
+from ecgsk.metrics._results import BinaryEvaluation
 
-FIGURES = (
+METRICS = (
     "Brier score",
     "scaled Brier score",
     "calibration-in-the-large",
     "calibration slope",
     "observed / expected",
 )
-# The nearest to 1 that float32 can tell from it: networks answer 1, whose logit is infinite.
+# float32 rounds all that is closer to 1: networks return 1, whose logit is infinite.
 CLOSEST = 2.0**-24
 
 
 @public("ecgsk.metrics")
-def calibration_figures(
+def calibration_metrics(
     y_true,
     y_prob,
     *,
     groups=None,
-    n_resamples: int = 200,
+    n_resamples: int = 1000,
     level: float = 0.95,
     random_state=None,
-) -> pd.DataFrame:
+) -> BinaryEvaluation:
     """Return how well probabilities agree with frequencies, with bootstrap intervals.
 
     Parameters
@@ -46,7 +48,7 @@ def calibration_figures(
         Probabilities of 1.
     groups : array-like of shape (n_records,), default=None
         Patients, who are drawn whole.
-    n_resamples : int, default=200
+    n_resamples : int, default=1000
         Resamples drawn with replacement. 0 gives no intervals.
     level : float, default=0.95
         Share of the resamples inside the interval.
@@ -55,20 +57,17 @@ def calibration_figures(
 
     Returns
     -------
-    DataFrame
-        Columns ``value``, ``low`` and ``high``. The index is
+    BinaryEvaluation
+        Its ``table`` has the columns ``value``, ``low`` and ``high``. The index is
 
         - ``Brier score``, the mean squared error;
         - ``scaled Brier score``, ``1 - Brier / (p (1 - p))`` with the prevalence ``p``: 1 is
-          perfect, 0 no better than telling everyone the prevalence;
+          perfect, 0 no better than giving everyone the prevalence;
         - ``calibration-in-the-large``, the intercept of a logistic regression with the logit as
           offset: below 0 where probabilities are too high on the whole, 0 is right;
-        - ``calibration slope``, that of an unpenalised logistic regression on the logit: below 1
+        - ``calibration slope``, that of an unpenalized logistic regression on the logit: below 1
           where probabilities are too extreme, as overfitting makes them, 1 is right;
         - ``observed / expected``, the positive records over the sum of probabilities.
-
-        ``attrs`` holds ``n_records``, ``n_positive``, ``n_patients`` (None without groups),
-        ``level`` and ``n_resamples``.
 
     Raises
     ------
@@ -79,7 +78,7 @@ def calibration_figures(
     Warns
     -----
     UndefinedMetricWarning
-        When a figure has no value and is NaN: with one class all but the first and the last, and
+        When a metric is not defined and is NaN: with one class all but the first and the last, and
         the slope where some probability separates the classes perfectly.
 
     Notes
@@ -100,7 +99,7 @@ def calibration_figures(
     >>> logit = random.normal(-1, 1, size=2000)
     >>> y = random.random(2000) < 1 / (1 + np.exp(-logit))
     >>> too_sure = 1 / (1 + np.exp(-2 * logit))
-    >>> calibration_figures(y, too_sure, random_state=0).round(2)
+    >>> calibration_metrics(y, too_sure, random_state=0).table.round(2)
                               value   low  high
     Brier score                0.19  0.18  0.20
     scaled Brier score         0.09  0.05  0.14
@@ -112,34 +111,34 @@ def calibration_figures(
     prob = check_probabilities(y_prob, len(y))
     check_interval(n_resamples, level)
     resamples = Resamples(len(y), groups=groups)
-    value = _figures(y, prob, np.ones((1, len(y))))[0]
+    value = _metrics(y, prob, np.ones((1, len(y))))[0]
     if np.isnan(value).any():
-        undefined = [name for name, v in zip(FIGURES, value, strict=True) if np.isnan(v)]
+        undefined = [name for name, v in zip(METRICS, value, strict=True) if np.isnan(v)]
         warnings.warn(
-            f"{', '.join(undefined)}: NaN, not defined on these {len(y)} records, of which "
-            f"{int(y.sum())} are positive. That takes both classes, for the slope such that no "
-            "probability separates them perfectly.",
+            f"{', '.join(undefined)}: NaN, not defined on these {len(y)} records "
+            f"({int(y.sum())} positive). Both classes are needed; for the slope no probability may "
+            "separate them perfectly.",
             UndefinedMetricWarning,
             stacklevel=2,
         )
-    table = pd.DataFrame({"value": value, "low": np.nan, "high": np.nan}, index=list(FIGURES))
+    table = pd.DataFrame({"value": value, "low": np.nan, "high": np.nan}, index=list(METRICS))
     if n_resamples and resamples.varies:
         chunks = resamples.weights(n_resamples, new_random(random_state))
-        values = np.concatenate([_figures(y, prob, weights) for weights in chunks])
-        for name, column in zip(FIGURES, values.T, strict=True):
+        values = np.concatenate([_metrics(y, prob, weights) for weights in chunks])
+        for name, column in zip(METRICS, values.T, strict=True):
             table.loc[name, ["low", "high"]] = percentiles(column, level)
-    table.attrs = {
-        "n_records": len(y),
-        "n_positive": int(y.sum()),
-        "n_patients": None if groups is None else resamples.n_units,
-        "level": level,
-        "n_resamples": int(n_resamples),
-    }
-    return table
+    return BinaryEvaluation(
+        table=table,
+        n_records=len(y),
+        n_positive=int(y.sum()),
+        n_patients=None if groups is None else resamples.n_units,
+        level=level,
+        n_resamples=int(n_resamples),
+    )
 
 
-def _figures(y, prob, weights) -> np.ndarray:
-    """Return the figures of each row of weights, of shape (n_rows, 5)."""
+def _metrics(y, prob, weights) -> np.ndarray:
+    """Return the metrics for each row of weights, of shape (n_rows, 5)."""
     total, positive = weights.sum(axis=1), weights @ y
     brier = weights @ squared_errors(y, prob) / total
     share = positive / total
@@ -151,8 +150,8 @@ def _figures(y, prob, weights) -> np.ndarray:
         intercept[mixed] = fit_logistic(ones, y, weights[mixed], logit)[:, 0]
     overlap = mixed & _overlap(y, logit, weights)
     if overlap.any():
-        centre, scale = logit.mean(), logit.std()
-        design = np.stack([np.ones(len(y)), (logit - centre) / scale], axis=1)
+        center, scale = logit.mean(), logit.std()
+        design = np.stack([np.ones(len(y)), (logit - center) / scale], axis=1)
         found = fit_logistic(design, y, weights[overlap], np.zeros(len(y)))
         slope[overlap] = found[:, 1] / scale
     scaled = 1 - ratio(brier, share * (1 - share), mixed)
@@ -175,7 +174,7 @@ def _overlap(y, logit, weights) -> np.ndarray:
 def calibration_table(
     y_true, y_prob, *, n_bins: int = 10, strategy: str = "quantile", level: float = 0.95
 ) -> pd.DataFrame:
-    """Return predicted beside observed frequencies, for a reliability diagram.
+    """Return predicted and observed frequencies, for a reliability diagram.
 
     Parameters
     ----------
@@ -188,15 +187,15 @@ def calibration_table(
     strategy : {"quantile", "uniform"}, default="quantile"
         Bins that hold about as many records each, or that are equally wide.
     level : float, default=0.95
-        Of the intervals of the observed frequency, which are Wilson's: they take records for
-        independent, and are too narrow where patients have several.
+        Of the intervals of the observed frequency, which are Wilson's. They assume
+        independent records and are too narrow where patients have several.
 
     Returns
     -------
     DataFrame
         Columns ``predicted`` (the bin's mean probability), ``observed`` (its share of 1), ``low``,
-        ``high`` and ``n``; a row for each bin that holds records. Of equal probabilities there may
-        be fewer bins than asked for.
+        ``high`` and ``n``; a row for each bin that holds records. Where many probabilities are
+        equal, there are fewer than ``n_bins``.
 
     Raises
     ------
@@ -246,10 +245,10 @@ def wilson(hits, n, level: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the ends of Wilson's interval of a share."""
     z = norm.ppf((1 + level) / 2)
     share = hits / n
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    center = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     # At the ends of the scale both are exact, but for their rounding.
-    return np.where(hits == 0, 0, centre - half), np.where(hits == n, 1, centre + half)
+    return np.where(hits == 0, 0, center - half), np.where(hits == n, 1, center + half)
 
 
 @public("ecgsk.metrics")

@@ -8,17 +8,18 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 
-from ecgsk._core.public import public
-from ecgsk.metrics._bootstrap import Estimate, check_defined, check_varies, value_or_nan
-from ecgsk.metrics._inputs import (
+from ecgsk._core.metric_inputs import (
     check_interval,
     check_probabilities,
     check_scores,
     check_target,
     new_random,
 )
-from ecgsk.metrics._resampling import Resamples, percentiles
-from ecgsk.metrics._weighted import Ranked, squared_errors
+from ecgsk._core.public import public
+from ecgsk._core.ranked_scores import Ranked
+from ecgsk._core.resampling import Resamples, percentiles
+from ecgsk.metrics._binary_metrics import squared_errors
+from ecgsk.metrics._bootstrap import Estimate, check_defined, check_varies, value_or_nan
 
 METRICS = ("AUROC", "average precision", "Brier score")
 

@@ -3,8 +3,8 @@
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from ecgsk._core.metric_inputs import check_label_tables
 from ecgsk._core.public import public
-from ecgsk.metrics._inputs import check_label_tables
 
 
 @public("ecgsk.metrics")

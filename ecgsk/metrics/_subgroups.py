@@ -1,4 +1,4 @@
-"""Whether a detector works as well for women as for men, for the old as for the young."""
+"""Metrics of a detector in subgroups of patients, for example by sex and age."""
 
 from collections.abc import Mapping
 from numbers import Integral
@@ -7,9 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ecgsk._core.checks import check_groups
-from ecgsk._core.public import public
-from ecgsk.metrics._binary import auroc_interval
-from ecgsk.metrics._inputs import (
+from ecgsk._core.metric_inputs import (
     check_interval,
     check_length,
     check_scores,
@@ -17,7 +15,10 @@ from ecgsk.metrics._inputs import (
     check_threshold,
     new_random,
 )
-from ecgsk.metrics._weighted import BinaryFigures
+from ecgsk._core.public import public
+from ecgsk.metrics._binary import auroc_interval
+from ecgsk.metrics._binary_metrics import BinaryMetrics
+from ecgsk.metrics._results import SubgroupEvaluation
 
 MISSING = "missing"
 # Numeric columns with more different values are cut.
@@ -35,11 +36,11 @@ def evaluate_subgroups(
     bins=None,
     min_records: int = 10,
     groups=None,
-    n_resamples: int = 500,
+    n_resamples: int = 1000,
     level: float = 0.95,
     random_state=None,
-) -> pd.DataFrame:
-    """Return the figures of a detector in each subgroup of patients.
+) -> SubgroupEvaluation:
+    """Return the metrics of a detector in each subgroup of patients.
 
     Parameters
     ----------
@@ -48,20 +49,20 @@ def evaluate_subgroups(
     y_score : array-like of shape (n_records,)
         Probabilities, or any scores: higher means more likely.
     by : DataFrame, Series with a name or dict of array-like, of n_records rows
-        What makes subgroups, for example sex and age, in the order of the records (an index is not
-        looked at). Values make subgroups, named by their text; numbers of more than 10 different
+        What makes subgroups, for example sex and age, in the order of the records (an index is
+        ignored). Values make subgroups, named by their text; numbers of more than 10 different
         values are cut. Missing values are a subgroup ``"missing"``.
     threshold : float, default=None
-        Records with ``score >= threshold`` are called positive. None leaves out the figures of
+        Records with ``score >= threshold`` are called positive. None leaves out the metrics of
         decisions.
     bins : dict of str to list of float, default=None
         Where to cut a numeric column: ``{"age": [40, 65]}`` makes ``"< 40"``, ``"40 to < 65"`` and
         ``">= 65"``. Columns that have to be cut and are not named here are cut into tertiles.
     min_records : int, default=10
-        Smaller subgroups are listed with their counts, but their figures are NaN.
+        Smaller subgroups are listed with their counts, but their metrics are NaN.
     groups : array-like of shape (n_records,), default=None
         Patients, who are drawn whole.
-    n_resamples : int, default=500
+    n_resamples : int, default=1000
         Resamples for the interval of each AUROC, which hold as many patients with and without a
         positive record as the subgroup. 0 gives NaN.
     level : float, default=0.95
@@ -71,14 +72,12 @@ def evaluate_subgroups(
 
     Returns
     -------
-    DataFrame
-        A row for each ``(variable, subgroup)``. Columns ``n_records``, ``n_positive``,
-        ``prevalence``, ``AUROC``, ``AUROC low``, ``AUROC high``, ``average precision`` (which rises
-        with the prevalence: compare it between subgroups with care) and, with a threshold,
-        ``sensitivity``, ``specificity``, ``PPV`` and ``NPV``. A subgroup of one class has an AUROC
-        of NaN, never 0. ``attrs`` holds ``n_not_ranked`` (subgroups without an AUROC, for that
-        reason or because they are small), ``n_too_small``, ``threshold``, ``level``,
-        ``n_resamples``.
+    SubgroupEvaluation
+        Its ``table`` has a row for each ``(variable, subgroup)`` and the columns ``n_records``,
+        ``n_positive``, ``prevalence``, ``AUROC``, ``AUROC low``, ``AUROC high``, ``average
+        precision`` (which rises with the prevalence: compare it between subgroups with care) and,
+        with a threshold, ``sensitivity``, ``specificity``, ``PPV`` and ``NPV``. The AUROC of a
+        subgroup of one class is NaN, never 0.
 
     Raises
     ------
@@ -101,8 +100,8 @@ def evaluate_subgroups(
     >>> y = random.random(600) < 0.3
     >>> score = y + random.normal(size=600)
     >>> by = {"sex": np.tile(["female", "male"], 300), "age": random.integers(18, 95, size=600)}
-    >>> figures = evaluate_subgroups(y, score, by, bins={"age": [65]}, random_state=0)
-    >>> figures[["n_records", "AUROC", "AUROC low", "AUROC high"]].round(2)
+    >>> result = evaluate_subgroups(y, score, by, bins={"age": [65]}, random_state=0)
+    >>> result.table[["n_records", "AUROC", "AUROC low", "AUROC high"]].round(2)
                        n_records  AUROC  AUROC low  AUROC high
     variable subgroup
     sex      female          300   0.72       0.66        0.79
@@ -131,8 +130,8 @@ def evaluate_subgroups(
             row = {"n_records": int(inside.sum()), "n_positive": int(y[inside].sum())}
             row["prevalence"] = row["n_positive"] / row["n_records"]
             if row["n_records"] >= min_records:
-                figures = BinaryFigures(y[inside], score[inside], threshold)
-                row |= dict(zip(figures.names, figures.value(), strict=True))
+                metrics = BinaryMetrics(y[inside], score[inside], threshold)
+                row |= dict(zip(metrics.names, metrics.value(), strict=True))
                 row["AUROC low"], row["AUROC high"] = auroc_interval(
                     y[inside],
                     score[inside],
@@ -149,14 +148,16 @@ def evaluate_subgroups(
         shown += ["sensitivity", "specificity", "PPV", "NPV"]
     index = pd.MultiIndex.from_tuples(names, names=["variable", "subgroup"])
     table = pd.DataFrame(rows, index=index, columns=shown)
-    table.attrs = {
-        "n_not_ranked": int(table["AUROC"].isna().sum()),
-        "n_too_small": int((table["n_records"] < min_records).sum()),
-        "threshold": threshold,
-        "level": level,
-        "n_resamples": int(n_resamples),
-    }
-    return table
+    return SubgroupEvaluation(
+        table=table,
+        n_records=len(y),
+        n_patients=None if groups is None else len(np.unique(groups)),
+        threshold=threshold,
+        n_not_ranked=int(table["AUROC"].isna().sum()),
+        n_too_small=int((table["n_records"] < min_records).sum()),
+        level=level,
+        n_resamples=int(n_resamples),
+    )
 
 
 def _columns(by, n_records: int) -> dict:

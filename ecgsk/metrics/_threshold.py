@@ -5,8 +5,8 @@ from numbers import Real
 import numpy as np
 import pandas as pd
 
+from ecgsk._core.metric_inputs import check_probabilities, check_scores, check_target
 from ecgsk._core.public import public
-from ecgsk.metrics._inputs import check_probabilities, check_scores, check_target
 
 RULES = ("f1", "youden", "sensitivity", "specificity")
 

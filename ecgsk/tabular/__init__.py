@@ -6,7 +6,7 @@ from ecgsk._core.sklearn_compat import RowAlignedFeatureUnion
 from ecgsk.tabular._columns import TableColumns
 from ecgsk.tabular._lef import make_lef_classifier
 from ecgsk.tabular._probability import ProbabilityTransformer
-from ecgsk.tabular._screen import screen_predictors
+from ecgsk.tabular._screen import PredictorScreening, screen_predictors
 from ecgsk.tabular._single import SinglePredictorClassifier
 
 # interpret takes a second to import: what needs it is imported when it is first asked for.
@@ -16,6 +16,7 @@ _LAZY = {
 }
 
 __all__ = [
+    "PredictorScreening",
     "ProbabilityTransformer",
     "RowAlignedFeatureUnion",
     "SinglePredictorClassifier",

@@ -1,15 +1,46 @@
-"""Every probability alone: which of them ranks patients by the question, and which way."""
+"""Each probability alone: how well it ranks the patients, and in which direction."""
+
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from sklearn.utils import check_consistent_length, check_random_state
 
 from ecgsk._core.checks import check_groups
+from ecgsk._core.metric_inputs import check_interval, check_target
 from ecgsk._core.public import public
-from ecgsk.metrics._inputs import check_interval, check_target
-from ecgsk.metrics._resampling import Resamples, percentiles
-from ecgsk.metrics._weighted import Ranked
+from ecgsk._core.ranked_scores import Ranked
+from ecgsk._core.resampling import Resamples, percentiles
+from ecgsk._core.results import ResampledResult
 from ecgsk.tabular._numbers import as_numbers, named_twice
+
+
+@public("ecgsk.tabular")
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class PredictorScreening(ResampledResult):
+    """Each predictor of a table as the only one.
+
+    Attributes
+    ----------
+    table : DataFrame
+        A row for each predictor, the best first; columns ``AUROC``, ``low``, ``high``,
+        ``direction``, ``average precision``, ``n_records`` and ``prevalence``.
+    n_records : int
+        Records of the table.
+    n_positive : int
+        Records that have the condition.
+    n_patients : int or None
+        Patients, who were drawn whole; None without groups.
+    n_not_ranked : int
+        Predictors that could not be ranked; they are at the end, with NaN.
+    level : float
+        Of the intervals.
+    n_resamples : int
+        Resamples drawn.
+    """
+
+    n_positive: int
+    n_not_ranked: int
 
 
 @public("ecgsk")
@@ -21,8 +52,8 @@ def screen_predictors(
     n_resamples: int = 1000,
     level: float = 0.95,
     random_state=None,
-) -> pd.DataFrame:
-    """Score every column of a table as the answer to a question, without training.
+) -> PredictorScreening:
+    """Score each column of a table as the only predictor, without training.
 
     Parameters
     ----------
@@ -42,11 +73,10 @@ def screen_predictors(
 
     Returns
     -------
-    DataFrame
-        Index the predictors, the best first; columns ``AUROC``, ``low``, ``high``, ``direction``
-        ("higher" where high values speak for y = 1, else "lower"), ``average precision`` in that
-        direction, ``n_records`` and ``prevalence``. ``sort_values`` sorts it by others. ``attrs``
-        count the columns that could not be ranked, which are at the end with NaN.
+    PredictorScreening
+        The index of its ``table`` holds the predictors, the best first. The columns are ``AUROC``,
+        ``low``, ``high``, ``direction`` ("higher" where high values support y = 1, else "lower"),
+        ``average precision`` in that direction, ``n_records`` and ``prevalence``.
 
     Raises
     ------
@@ -71,7 +101,7 @@ def screen_predictors(
     >>> import pandas as pd
     >>> from ecgsk.tabular import screen_predictors
     >>> table = pd.DataFrame({"NORM": [0.9, 0.2, 0.8, 0.3], "ASMI": [0.1, 0.3, 0.4, 0.2]})
-    >>> screen_predictors(table, [0, 1, 0, 1], n_resamples=0)[["AUROC", "direction"]]
+    >>> screen_predictors(table, [0, 1, 0, 1], n_resamples=0).table[["AUROC", "direction"]]
                AUROC direction
     predictor
     NORM         1.0     lower
@@ -109,15 +139,15 @@ def screen_predictors(
     result["order"] = -result["AUROC"]
     result = result.sort_values("order", kind="stable").drop(columns="order")
     result = result.set_index("predictor")
-    result.attrs = {
-        "n_records": len(y),
-        "n_positive": int(y.sum()),
-        "n_patients": resamples.n_units,
-        "n_resamples": n_resamples,
-        "level": level,
-        "n_not_ranked": len(columns) - len(ranked),
-    }
-    return result
+    return PredictorScreening(
+        table=result,
+        n_records=len(y),
+        n_positive=int(y.sum()),
+        n_patients=None if groups is None else resamples.n_units,
+        n_not_ranked=len(columns) - len(ranked),
+        level=level,
+        n_resamples=int(n_resamples),
+    )
 
 
 class _Column:

@@ -114,19 +114,20 @@ def test_no_spread_without_bags(table, y, ebm):
     for model in (alone, edited):
         found = ebm_importances(model)
         assert found[["low", "high"]].isna().all(axis=None) and found["importance"].notna().all()
-    assert explain_record(alone, [1.0, 0.0])[["low", "high"]].isna().all(axis=None)
+    assert explain_record(alone, [1.0, 0.0]).table[["low", "high"]].isna().all(axis=None)
 
 
 @pytest.mark.parametrize("number", [0, 41, 500])  # the first has no age
 def test_an_explanation_is_the_model(ebm, table, number):
     row = table.iloc[[number]]
-    found = explain_record(ebm, row)
+    explanation = explain_record(ebm, row)
+    found = explanation.table
     decision = float(ebm.decision_function(row)[0])
-    total = found["contribution"].sum() + found.attrs["intercept"]
+    total = found["contribution"].sum() + explanation.intercept
     assert total == pytest.approx(decision, abs=1e-9)
-    assert found.attrs["log_odds"] == pytest.approx(decision, abs=1e-9)
-    assert found.attrs["probability"] == pytest.approx(ebm.predict_proba(row)[0, 1], abs=1e-9)
-    assert found.attrs["class"] is True
+    assert explanation.log_odds == pytest.approx(decision, abs=1e-9)
+    assert explanation.probability == pytest.approx(ebm.predict_proba(row)[0, 1], abs=1e-9)
+    assert explanation.positive_class is True
     assert set(found.index) == set(ebm.term_names_)
     assert (np.diff(found["contribution"].abs()) <= 0).all()
     assert found.loc["sex", "value"] == row["sex"].iloc[0]
@@ -138,7 +139,7 @@ def test_an_explanation_is_the_model(ebm, table, number):
 
 def test_spread_of_contributions_is_that_of_the_bags(ebm, table):
     row = table.iloc[[123]]
-    found = explain_record(ebm, row)
+    found = explain_record(ebm, row).table
     # Each copy of the model, asked by itself.
     each = []
     for bag in range(4):
@@ -153,7 +154,7 @@ def test_spread_of_contributions_is_that_of_the_bags(ebm, table):
 
 def test_rows_of_any_kind(ebm, table):
     frame = table.iloc[[77]]
-    expected = explain_record(ebm, frame)
+    expected = explain_record(ebm, frame).table
     for row in (
         frame.iloc[:, ::-1],
         frame.assign(site="A"),
@@ -164,15 +165,15 @@ def test_rows_of_any_kind(ebm, table):
         list(frame.iloc[0]),
         pd.Series(frame.to_numpy()[0]),
     ):
-        pd.testing.assert_frame_equal(explain_record(ebm, row), expected)
+        pd.testing.assert_frame_equal(explain_record(ebm, row).table, expected)
 
 
 def test_in_a_pipeline(table, y):
     pipeline = make_pipeline(FunctionTransformer(lambda X: X[["LBBB", "NORM"]]), machine())
     pipeline.fit(table, y)
     found = explain_record(pipeline[-1], pipeline[:-1].transform(table[:1]))
-    assert found.attrs["class"] == "normal"
-    assert found.attrs["probability"] == pytest.approx(pipeline.predict_proba(table[:1])[0, 1])
+    assert found.positive_class == "normal"
+    assert found.probability == pytest.approx(pipeline.predict_proba(table[:1])[0, 1])
 
 
 def test_messages_of_explanations(ebm, table):
@@ -342,21 +343,26 @@ def test_groups_of_predictors_explain_the_same_answer():
     ebm = machine(interactions=[("LBBB", "SR")]).fit(table, y)
     explanation = explain_record(ebm, table.iloc[[7]])
     together = group_correlated(table)
-    grouped = group_explanation(explanation, together)
-    total = explanation.attrs["log_odds"] - explanation.attrs["intercept"]
+    summed = group_explanation(explanation, together)
+    grouped = summed.table
+    total = explanation.log_odds - explanation.intercept
     assert grouped["contribution"].sum() == pytest.approx(total, abs=1e-9)
-    assert grouped.attrs == explanation.attrs
+    assert (summed.intercept, summed.probability) == (
+        explanation.intercept,
+        explanation.probability,
+    )
+    assert summed.positive_class == explanation.positive_class
     pair = next(members for members in grouped["members"] if "," in members)
     assert set(pair.split(", ")) == {"LBBB", "IVCD"}
     row = grouped[grouped["members"] == pair].iloc[0]
-    both = explanation.loc[["LBBB", "IVCD"], "contribution"]
+    both = explanation.table.loc[["LBBB", "IVCD"], "contribution"]
     assert row["contribution"] == pytest.approx(both.sum(), abs=1e-12)
     assert np.isnan(row["low"]) and "LBBB & SR" in grouped.index
     assert np.isfinite(grouped.loc["SR", "low"])
-    named = group_explanation(explanation, {"conduction": ["LBBB", "IVCD"]})
-    assert "conduction" in named.index and len(named) == len(explanation) - 1
+    named = group_explanation(explanation, {"conduction": ["LBBB", "IVCD"]}).table
+    assert "conduction" in named.index and len(named) == len(explanation.table) - 1
     assert named["contribution"].abs().is_monotonic_decreasing
     with pytest.raises(ValueError, match="names 'SR' twice"):
         group_explanation(explanation, [["SR"], ["SR", "AFIB"]])
-    with pytest.raises(ValueError, match="does not come from explain_record"):
+    with pytest.raises(TypeError, match="DataFrame; expected a RecordExplanation"):
         group_explanation(table, together)

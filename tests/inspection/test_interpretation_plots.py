@@ -100,29 +100,29 @@ def test_explanation_is_a_way_to_the_probability(ebm, table, number):
     bars = ax.patches
     assert len(bars) == 5
     steps = [bar.get_width() for bar in bars]
-    assert_allclose(steps[:4], found["contribution"].iloc[:4])
-    assert steps[4] == pytest.approx(found["contribution"].iloc[4:].sum())
+    assert_allclose(steps[:4], found.table["contribution"].iloc[:4])
+    assert steps[4] == pytest.approx(found.table["contribution"].iloc[4:].sum())
     starts = [bar.get_x() for bar in bars]
-    assert starts[0] == pytest.approx(found.attrs["intercept"])
+    assert starts[0] == pytest.approx(found.intercept)
     # Each starts where the one above ended, and the last ends at the model's decision.
     assert_allclose(np.add(starts, steps)[:-1], starts[1:])
-    assert starts[-1] + steps[-1] == pytest.approx(found.attrs["log_odds"])
+    assert starts[-1] + steps[-1] == pytest.approx(found.log_odds)
     for bar, step in zip(bars, steps, strict=True):
         assert plt.matplotlib.colors.to_hex(bar.get_facecolor()) == (FOR if step > 0 else AGAINST)
     shown = labels(ax)
     assert (shown[0], shown[-2], shown[-1]) == ("average", "7 other terms", "this patient")
-    assert shown[1].startswith(f"{found.index[0]} = ")
+    assert shown[1].startswith(f"{found.table.index[0]} = ")
     texts = [text.get_text() for text in ax.texts]
-    assert f"{100 * found.attrs['probability']:.1f} %" in texts
+    assert f"{100 * found.probability:.1f} %" in texts
     assert ax.get_xlabel() == "log-odds of low EF"
 
 
 def test_whiskers_of_an_explanation(ebm, table):
     found = explain_record(ebm, table.iloc[[100]])
     ax = plot_explanation(found, n_terms=2)
-    start = found.attrs["intercept"]
+    start = found.intercept
     ends = [list(line.get_xdata()) for line in ax.get_lines()]
-    for _, row in found.iloc[:2].iterrows():
+    for _, row in found.table.iloc[:2].iterrows():
         expected = [start + row["low"], start + row["high"]]
         assert any(np.allclose(end, expected) for end in ends if len(end) == 2)
         start += row["contribution"]
@@ -131,12 +131,14 @@ def test_whiskers_of_an_explanation(ebm, table):
 def test_values_of_an_explanation(ebm, table):
     found = explain_record(ebm, table.iloc[[0]])
     shown = labels(plot_explanation(found, n_terms=99))
-    assert len(shown) == len(found) + 2 and not any("other terms" in name for name in shown)
+    assert len(shown) == len(found.table) + 2 and not any("other terms" in name for name in shown)
     assert {"age = missing", f"sex = {table['sex'].iloc[0]}"} <= set(shown)
     # A single rest is named, which takes no more room.
-    assert len(labels(plot_explanation(found, n_terms=len(found) - 1))) == len(found) + 2
+    assert (
+        len(labels(plot_explanation(found, n_terms=len(found.table) - 1))) == len(found.table) + 2
+    )
     ours = labels(plot_explanation(found, n_terms=2, value_format=lambda term, value: f"<{term}>"))
-    assert ours[1] == f"{found.index[0]} = <{found.index[0]}>"
+    assert ours[1] == f"{found.table.index[0]} = <{found.table.index[0]}>"
 
 
 def test_probabilities_stand_at_their_log_odds(ebm, table):
@@ -155,14 +157,8 @@ def test_messages_of_explanations(ebm, table):
     found = explain_record(ebm, table.iloc[[0]])
     with pytest.raises(ValueError, match="n_terms=0 must be at least 1"):
         plot_explanation(found, n_terms=0)
-    with pytest.raises(ValueError, match="lacks low; give what explain_record returned"):
-        plot_explanation(found.drop(columns="low"))
-    with pytest.raises(ValueError, match="explanation is a ndarray that lacks value"):
-        plot_explanation(found.to_numpy())
-    stripped = found.copy()
-    stripped.attrs = {}
-    with pytest.raises(ValueError, match="lacks attrs"):
-        plot_explanation(stripped)
+    with pytest.raises(TypeError, match="explanation is a DataFrame; expected a RecordExpl"):
+        plot_explanation(found.table)
     assert plt.get_fignums() == []
 
 
@@ -289,7 +285,7 @@ def subgroups(answers):
     site[5:30] = "healthy"
     y = y & (site != "healthy")
     by = {"sex": np.tile(["female", "male"], 300), "site": site}
-    return evaluate_subgroups(y, models["EBM"], by, n_resamples=50, random_state=0)
+    return evaluate_subgroups(y, models["EBM"], by, n_resamples=50, random_state=0).table
 
 
 def test_subgroups(subgroups):
@@ -324,7 +320,7 @@ def test_subgroups(subgroups):
 
 
 def test_predictors(table, y):
-    screened = screen_predictors(table.drop(columns="sex"), y, n_resamples=50, random_state=0)
+    screened = screen_predictors(table.drop(columns="sex"), y, n_resamples=50, random_state=0).table
     ax = plot_predictors(screened, n_predictors=4, title="By themselves")
     assert labels(ax) == list(screened.index[:4])
     colours = {"o": FOR, "s": AGAINST}
@@ -353,7 +349,7 @@ def test_long_names_have_room():
 
 
 def test_predictors_without_intervals(table, y):
-    screened = screen_predictors(table[["LBBB", "NORM"]], y, n_resamples=0)
+    screened = screen_predictors(table[["LBBB", "NORM"]], y, n_resamples=0).table
     ax = plot_predictors(screened)
     assert f"{screened['AUROC'].iloc[0]:.2f}" in [text.get_text() for text in ax.texts]
 

@@ -72,11 +72,12 @@ def y(X):
 @pytest.mark.parametrize("method", ["permute", "silence"])
 def test_the_planted_lead_is_found(X, y, method):
     before = X.copy()
-    found = lead_importance(Planted(), X, y, method=method, random_state=0)
+    result = lead_importance(Planted(), X, y, method=method, random_state=0)
+    found = result.table
     assert found.index[found["importance"] > 0.2].tolist() == ["V2"]
     others = found.drop("V2")
     assert_array_equal(others[["importance", "low", "high"]], 0)
-    assert found.attrs["metric"] == roc_auc_score(y, Planted().score_of(X))
+    assert result.baseline == roc_auc_score(y, Planted().score_of(X))
     row = found.loc["V2"]
     assert 0 < row["low"] < row["importance"] < row["high"]
     assert_array_equal(X, before)
@@ -87,9 +88,8 @@ def test_importance_is_the_drop_of_the_metric(X, y):
     silent[:, V2] = 0
     model = Planted()
     for metric in (roc_auc_score, average_precision_score, lambda t, p: roc_auc_score(t, p)):
-        found = lead_importance(model, X, y, method="silence", metric=metric, n_resamples=0).loc[
-            "V2"
-        ]
+        result = lead_importance(model, X, y, method="silence", metric=metric, n_resamples=0)
+        found = result.table.loc["V2"]
         drop = metric(y, model.score_of(X)) - metric(y, model.score_of(silent))
         assert found["importance"] == pytest.approx(drop)
         assert found[["sd", "low", "high"]].isna().all()
@@ -100,7 +100,7 @@ def test_the_quick_interval_is_that_of_the_metric(X, y):
         lead_importance(
             Planted(), X, y, metric=metric, n_repeats=2, n_resamples=30, random_state=0,
             groups=np.arange(len(y)) // 3, together={"V2": ["V2"], "V3": ["V3"]},
-        )
+        ).table
         for metric in (lambda truth, scores: roc_auc_score(truth, scores), roc_auc_score)
     )  # fmt: skip
     assert_allclose(slow, quick, atol=1e-12)
@@ -109,12 +109,14 @@ def test_the_quick_interval_is_that_of_the_metric(X, y):
 
 def test_permutations(X, y):
     arguments = {"n_resamples": 0, "random_state": 3}
-    found = lead_importance(Planted(), X, y, n_repeats=4, **arguments)
-    pd.testing.assert_frame_equal(found, lead_importance(Planted(), X, y, n_repeats=4, **arguments))
+    result = lead_importance(Planted(), X, y, n_repeats=4, **arguments)
+    found = result.table
+    again = lead_importance(Planted(), X, y, n_repeats=4, **arguments)
+    pd.testing.assert_frame_equal(found, again.table)
     assert found.loc["V2", "sd"] > 0
     # Permuted, the score says nothing.
-    assert found.attrs["metric"] - found.loc["V2", "importance"] == pytest.approx(0.5, abs=0.1)
-    assert lead_importance(Planted(), X, y, n_repeats=1, **arguments)["sd"].isna().all()
+    assert result.baseline - found.loc["V2", "importance"] == pytest.approx(0.5, abs=0.1)
+    assert lead_importance(Planted(), X, y, n_repeats=1, **arguments).table["sd"].isna().all()
 
 
 def test_leads_that_say_the_same_are_missed_together():
@@ -128,13 +130,13 @@ def test_leads_that_say_the_same_are_missed_together():
 
     y = X[:, 0, 0] > 0.5
     together = {"II and aVF": ["II", "avf"], "II": ["II"], "aVF": ["aVF"]}
-    found = lead_importance(Both(), X, y, method="silence", together=together, n_resamples=0)
+    found = lead_importance(Both(), X, y, method="silence", together=together, n_resamples=0).table
     assert list(found.index) == list(together)
     assert found["importance"].tolist() == [0.5, 0.0, 0.0]
 
 
 def test_records_on_disk_are_exchanged_as_they_are_read(X, y):
-    in_memory = lead_importance(Planted(), X, y, random_state=0, n_resamples=0)
+    in_memory = lead_importance(Planted(), X, y, random_state=0, n_resamples=0).table
     most, total = 0, 0
 
     def read(rows):
@@ -150,7 +152,7 @@ def test_records_on_disk_are_exchanged_as_they_are_read(X, y):
 
     lazy = lead_importance(
         InBatches(), RecordArray(read, X.shape), y, random_state=0, n_resamples=0
-    )
+    ).table
     pd.testing.assert_frame_equal(lazy, in_memory)
     assert most == 10
     # Once as they are, then for 12 leads and 5 repeats with a donor for each.
@@ -161,9 +163,9 @@ def test_the_table_stays_with_its_records(X, y):
     table = pd.DataFrame({"age": np.where(np.arange(len(X)) % 2, 40, 70)})
     records = RecordArray.wrap(X, table=table)
     kept = (table["age"] < 50).to_numpy()
-    found = lead_importance(NeedsAge(), records, y, random_state=0, n_resamples=0)
+    found = lead_importance(NeedsAge(), records, y, random_state=0, n_resamples=0).table
     assert found["importance"].idxmax() == "V2"
-    alone = lead_importance(NeedsAge(), records[kept], y[kept], random_state=0, n_resamples=0)
+    alone = lead_importance(NeedsAge(), records[kept], y[kept], random_state=0, n_resamples=0).table
     assert alone.loc["V2", "importance"] > found.loc["V2", "importance"]
     # Other recordings of the same array have their own row.
     for number, strong in ((0, False), (1, True)):
@@ -173,12 +175,12 @@ def test_the_table_stays_with_its_records(X, y):
 
 def test_labels(X, y):
     arguments = {"n_resamples": 0, "random_state": 0, "method": "silence"}
-    asmi = lead_importance(Labels(), X, y, label="ASMI", **arguments)
+    asmi = lead_importance(Labels(), X, y, label="ASMI", **arguments).table
     assert asmi["importance"].idxmax() == "V2"
-    pd.testing.assert_frame_equal(asmi, lead_importance(Labels(), X, y, label=0, **arguments))
+    pd.testing.assert_frame_equal(asmi, lead_importance(Labels(), X, y, label=0, **arguments).table)
     other = X[:, 0].mean(axis=1) > 0
     wrapped = FrozenEstimator(make_pipeline(FunctionTransformer(), Labels()))
-    found = lead_importance(wrapped, X, other, label="AVB", **arguments)
+    found = lead_importance(wrapped, X, other, label="AVB", **arguments).table
     assert found["importance"].idxmax() == "I"
     at = saliency(Labels(), X[0], sampling_rate=RATE, label="AVB").log_odds
     assert at == pytest.approx(logit(Labels().predict_proba(X[:1])[0, 1]), abs=1e-5)
@@ -199,7 +201,7 @@ def test_labels_that_come_as_a_list(X, y):
 
     model = Lists()
     model.classes_ = [np.array([0, 1])] * 2
-    found = lead_importance(model, X, y, label=1, method="silence", n_resamples=0)
+    found = lead_importance(model, X, y, label=1, method="silence", n_resamples=0).table
     assert found["importance"].idxmax() == "V2"
     with pytest.raises(ValueError, match="answers with 2 classes or labels"):
         lead_importance(model, X, y)
@@ -210,9 +212,8 @@ def test_patients_are_resampled_whole(X, y):
     X, y, patients = X.repeat(6, axis=0)[:240], y.repeat(6)[:240], np.arange(240) // 6
     widths = []
     for groups in (None, patients):
-        row = lead_importance(Planted(), X, y, method="silence", groups=groups, random_state=0).loc[
-            "V2"
-        ]
+        result = lead_importance(Planted(), X, y, method="silence", groups=groups, random_state=0)
+        row = result.table.loc["V2"]
         widths.append(row["high"] - row["low"])
     assert widths[1] > 1.5 * widths[0]
 

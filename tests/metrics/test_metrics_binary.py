@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,7 +26,7 @@ def detector():
 
 def test_values_are_those_of_scikit_learn(detector):
     y, p = detector
-    values = evaluate_binary(y, p, threshold=0.3, n_resamples=0)["value"]
+    values = evaluate_binary(y, p, threshold=0.3, n_resamples=0).table["value"]
     tn, fp, fn, tp = confusion_matrix(y, p >= 0.3).ravel()
     expected = {
         "AUROC": roc_auc_score(y, p),
@@ -44,11 +46,13 @@ def test_values_are_those_of_scikit_learn(detector):
 
 def test_containers_and_types_give_the_same(detector):
     y, p = detector
-    expected = evaluate_binary(y, p, threshold=0.3, n_resamples=20, random_state=0)
+    expected = evaluate_binary(y, p, threshold=0.3, n_resamples=20, random_state=0).table
     shuffled = np.random.default_rng(0).permutation(800)
     for truth in (y.tolist(), y.astype(int), y.astype(float), pd.Series(y, index=shuffled)):
         for score in (p, p.tolist(), pd.Series(p), pd.Series(p, index=shuffled[::-1])):
-            found = evaluate_binary(truth, score, threshold=0.3, n_resamples=20, random_state=0)
+            found = evaluate_binary(
+                truth, score, threshold=0.3, n_resamples=20, random_state=0
+            ).table
             pd.testing.assert_frame_equal(found, expected)
     nullable = evaluate_binary(
         pd.Series(y).astype("boolean"),
@@ -56,53 +60,57 @@ def test_containers_and_types_give_the_same(detector):
         threshold=0.3,
         n_resamples=20,
         random_state=0,
-    )
+    ).table
     pd.testing.assert_frame_equal(nullable, expected)
 
 
 def test_without_a_threshold_there_are_no_decisions(detector):
     y, p = detector
-    table = evaluate_binary(y, p, n_resamples=0)
+    result = evaluate_binary(y, p, n_resamples=0)
+    table = result.table
     assert list(table.index) == ["AUROC", "average precision", "prevalence", "Brier score"]
     assert table[["low", "high"]].isna().all(axis=None)
-    assert table.attrs == {
-        "n_records": 800,
-        "n_positive": int(y.sum()),
-        "n_patients": None,
-        "threshold": None,
-        "level": 0.95,
-        "n_resamples": 0,
-    }
+    assert (result.n_records, result.n_positive, result.n_patients) == (800, int(y.sum()), None)
+    assert (result.threshold, result.level, result.n_resamples) == (None, 0.95, 0)
+
+
+def test_a_result_is_shown_as_its_table_and_survives_pickling(detector):
+    result = evaluate_binary(*detector, threshold=0.3, n_resamples=20, random_state=0)
+    again = pickle.loads(pickle.dumps(result))
+    pd.testing.assert_frame_equal(again.table, result.table)
+    assert again.threshold == 0.3 and again.n_records == 800
+    assert repr(result) == repr(result.table)
+    assert result._repr_html_() == result.table._repr_html_()
 
 
 def test_a_score_that_is_no_probability_has_no_brier_score(detector):
     y, p = detector
-    table = evaluate_binary(y, np.log(p / (1 - p)), threshold=0.0, n_resamples=10)
+    table = evaluate_binary(y, np.log(p / (1 - p)), threshold=0.0, n_resamples=10).table
     assert np.isnan(table.loc["Brier score"]).all()
     assert table.drop(index="Brier score").notna().all(axis=None)
 
 
 def test_the_decision_is_at_the_threshold_or_above():
-    table = evaluate_binary([0, 1, 1, 0], [0.2, 0.5, 0.7, 0.4], threshold=0.5, n_resamples=0)
+    table = evaluate_binary([0, 1, 1, 0], [0.2, 0.5, 0.7, 0.4], threshold=0.5, n_resamples=0).table
     assert table.loc["sensitivity", "value"] == 1 and table.loc["PPV", "value"] == 1
     # As NumPy compares: 0.7 in float32 is below 0.7 in float64.
     score = np.array([0.2, 0.7, 0.9], dtype=np.float32)
-    table = evaluate_binary([0, 1, 1], score, threshold=np.float64(0.7), n_resamples=0)
+    table = evaluate_binary([0, 1, 1], score, threshold=np.float64(0.7), n_resamples=0).table
     assert table.loc["flagged", "value"] == (score >= 0.7).mean() == 2 / 3
 
 
 def test_what_is_not_defined_is_nan_not_zero():
     y, p = [0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4]
-    values = evaluate_binary(y, p, threshold=0.9, n_resamples=0)["value"]
+    values = evaluate_binary(y, p, threshold=0.9, n_resamples=0).table["value"]
     assert np.isnan(values["PPV"]) and values["NPV"] == 0.5 and values["sensitivity"] == 0
-    assert np.isnan(evaluate_binary(y, p, threshold=0.0, n_resamples=0).loc["NPV", "value"])
+    assert np.isnan(evaluate_binary(y, p, threshold=0.0, n_resamples=0).table.loc["NPV", "value"])
 
 
 @pytest.mark.parametrize("positive", [False, True])
 def test_one_class_is_said(positive):
     y = np.full(20, positive)
     with pytest.warns(UndefinedMetricWarning, match="one class"):
-        table = evaluate_binary(y, np.linspace(0, 1, 20), threshold=0.5, random_state=0)
+        table = evaluate_binary(y, np.linspace(0, 1, 20), threshold=0.5, random_state=0).table
     undefined = table.index[table["value"].isna()].tolist()
     lacking = "specificity" if positive else "sensitivity"
     assert {"AUROC", "average precision", lacking} <= set(undefined)
@@ -115,36 +123,41 @@ def test_resamples_without_a_value_are_left_out():
     """Two are flagged; whether a resample flags any is chance, and usual."""
     y = np.r_[np.ones(10), np.zeros(90)]
     p = np.r_[0.9, np.full(9, 0.3), 0.9, np.linspace(0, 0.4, 89)]
-    table = evaluate_binary(y, p, threshold=0.8, random_state=0)
+    table = evaluate_binary(y, p, threshold=0.8, random_state=0).table
     assert table.loc["PPV"].tolist() == [0.5, 0, 1]
     # One is flagged and missing in 37 % of resamples, but none of those that flag it says less.
     p[10] = 0.1
-    assert evaluate_binary(y, p, threshold=0.8, random_state=0).loc["PPV"].tolist() == [1, 1, 1]
-    table = evaluate_binary(y, p, threshold=0.95, random_state=0)
+    assert evaluate_binary(y, p, threshold=0.8, random_state=0).table.loc["PPV"].tolist() == [
+        1,
+        1,
+        1,
+    ]
+    table = evaluate_binary(y, p, threshold=0.95, random_state=0).table
     assert np.isnan(table.loc["PPV"]).all()
 
 
 def test_one_patient_has_no_interval():
-    table = evaluate_binary([0, 1, 1], [0.1, 0.5, 0.4], groups=["a"] * 3, random_state=0)
+    table = evaluate_binary([0, 1, 1], [0.1, 0.5, 0.4], groups=["a"] * 3, random_state=0).table
     assert table["value"].notna().all() and table[["low", "high"]].isna().all(axis=None)
 
 
 def test_copies_of_records_tell_nothing_new(detector):
     y, p = (part[:300] for part in detector)
-    alone = evaluate_binary(y, p, threshold=0.3, random_state=0)
+    alone = evaluate_binary(y, p, threshold=0.3, random_state=0).table
     copies = [np.repeat(part, 9) for part in (y, p)]
     patients = np.repeat(np.arange(300), 9)
-    grouped = evaluate_binary(*copies, threshold=0.3, groups=patients, random_state=0)
+    result = evaluate_binary(*copies, threshold=0.3, groups=patients, random_state=0)
+    grouped = result.table
     np.testing.assert_allclose(grouped, alone, rtol=1e-9)
-    assert grouped.attrs["n_patients"] == 300
-    naive = evaluate_binary(*copies, threshold=0.3, random_state=0)
+    assert result.n_patients == 300
+    naive = evaluate_binary(*copies, threshold=0.3, random_state=0).table
     width, naive_width = (t["high"] - t["low"] for t in (grouped, naive))
     assert (naive_width < 0.5 * width).all()
 
 
 def test_intervals_are_those_of_the_plain_bootstrap(detector):
     y, p = detector
-    table = evaluate_binary(y, p, threshold=0.3, n_resamples=2000, random_state=0)
+    table = evaluate_binary(y, p, threshold=0.3, n_resamples=2000, random_state=0).table
     for name, metric, stratify in (
         ("AUROC", roc_auc_score, y),
         ("average precision", average_precision_score, None),
@@ -158,7 +171,7 @@ def test_intervals_are_those_of_the_plain_bootstrap(detector):
 def test_intervals_of_shares_are_as_wide_as_statistics_has_them(detector):
     """The PPV's denominator and the prevalence vary: at a fixed prevalence they would be narrow."""
     y, p = detector
-    table = evaluate_binary(y, p, threshold=0.3, n_resamples=4000, random_state=0)
+    table = evaluate_binary(y, p, threshold=0.3, n_resamples=4000, random_state=0).table
     flagged = p >= 0.3
     for name, share, n in (
         ("prevalence", y.mean(), 800),
@@ -179,14 +192,16 @@ def test_intervals_cover_the_truth():
         random = np.random.default_rng(seed)
         y = random.random(200) < 0.3
         score = y + random.normal(size=200)
-        _, low, high = evaluate_binary(y, score, n_resamples=300, random_state=seed).loc["AUROC"]
+        _, low, high = evaluate_binary(y, score, n_resamples=300, random_state=seed).table.loc[
+            "AUROC"
+        ]
         hits += low <= truth <= high
     assert 0.88 < hits / 150 < 0.99
 
 
 def test_seeds(detector):
     first, second, other = (
-        evaluate_binary(*detector, n_resamples=30, random_state=seed) for seed in (0, 0, 1)
+        evaluate_binary(*detector, n_resamples=30, random_state=seed).table for seed in (0, 0, 1)
     )
     pd.testing.assert_frame_equal(first, second)
     assert not first.equals(other)
@@ -256,9 +271,9 @@ def test_threshold_that_evaluate_binary_agrees_with(detector):
     p = p.astype(np.float32)
     for rule in ("sensitivity", "specificity"):
         t = choose_threshold(y, p, rule=rule)
-        assert evaluate_binary(y, p, threshold=t, n_resamples=0).loc[rule, "value"] >= 0.9
+        assert evaluate_binary(y, p, threshold=t, n_resamples=0).table.loc[rule, "value"] >= 0.9
     best = choose_threshold(y, p)
-    f1 = evaluate_binary(y, p, threshold=best, n_resamples=0).loc["F1", "value"]
+    f1 = evaluate_binary(y, p, threshold=best, n_resamples=0).table.loc["F1", "value"]
     assert f1 == pytest.approx(max(f1_score(y, p >= t) for t in np.unique(p)))
 
 

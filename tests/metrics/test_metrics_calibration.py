@@ -8,10 +8,10 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 
-from ecgsk.metrics import calibration_figures, calibration_table, shift_prevalence
-from ecgsk.metrics._calibration import _figures
+from ecgsk._core.resampling import Resamples
+from ecgsk.metrics import calibration_metrics, calibration_table, shift_prevalence
+from ecgsk.metrics._calibration import _metrics
 from ecgsk.metrics._logistic import fit_logistic
-from ecgsk.metrics._resampling import Resamples
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def answers():
     return random.random(1500) < expit(true), expit(1.7 * true + 0.4)
 
 
-def slow_figures(y, p):
+def slow_metrics(y, p):
     x = logit(p)
 
     def loss(intercept):
@@ -39,21 +39,22 @@ def slow_figures(y, p):
 
 
 def test_values_are_those_of_slower_ways(answers):
-    expected = slow_figures(*answers)
-    found = calibration_figures(*answers, n_resamples=0)
+    expected = slow_metrics(*answers)
+    result = calibration_metrics(*answers, n_resamples=0)
+    found = result.table
     assert list(found.index) == list(expected)
     np.testing.assert_allclose(found["value"], list(expected.values()), rtol=1e-5)
     assert found[["low", "high"]].isna().all(axis=None)
-    assert found.attrs["n_records"] == 1500 and found.attrs["n_patients"] is None
+    assert result.n_records == 1500 and result.n_patients is None and result.threshold is None
 
 
 def test_figures_of_resamples_are_those_of_their_records(answers):
     y, p = (part[:300] for part in answers)
     resamples = Resamples(300, groups=np.arange(300) // 2)
     weights = next(resamples.weights(4, np.random.RandomState(0)))
-    found = _figures(y, p, weights)
+    found = _metrics(y, p, weights)
     for row, rows in zip(found, resamples.rows(4, np.random.RandomState(0)), strict=True):
-        expected = list(slow_figures(y[rows], p[rows]).values())
+        expected = list(slow_metrics(y[rows], p[rows]).values())
         np.testing.assert_allclose(row, expected, rtol=1e-4)
 
 
@@ -64,7 +65,9 @@ def test_calibrated_answers_look_calibrated():
     for seed in range(120):
         random = np.random.default_rng(seed)
         p = expit(random.normal(-1, 1, size=400))
-        table = calibration_figures(random.random(400) < p, p, random_state=seed)
+        table = calibration_metrics(
+            random.random(400) < p, p, n_resamples=200, random_state=seed
+        ).table
         table = table.loc[list(ideal)]
         covered += (table["low"] <= list(ideal.values())) & (table["high"] >= list(ideal.values()))
     assert (covered / 120 > 0.87).all() and (covered / 120 <= 1).all()
@@ -72,7 +75,7 @@ def test_calibrated_answers_look_calibrated():
 
 def test_the_observed_share_is_part_of_what_is_uncertain(answers):
     y, p = answers
-    table = calibration_figures(y, p, n_resamples=2000, random_state=0)
+    table = calibration_metrics(y, p, n_resamples=2000, random_state=0).table
     low, high = table.loc["observed / expected", ["low", "high"]]
     residual = (y - p * y.mean() / p.mean()) / p.mean()
     assert high - low == pytest.approx(2 * 1.96 * residual.std() / np.sqrt(1500), rel=0.08)
@@ -82,13 +85,13 @@ def test_directions():
     random = np.random.default_rng(1)
     true = random.normal(-1, 1, size=5000)
     y = random.random(5000) < expit(true)
-    sure = calibration_figures(y, expit(2 * true), n_resamples=0)["value"]
+    sure = calibration_metrics(y, expit(2 * true), n_resamples=0).table["value"]
     assert sure["calibration slope"] == pytest.approx(0.5, abs=0.05)
-    high = calibration_figures(y, expit(true + 1), n_resamples=0)["value"]
+    high = calibration_metrics(y, expit(true + 1), n_resamples=0).table["value"]
     assert high["calibration-in-the-large"] == pytest.approx(-1, abs=0.1)
     assert high["observed / expected"] < 0.8
     with pytest.warns(UndefinedMetricWarning, match="calibration slope: NaN"):
-        base = calibration_figures(y, np.full(5000, y.mean()), n_resamples=0)
+        base = calibration_metrics(y, np.full(5000, y.mean()), n_resamples=0).table
     assert base.loc["scaled Brier score", "value"] == pytest.approx(0, abs=1e-12)
 
 
@@ -105,7 +108,7 @@ def test_directions():
 )
 def test_perfect_separation_has_no_slope(p):
     with pytest.warns(UndefinedMetricWarning, match="calibration slope.*NaN"):
-        table = calibration_figures([0, 0, 1, 1], p, n_resamples=20, random_state=0)
+        table = calibration_metrics([0, 0, 1, 1], p, n_resamples=20, random_state=0).table
     assert np.isnan(table.loc["calibration slope", "value"])
     assert table["value"].drop("calibration slope").notna().all()
 
@@ -115,7 +118,7 @@ def test_answers_of_0_and_1_have_figures():
     random = np.random.default_rng(0)
     y = random.random(300) < 0.3
     p = np.where(random.random(300) < 0.8, y, ~y).astype(np.float32)
-    table = calibration_figures(y, p, random_state=0)
+    table = calibration_metrics(y, p, random_state=0).table
     assert np.isfinite(table).all(axis=None)
     # Two values only: the slope is the log odds ratio over the distance of their logits.
     odds = [y[p == v].mean() / (1 - y[p == v].mean()) for v in (1, 0)]
@@ -130,7 +133,7 @@ def test_answers_far_off_are_brought_back(level):
     y = np.arange(100) < 30
     x = logit(np.clip(level, 2.0**-24, 1 - 2.0**-24)) + np.linspace(-0.1, 0.1, 100)
     with np.errstate(all="raise"):
-        found = _figures(y, expit(x), np.ones((1, 100)))[0, 2]
+        found = _metrics(y, expit(x), np.ones((1, 100)))[0, 2]
     assert found == pytest.approx(logit(0.3) - x.mean(), abs=0.05)
 
 
@@ -140,7 +143,7 @@ def test_newton_does_not_leap_between_two_groups_of_sure_answers():
         random = np.random.default_rng(seed)
         x = np.r_[random.normal(-8, 1, 20), random.normal(8, 1, 20)]
         y = random.random(40) < 0.5
-        intercept = _figures(y, expit(x), np.ones((1, 40)))[0, 2]
+        intercept = _metrics(y, expit(x), np.ones((1, 40)))[0, 2]
         assert expit(intercept + x).sum() == pytest.approx(y.sum(), abs=1e-6)  # the score is 0
 
 
@@ -149,7 +152,7 @@ def test_a_slope_that_is_steep_is_no_infinite_one():
     p = np.r_[np.linspace(0.01, 0.49, 40), 0.5, 0.5001, np.linspace(0.51, 0.99, 40)]
     y = np.arange(82) > 40
     y[[40, 41]] = [True, False]
-    found = _figures(y, p, np.ones((1, 82)))[0, 3]
+    found = _metrics(y, p, np.ones((1, 82)))[0, 3]
     model = LogisticRegression(C=np.inf, tol=1e-12, max_iter=1000, solver="newton-cholesky")
     assert found == pytest.approx(model.fit(logit(p)[:, None], y).coef_[0, 0], rel=1e-5)
     assert found > 100
@@ -157,7 +160,7 @@ def test_a_slope_that_is_steep_is_no_infinite_one():
 
 def test_one_class_is_said():
     with pytest.warns(UndefinedMetricWarning, match="scaled Brier score, calibration-in-the-large"):
-        table = calibration_figures([0, 0, 0], [0.1, 0.2, 0.6], random_state=0)
+        table = calibration_metrics([0, 0, 0], [0.1, 0.2, 0.6], random_state=0).table
     defined = table.index[table["value"].notna()].tolist()
     assert defined == ["Brier score", "observed / expected"]
     assert table.loc["observed / expected", "value"] == 0
@@ -166,10 +169,11 @@ def test_one_class_is_said():
 def test_copies_of_records_do_not_narrow_intervals(answers):
     y, p = (part[:200] for part in answers)
     copies = [np.repeat(part, 9) for part in (y, p)]
-    alone = calibration_figures(y, p, random_state=0)
-    grouped = calibration_figures(*copies, groups=np.repeat(np.arange(200), 9), random_state=0)
+    alone = calibration_metrics(y, p, random_state=0).table
+    result = calibration_metrics(*copies, groups=np.repeat(np.arange(200), 9), random_state=0)
+    grouped = result.table
     np.testing.assert_allclose(grouped, alone, rtol=1e-6)
-    assert grouped.attrs["n_patients"] == 200
+    assert result.n_patients == 200
 
 
 @pytest.mark.parametrize("strategy", ["quantile", "uniform"])
@@ -213,7 +217,9 @@ def test_a_shift_mends_what_a_shift_broke():
     x = random.normal(size=20_000) + 1.5 * y
     trained = expit(logit(0.3) + 1.5 * x - 1.5**2 / 2)
     shifted = shift_prevalence(trained, trained_at=0.3, used_at=0.05)
-    before, after = (calibration_figures(y, p, n_resamples=0)["value"] for p in (trained, shifted))
+    before, after = (
+        calibration_metrics(y, p, n_resamples=0).table["value"] for p in (trained, shifted)
+    )
     assert before["observed / expected"] < 0.4
     assert after["observed / expected"] == pytest.approx(1, abs=0.06)
     assert after["calibration-in-the-large"] == pytest.approx(0, abs=0.1)
@@ -222,10 +228,10 @@ def test_a_shift_mends_what_a_shift_broke():
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: calibration_figures([0, 1], [0.1, 1.2]), "y_prob lies outside .* record 1"),
-        (lambda: calibration_figures([0, 1], [0.1, np.nan]), "NaN"),
-        (lambda: calibration_figures([0, 1], [0.1]), "y_prob has 1 records and y_true has 2"),
-        (lambda: calibration_figures([0, 5], [0.1, 0.2]), "y_true holds the values"),
+        (lambda: calibration_metrics([0, 1], [0.1, 1.2]), "y_prob lies outside .* record 1"),
+        (lambda: calibration_metrics([0, 1], [0.1, np.nan]), "NaN"),
+        (lambda: calibration_metrics([0, 1], [0.1]), "y_prob has 1 records and y_true has 2"),
+        (lambda: calibration_metrics([0, 5], [0.1, 0.2]), "y_true holds the values"),
         (lambda: calibration_table([0, 1], [0.1, 0.2], n_bins=0), "n_bins=0"),
         (lambda: calibration_table([0, 1], [0.1, 0.2], strategy="equal"), "strategy='equal'"),
         (lambda: calibration_table([0, 1], [0.1, -0.2]), "y_prob lies outside"),

@@ -40,7 +40,7 @@ def test_models_are_compared_on_the_same_resamples(models):
     unpaired = np.hypot(*(estimate.high - estimate.low for estimate in apart))
     assert found.difference.high - found.difference.low < 0.5 * unpaired
     for name, estimate, score in (("a", found.a, a), ("b", found.b, b)):
-        alone = evaluate_binary(y, score, random_state=0).loc["AUROC"]
+        alone = evaluate_binary(y, score, random_state=0).table.loc["AUROC"]
         np.testing.assert_allclose(estimate, alone, err_msg=name)
 
 

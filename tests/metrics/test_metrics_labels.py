@@ -27,89 +27,95 @@ def statements():
 def test_macro_auroc_is_that_of_the_benchmark(statements):
     y, score = statements
     assert score.dtype == np.float32 and len(np.unique(score)) < 110 and y.sum(axis=0).min() == 1
-    table = evaluate_labels(y, score)
+    result = evaluate_labels(y, score, n_resamples=0)
+    table = result.table
     expected = roc_auc_score(y, score, average="macro")
-    assert table.attrs["macro"]["AUROC"] == pytest.approx(expected, abs=1e-12)
+    assert result.macro["AUROC"] == pytest.approx(expected, abs=1e-12)
     assert macro_roc_auc(y, score) == pytest.approx(expected, abs=1e-12)
     expected = average_precision_score(y, score, average="macro")
-    assert table.attrs["macro"]["average precision"] == pytest.approx(expected, abs=1e-12)
+    assert result.macro["average precision"] == pytest.approx(expected, abs=1e-12)
     assert macro_average_precision(y, score) == pytest.approx(expected, abs=1e-12)
     np.testing.assert_allclose(table["AUROC"], label_roc_auc(y, score), atol=1e-12)
     precision = label_average_precision(y, score)
     np.testing.assert_allclose(table["average precision"], precision, atol=1e-12)
-    assert table.attrs["n_skipped"] == 0
+    assert result.skipped == []
 
 
 def test_rows_are_those_of_each_detector(statements):
     y, score = (part[:300, 5:9] for part in statements)
     y[:3] = 1
     thresholds = [0.1, 0.2, 0.3, 0.4]
-    table = evaluate_labels(y, score, thresholds=thresholds)
+    result = evaluate_labels(y, score, thresholds=thresholds, n_resamples=0)
+    table = result.table
     for i in range(4):
-        alone = evaluate_binary(y[:, i], score[:, i], threshold=thresholds[i], n_resamples=0)
+        alone = evaluate_binary(y[:, i], score[:, i], threshold=thresholds[i], n_resamples=0).table
         same = alone.index.intersection(table.columns)
         assert len(same) == 9
         pd.testing.assert_series_equal(
             table.loc[i, same], alone.loc[same, "value"], check_names=False
         )
     macro = np.mean([f1_score(y[:, i], score[:, i] >= thresholds[i]) for i in range(4)])
-    assert table.attrs["macro"]["F1"] == pytest.approx(macro)
-    assert "F1" not in evaluate_labels(y, score).columns
-    assert set(evaluate_labels(y, score).attrs["macro"]) == {"AUROC", "average precision"}
+    assert result.macro["F1"] == pytest.approx(macro)
+    assert "F1" not in evaluate_labels(y, score, n_resamples=0).table.columns
+    assert set(evaluate_labels(y, score, n_resamples=0).macro) == {"AUROC", "average precision"}
 
 
 def test_labels_of_one_class_are_counted_and_in_no_mean(statements):
     y, score = (part[:200, :4].copy() for part in statements)
     y[:3], y[:, 1], y[:, 2] = [1, 0, 1, 1], 0, 1
-    table = evaluate_labels(
+    result = evaluate_labels(
         y, score, thresholds=0.1, n_resamples=20, random_state=0, label_names=list("abcd")
     )
+    table = result.table
     assert table["AUROC"].isna().tolist() == [False, True, True, False]
     assert (
         table.loc[["b", "c"], ["AUROC low", "AUROC high", "average precision"]]
         .isna()
         .all(axis=None)
     )
-    assert table.attrs["skipped"] == ["b", "c"] and table.attrs["n_skipped"] == 2
-    for name, value in table.attrs["macro"].items():
+    assert result.skipped == ["b", "c"]
+    for name, value in result.macro.items():
         assert value == pytest.approx(table.loc[["a", "d"], name].mean())
-    assert table.attrs["macro"]["AUROC"] == pytest.approx(macro_roc_auc(y, score))
-    nothing = evaluate_labels(y[:, 1:3], score[:, 1:3]).attrs
-    assert np.isnan(nothing["macro"]["AUROC"]) and nothing["n_skipped"] == 2
+    assert result.macro["AUROC"] == pytest.approx(macro_roc_auc(y, score))
+    nothing = evaluate_labels(y[:, 1:3], score[:, 1:3], n_resamples=0)
+    assert np.isnan(nothing.macro["AUROC"]) and nothing.skipped == [0, 1]
 
 
 def test_an_interval_does_not_depend_on_other_labels(statements):
     y, score = (part[:300] for part in statements)
     params = {"n_resamples": 100, "random_state": 0, "groups": np.arange(300) // 2}
     ends = ["AUROC low", "AUROC high"]
-    some = evaluate_labels(y[:, 4:8], score[:, 4:8], **params)
-    one = evaluate_labels(y[:, 6:7], score[:, 6:7], **params)
+    result = evaluate_labels(y[:, 4:8], score[:, 4:8], **params)
+    some = result.table
+    one = evaluate_labels(y[:, 6:7], score[:, 6:7], **params).table
     np.testing.assert_array_equal(some.loc[2, ends], one.loc[0, ends])
-    assert (some["AUROC low"] < some["AUROC"]).all() and some.attrs["n_patients"] == 150
-    assert not set(ends) & set(evaluate_labels(y, score).columns)
+    assert (some["AUROC low"] < some["AUROC"]).all() and result.n_patients == 150
+    assert not set(ends) & set(evaluate_labels(y, score, n_resamples=0).table.columns)
 
 
 def test_copies_of_records_do_not_narrow_intervals(statements):
     y, score = (part[:200, 4:6] for part in statements)
     patients = np.repeat(np.arange(200), 9)
     params = {"n_resamples": 300, "random_state": 0}
-    alone = evaluate_labels(y, score, **params)
+    alone = evaluate_labels(y, score, **params).table
     copies = [np.repeat(part, 9, axis=0) for part in (y, score)]
-    grouped = evaluate_labels(*copies, groups=patients, **params)
+    grouped = evaluate_labels(*copies, groups=patients, **params).table
     columns = ["AUROC", "AUROC low", "AUROC high"]
     np.testing.assert_allclose(grouped[columns], alone[columns], rtol=1e-9)
 
 
 def test_names_and_thresholds_by_name(statements):
     y, score = (pd.DataFrame(part[:100, :3], columns=list("abc")) for part in statements)
-    by_position = evaluate_labels(y, score, thresholds=[0.1, 0.2, 0.3])
+    by_position = evaluate_labels(y, score, thresholds=[0.1, 0.2, 0.3], random_state=0).table
     assert by_position.index.tolist() == list("abc")
     named = {"c": 0.3, "a": 0.1, "b": 0.2}
     for thresholds in (named, pd.Series(named)):
-        pd.testing.assert_frame_equal(evaluate_labels(y, score, thresholds=thresholds), by_position)
-    assert evaluate_labels(y.to_numpy(), score).index.tolist() == list("abc")
+        found = evaluate_labels(y, score, thresholds=thresholds, random_state=0).table
+        pd.testing.assert_frame_equal(found, by_position)
+    assert evaluate_labels(y.to_numpy(), score).table.index.tolist() == list("abc")
     unnamed = pd.Series([0.1, 0.2, 0.3], index=[7, 8, 9])
-    pd.testing.assert_frame_equal(evaluate_labels(y, score, thresholds=unnamed), by_position)
+    found = evaluate_labels(y, score, thresholds=unnamed, random_state=0).table
+    pd.testing.assert_frame_equal(found, by_position)
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, f1_score, roc_auc_score
 
-from ecgsk.metrics import _resampling as resampling
+from ecgsk._core import resampling
+from ecgsk._core.ranked_scores import Ranked
+from ecgsk._core.resampling import Resamples
 from ecgsk.metrics import bootstrap
-from ecgsk.metrics._resampling import Resamples
-from ecgsk.metrics._weighted import BinaryFigures, Ranked
+from ecgsk.metrics._binary_metrics import BinaryMetrics
 
 
 def weights_of(resamples, n, seed=0):
@@ -61,7 +62,7 @@ def test_rows_and_weights_are_the_same_resamples():
 def test_memory_is_bounded():
     n = 20_000
     y = np.arange(n) % 10 == 0
-    figures = BinaryFigures(y, np.random.default_rng(0).random(n), 0.5)
+    figures = BinaryMetrics(y, np.random.default_rng(0).random(n), 0.5)
     tracemalloc.start()
     for w in Resamples(n, stratify=y).weights(200, np.random.RandomState(0)):
         figures(w)
@@ -153,7 +154,7 @@ def test_figures_of_a_resample_are_those_of_its_records():
     random = np.random.default_rng(1)
     y = random.random(150) < 0.3
     score = np.round(np.clip(0.3 * y + random.random(150) * 0.7, 0, 1), 2)
-    figures = BinaryFigures(y, score, 0.5)
+    figures = BinaryMetrics(y, score, 0.5)
     resamples = Resamples(150, groups=random.integers(80, size=150), stratify=y)
     found = figures(weights_of(resamples, 5))
     for row, rows in zip(found, resamples.rows(5, np.random.RandomState(0)), strict=True):

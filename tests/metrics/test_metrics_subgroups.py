@@ -20,7 +20,7 @@ def test_rows_are_the_figures_of_their_records(cohort):
     y, score, by = cohort
     table = evaluate_subgroups(
         y, score, by, threshold=0.5, bins={"age": [40, 65]}, n_resamples=50, random_state=0
-    )
+    ).table
     assert table.index.tolist() == [
         ("sex", "female"),
         ("sex", "male"),
@@ -32,7 +32,7 @@ def test_rows_are_the_figures_of_their_records(cohort):
     ]
     assert table.index.names == ["variable", "subgroup"]
     inside = ((by.age >= 40) & (by.age < 65)).to_numpy()
-    alone = evaluate_binary(y[inside], score[inside], threshold=0.5, n_resamples=0)["value"]
+    alone = evaluate_binary(y[inside], score[inside], threshold=0.5, n_resamples=0).table["value"]
     row = table.loc[("age", "40 to < 65")]
     names = ["AUROC", "average precision", "sensitivity", "specificity", "PPV", "NPV"]
     np.testing.assert_allclose(row[names].astype(float), alone[names])
@@ -43,7 +43,7 @@ def test_rows_are_the_figures_of_their_records(cohort):
 
 def test_without_edges_there_are_tertiles(cohort):
     y, score, by = cohort
-    table = evaluate_subgroups(y, score, {"age": by.age.tolist()}, n_resamples=0)
+    table = evaluate_subgroups(y, score, {"age": by.age.tolist()}, n_resamples=0).table
     assert len(table) == 4
     n = table["n_records"].drop(("age", "missing"))
     assert n.min() > 110 and n.max() < 150
@@ -53,34 +53,37 @@ def test_without_edges_there_are_tertiles(cohort):
 
 def test_an_index_is_not_looked_at(cohort):
     y, score, by = cohort
-    expected = evaluate_subgroups(y, score, by, n_resamples=20, random_state=0)
+    expected = evaluate_subgroups(y, score, by, n_resamples=20, random_state=0).table
     moved = by.set_index(np.arange(400)[::-1])
-    found = evaluate_subgroups(pd.Series(y), score, moved, n_resamples=20, random_state=0)
+    found = evaluate_subgroups(pd.Series(y), score, moved, n_resamples=20, random_state=0).table
     pd.testing.assert_frame_equal(found, expected)
-    series = evaluate_subgroups(y, score, moved.sex, n_resamples=20, random_state=0)
+    series = evaluate_subgroups(y, score, moved.sex, n_resamples=20, random_state=0).table
     pd.testing.assert_frame_equal(series, expected.loc[["sex"]])
 
 
 def test_a_subgroup_of_one_class_is_not_ranked_and_counted(cohort):
     y, score, by = cohort
     y = y & (by.sex != "female").to_numpy()
-    table = evaluate_subgroups(y, score, by[["sex"]], threshold=0.5, n_resamples=20)
+    result = evaluate_subgroups(y, score, by[["sex"]], threshold=0.5, n_resamples=20)
+    table = result.table
     row = table.loc[("sex", "female")]
     assert row[["AUROC", "AUROC low", "AUROC high", "average precision"]].isna().all()
     assert row["n_positive"] == 0 and row["specificity"] > 0 and np.isnan(row["sensitivity"])
-    assert table.attrs["n_not_ranked"] == 1 and table.attrs["n_too_small"] == 0
+    assert result.n_not_ranked == 1 and result.n_too_small == 0
+    assert (result.threshold, result.n_records, result.n_patients) == (0.5, 400, None)
 
 
 def test_small_subgroups_are_listed_without_figures(cohort):
     y, score, by = cohort
-    table = evaluate_subgroups(y, score, by[["sex"]], min_records=21, n_resamples=0)
+    result = evaluate_subgroups(y, score, by[["sex"]], min_records=21, n_resamples=0)
+    table = result.table
     assert table.loc[("sex", "missing"), "n_records"] == 20
     assert np.isnan(table.loc[("sex", "missing"), "AUROC"])
-    assert table.attrs["n_not_ranked"] == table.attrs["n_too_small"] == 1
-    every = evaluate_subgroups(y, score, by[["sex"]], min_records=20, n_resamples=0)
+    assert result.n_not_ranked == result.n_too_small == 1
+    every = evaluate_subgroups(y, score, by[["sex"]], min_records=20, n_resamples=0).table
     assert every["AUROC"].notna().all()
     none = evaluate_subgroups(y, score, by[["sex"]], min_records=999, n_resamples=0)
-    assert none["AUROC"].isna().all() and none.attrs["n_not_ranked"] == 3
+    assert none.table["AUROC"].isna().all() and none.n_not_ranked == 3
 
 
 @pytest.mark.parametrize(
@@ -103,7 +106,7 @@ def test_small_subgroups_are_listed_without_figures(cohort):
 )
 def test_values_are_named_by_their_text(cohort, column, names):
     y, score, _ = cohort
-    table = evaluate_subgroups(y, score, {"x": column}, n_resamples=0)
+    table = evaluate_subgroups(y, score, {"x": column}, n_resamples=0).table
     assert table.index.tolist() == [("x", name) for name in names]
     assert table["n_records"].sum() == 400
 
@@ -112,19 +115,19 @@ def test_heavy_ties_make_fewer_ranges_not_empty_ones(cohort):
     y, score, _ = cohort
     values = np.zeros(400)
     values[:12] = np.arange(12)
-    table = evaluate_subgroups(y, score, {"x": values}, n_resamples=0)
+    table = evaluate_subgroups(y, score, {"x": values}, n_resamples=0).table
     assert table["n_records"].min() > 0 and table["n_records"].sum() == 400
 
 
 def test_copies_of_records_do_not_narrow_intervals(cohort):
     y, score, by = cohort
     params = {"n_resamples": 300, "random_state": 0, "bins": {"age": [60]}}
-    alone = evaluate_subgroups(y, score, by, **params)
+    alone = evaluate_subgroups(y, score, by, **params).table
     rows = np.repeat(np.arange(400), 9)
-    grouped = evaluate_subgroups(y[rows], score[rows], by.iloc[rows], groups=rows, **params)
+    grouped = evaluate_subgroups(y[rows], score[rows], by.iloc[rows], groups=rows, **params).table
     columns = ["AUROC", "AUROC low", "AUROC high", "average precision"]
     np.testing.assert_allclose(grouped[columns], alone[columns], rtol=1e-9)
-    naive = evaluate_subgroups(y[rows], score[rows], by.iloc[rows], **params)
+    naive = evaluate_subgroups(y[rows], score[rows], by.iloc[rows], **params).table
     # The fifteen records without an age happen to be ranked without a mistake.
     few = ("age", "missing")
     width, narrow = ((t["AUROC high"] - t["AUROC low"]).drop(index=few) for t in (grouped, naive))
@@ -133,8 +136,8 @@ def test_copies_of_records_do_not_narrow_intervals(cohort):
 
 def test_an_interval_does_not_depend_on_other_subgroups(cohort):
     y, score, by = cohort
-    both = evaluate_subgroups(y, score, by, n_resamples=50, random_state=3)
-    alone = evaluate_subgroups(y, score, by[["age"]], n_resamples=50, random_state=3)
+    both = evaluate_subgroups(y, score, by, n_resamples=50, random_state=3).table
+    alone = evaluate_subgroups(y, score, by[["age"]], n_resamples=50, random_state=3).table
     pd.testing.assert_frame_equal(both.loc[["age"]], alone)
     male = (by.sex == "male").to_numpy()
     assert both.loc[("sex", "male"), "AUROC"] == pytest.approx(roc_auc_score(y[male], score[male]))

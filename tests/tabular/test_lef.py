@@ -315,9 +315,10 @@ def test_screening_scores_every_column_as_scikit_learn_does():
     table["half"] = table["INVT"].where(np.arange(800) % 2 == 0)
     table["same"] = 1.0
     table["unknown"] = np.nan
-    found = screen_predictors(
+    result = screen_predictors(
         table, cohort.target, groups=cohort.groups, n_resamples=200, random_state=0
     )
+    found = result.table
     for name in set(table) - {"half", "unknown"}:
         area = roc_auc_score(cohort.target, table[name])
         assert found.loc[name, "AUROC"] == pytest.approx(max(area, 1 - area), abs=1e-12)
@@ -335,17 +336,17 @@ def test_screening_scores_every_column_as_scikit_learn_does():
         found.loc["INVT", "high"] - found.loc["INVT", "low"]
     )
     assert found.index[-1] == "unknown" and np.isnan(found["AUROC"].iloc[-1])
-    assert found.attrs["n_not_ranked"] == 1
+    assert result.n_not_ranked == 1 and result.n_patients == len(np.unique(cohort.groups))
 
 
 def test_screening_draws_patients():
     """Copies of a patient's record tell nothing new."""
     table, cohort = findings_as_a_network_says(150, 0)
     copies = np.repeat(np.arange(150), 8)
-    alone = screen_predictors(table, cohort.target, random_state=0)
+    alone = screen_predictors(table, cohort.target, random_state=0).table
     many = screen_predictors(
         table.iloc[copies], cohort.target[copies], groups=copies, random_state=0
-    )
+    ).table
     width = {k: (v["high"] - v["low"])["ASMI"] for k, v in {"alone": alone, "many": many}.items()}
     assert width["many"] == pytest.approx(width["alone"], rel=0.15)
 

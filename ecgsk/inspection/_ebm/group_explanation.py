@@ -1,23 +1,26 @@
-"""Why the model answers as it does for one patient, by groups of predictors that go together."""
+"""Contributions to one patient's probability, summed over groups of correlated predictors."""
+
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from ecgsk._core.public import public
-from ecgsk.inspection._ebm.groups import _groups_of
+from ecgsk.inspection._ebm.groups import groups_by_predictor
+from ecgsk.inspection._ebm.local import RecordExplanation, check_explanation
 
 
 @public("ecgsk.inspection")
-def group_explanation(explanation: pd.DataFrame, groups) -> pd.DataFrame:
-    """Sum the contributions to one patient's answer over groups of correlated predictors.
+def group_explanation(explanation: RecordExplanation, groups) -> RecordExplanation:
+    """Sum the contributions to one patient's probability over groups of correlated predictors.
 
-    Dozens of predictors that say nearly the same each contribute a little, so that an explanation
-    term by term ends in "60 other terms". Their sum does not depend on how the machine divided
-    the credit among them.
+    Dozens of correlated predictors each contribute a little, so that an explanation term by term
+    ends in "60 other terms". Their sum does not depend on how the machine divided the credit among
+    them.
 
     Parameters
     ----------
-    explanation : DataFrame
+    explanation : RecordExplanation
         From `explain_record`.
     groups : list of list of str, or mapping of str to list of str
         Names of the predictors in each group, as `group_correlated` gives them. Those that are in
@@ -25,17 +28,18 @@ def group_explanation(explanation: pd.DataFrame, groups) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame
-        As `explain_record` gives it, so that `plot_explanation` draws it, a row for each group:
-        under its name or that of the member that contributes most, with the number of the others.
-        ``value`` is that member's; ``low`` and ``high`` are NaN for groups of several, whose
-        spread between copies is not that of their members. ``members`` names the terms.
+    RecordExplanation
+        Its ``table`` has a row for each group, under its name or that of the member that
+        contributes most, with the number of the others. ``value`` is that member's; ``low`` and
+        ``high`` are NaN for groups of several, whose spread between copies is not that of their
+        members. ``members`` names the terms.
 
     Raises
     ------
+    TypeError
+        When ``explanation`` does not come from `explain_record`.
     ValueError
-        When ``explanation`` does not come from `explain_record`, and when a predictor is named
-        twice or is not there.
+        When a predictor is named twice or is not there.
 
     Examples
     --------
@@ -47,21 +51,18 @@ def group_explanation(explanation: pd.DataFrame, groups) -> pd.DataFrame:
     ...     ["LBBB", "IVCD", "SR"], interactions=0, outer_bags=2, max_rounds=30, n_jobs=1
     ... ).fit(X, X[:, 0] > 0.6)
     >>> explanation = explain_record(ebm, [0.9, 0.1, 0.5])
-    >>> list(group_explanation(explanation, [["LBBB", "IVCD"], ["SR"]]).index)
+    >>> list(group_explanation(explanation, [["LBBB", "IVCD"], ["SR"]]).table.index)
     ['LBBB (+1)', 'SR']
     """
-    if not isinstance(explanation, pd.DataFrame) or "log_odds" not in explanation.attrs:
-        raise ValueError(
-            f"explanation is a {type(explanation).__name__} that does not come from "
-            "explain_record. Give what that returns."
-        )
-    terms = [str(term) for term in explanation.index]
-    given, of_term = _groups_of(groups, terms)
+    check_explanation(explanation)
+    table = explanation.table
+    terms = [str(term) for term in table.index]
+    given, of_term = groups_by_predictor(groups, terms)
     rows = []
     for number in dict.fromkeys(of_term[term] for term in terms):
         # The explanation is sorted: the first member contributes most.
         places = [place for place, term in enumerate(terms) if of_term[term] == number]
-        part = explanation.iloc[places]
+        part = table.iloc[places]
         several = len(part) > 1
         name = terms[places[0]] + (f" (+{len(part) - 1})" if several else "")
         rows.append(
@@ -76,6 +77,4 @@ def group_explanation(explanation: pd.DataFrame, groups) -> pd.DataFrame:
         )
     grouped = pd.DataFrame(rows).set_index("term")
     order = np.argsort(-grouped["contribution"].abs().to_numpy(), kind="stable")
-    grouped = grouped.iloc[order]
-    grouped.attrs = dict(explanation.attrs)
-    return grouped
+    return replace(explanation, table=grouped.iloc[order])

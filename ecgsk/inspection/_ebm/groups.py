@@ -153,7 +153,7 @@ def group_importances(ebm, table, groups=None, *, threshold: float = 0.7) -> pd.
     columns = columns[names]
     if groups is None:
         groups = group_correlated(columns, threshold=threshold)
-    given, of_predictor = _groups_of(groups, names)
+    given, of_predictor = groups_by_predictor(groups, names)
     contributions = np.asarray(ebm.eval_terms(columns), dtype=float)
     separate = np.abs(contributions).mean(axis=0)
     members: dict = {}
@@ -209,7 +209,7 @@ def _numbers(column: pd.Series) -> np.ndarray:
     return np.where(codes < 0, np.nan, codes)
 
 
-def _groups_of(groups, names) -> tuple[dict[int, str], dict[str, int]]:
+def groups_by_predictor(groups, names) -> tuple[dict[int, str], dict[str, int]]:
     """Return names of the groups that have one, and the group of each predictor."""
     given = {}
     if isinstance(groups, Mapping):

@@ -1,18 +1,48 @@
-"""Why an explainable boosting machine answers as it does for one patient."""
+"""Contributions to the probability that an explainable boosting machine returns for one patient."""
 
 import copy
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy.special import expit
 
 from ecgsk._core.public import public
+from ecgsk._core.results import TableResult
 from ecgsk.inspection._ebm.terms import DEVIATIONS, bagged, check_binary_ebm, deviation
 
 
 @public("ecgsk.inspection")
-def explain_record(ebm, row) -> pd.DataFrame:
-    """Return what each term contributes to the answer for one patient.
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
+class RecordExplanation(TableResult):
+    """What terms, or groups of terms, contribute to the probability of one patient.
+
+    Attributes
+    ----------
+    table : DataFrame
+        A row for each term or group, the largest contribution first; columns ``value``,
+        ``contribution`` (log-odds), ``low`` and ``high``, for groups also ``members``.
+    intercept : float
+        Log-odds where every term contributes nothing.
+    log_odds : float
+        Of the patient: the intercept plus all contributions.
+    positive_class : object
+        The class that the log-odds and the probability belong to.
+    """
+
+    intercept: float
+    log_odds: float
+    positive_class: object
+
+    @property
+    def probability(self) -> float:
+        """Probability of ``positive_class``."""
+        return float(expit(self.log_odds))
+
+
+@public("ecgsk.inspection")
+def explain_record(ebm, row) -> RecordExplanation:
+    """Return what each term contributes to the probability of one patient.
 
     Parameters
     ----------
@@ -25,15 +55,12 @@ def explain_record(ebm, row) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame
-        A row for each term, under its name, the largest contribution first. ``value`` is the
-        predictor's value, for a pair both as text; ``contribution`` is in log-odds, positive
-        where it speaks for ``ebm.classes_[1]``; ``low`` and ``high`` are the contribution minus
-        and plus 1.96 standard deviations between the model's bagged copies, NaN with one copy.
-
-        ``attrs`` holds ``intercept`` (log-odds where every term contributes nothing),
-        ``log_odds`` (the model's decision: the intercept plus all contributions),
-        ``probability`` and ``class``, the class that these speak for.
+    RecordExplanation
+        Its ``table`` has a row for each term, under its name, the largest contribution first.
+        ``value`` is the predictor's value, for a pair both as text; ``contribution`` is in
+        log-odds, positive where it supports ``ebm.classes_[1]``; ``low`` and ``high`` are the
+        contribution minus and plus 1.96 standard deviations between the model's bagged copies, NaN
+        with one copy. ``intercept`` plus all contributions is ``log_odds``, the model's decision.
 
     Raises
     ------
@@ -63,14 +90,14 @@ def explain_record(ebm, row) -> pd.DataFrame:
     ...     ["LBBB", "SR"], interactions=0, outer_bags=3, max_rounds=30, n_jobs=1, random_state=0
     ... ).fit(X, X[:, 0] > 0.6)
     >>> explanation = explain_record(ebm, [0.9, 0.1])
-    >>> list(explanation.index), bool(explanation.attrs["probability"] > 0.5)
+    >>> list(explanation.table.index), explanation.probability > 0.5
     (['LBBB', 'SR'], True)
     """
     check_binary_ebm(ebm)
     row = _as_row(ebm, row)
     contribution = np.asarray(ebm.eval_terms(row), dtype=float)[0]
     spread = _spread_of_contributions(ebm, row)
-    explanation = pd.DataFrame(
+    table = pd.DataFrame(
         {
             "value": pd.Series(
                 [_value(ebm, row, i) for i in range(len(contribution))], dtype=object
@@ -81,16 +108,22 @@ def explain_record(ebm, row) -> pd.DataFrame:
         }
     ).set_index(pd.Index(list(ebm.term_names_), name="term"))
     order = np.argsort(-np.abs(contribution), kind="stable")
-    explanation = explanation.iloc[order]
     intercept = float(np.ravel(ebm.intercept_)[0])
-    log_odds = intercept + float(contribution.sum())
-    explanation.attrs = {
-        "intercept": intercept,
-        "log_odds": log_odds,
-        "probability": float(expit(log_odds)),
-        "class": np.asarray(ebm.classes_)[1:].tolist()[0],
-    }
-    return explanation
+    return RecordExplanation(
+        table=table.iloc[order],
+        intercept=intercept,
+        log_odds=intercept + float(contribution.sum()),
+        positive_class=np.asarray(ebm.classes_)[1:].tolist()[0],
+    )
+
+
+def check_explanation(explanation) -> None:
+    """Raise unless this comes from `explain_record` or `group_explanation`."""
+    if not isinstance(explanation, RecordExplanation):
+        raise TypeError(
+            f"explanation is a {type(explanation).__name__}; expected a RecordExplanation. Give "
+            "what explain_record or group_explanation returned."
+        )
 
 
 def _spread_of_contributions(ebm, row) -> np.ndarray:

@@ -11,10 +11,10 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+from ecgsk._core.metric_inputs import check_probabilities, check_target
 from ecgsk._core.public import public
 from ecgsk.inspection._plots.style import GREY, INK, SERIES, ZERO, bare
 from ecgsk.metrics import calibration_table, decision_curve
-from ecgsk.metrics._inputs import check_probabilities, check_target
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure

@@ -4,11 +4,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from scipy.special import expit, logit
 
 from ecgsk._core.public import public
-from ecgsk.inspection._ebm.local import show_value
+from ecgsk.inspection._ebm.local import RecordExplanation, check_explanation, show_value
 from ecgsk.inspection._plots.style import AGAINST, FOR, GREY, INK, ZERO, bare, signed
 
 if TYPE_CHECKING:
@@ -19,12 +18,11 @@ _PROBABILITIES = np.array(
     [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4]
     + [0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999]
 )
-_COLUMNS = ("value", "contribution", "low", "high")
 
 
 @public("ecgsk.inspection")
 def plot_explanation(
-    explanation: pd.DataFrame,
+    explanation: RecordExplanation,
     *,
     n_terms: int = 10,
     value_format: Callable[[str, object], str] | None = None,
@@ -83,16 +81,13 @@ def plot_explanation(
     ['average', 'LBBB = 0.9', 'SR = 0.1', 'this patient']
     >>> matplotlib.pyplot.close(ax.figure)
     """
-    lacking = [name for name in _COLUMNS if name not in getattr(explanation, "columns", ())]
-    if lacking or "intercept" not in getattr(explanation, "attrs", {}):
-        raise ValueError(
-            f"explanation is a {type(explanation).__name__} that lacks "
-            f"{', '.join(lacking) or 'attrs'}; give what explain_record returned, unchanged."
-        )
+    check_explanation(explanation)
     if n_terms < 1:
         raise ValueError(f"n_terms={n_terms!r} must be at least 1.")
-    bars = _bars(explanation, n_terms, value_format or (lambda term, value: show_value(value)))
-    intercept = explanation.attrs["intercept"]
+    bars = _bars(
+        explanation.table, n_terms, value_format or (lambda term, value: show_value(value))
+    )
+    intercept = explanation.intercept
     if ax is None:
         import matplotlib.pyplot as plt
 
@@ -135,7 +130,7 @@ def plot_explanation(
     # Bars would keep the axis from reaching beyond where they start.
     ax.use_sticky_edges = False
     ax.margins(x=0.13)
-    of_class = explanation.attrs["class"]
+    of_class = explanation.positive_class
     # Of 0 and 1 or False and True nobody needs to be told which one is meant.
     name = f" of {of_class}" if isinstance(of_class, str) else ""
     ax.set_xlabel(f"log-odds{name}", fontsize=8)
@@ -147,12 +142,12 @@ def plot_explanation(
     return ax
 
 
-def _bars(explanation, n_terms, value_format):
+def _bars(table, n_terms, value_format):
     """Return (text, contribution, low, high) from the top."""
-    shown, rest = explanation.iloc[:n_terms], explanation.iloc[n_terms:]
+    shown, rest = table.iloc[:n_terms], table.iloc[n_terms:]
     if len(rest) == 1:
         # To name it takes no more room than "1 other term".
-        shown, rest = explanation, rest.iloc[:0]
+        shown, rest = table, rest.iloc[:0]
     bars = [
         (
             f"{term} = {value_format(term, row['value'])}",

@@ -18,7 +18,7 @@ from ecgsk.inspection._plots.saliency import plot_saliency
 from ecgsk.inspection._report.calls import Name, as_number
 from ecgsk.inspection._saliency import saliency
 from ecgsk.metrics import (
-    calibration_figures,
+    calibration_metrics,
     choose_threshold,
     evaluate_binary,
     evaluate_subgroups,
@@ -62,16 +62,16 @@ def write_accuracy(page, calls, settings) -> None:
         f"({settings.chosen}). Intervals are of 95 %, from {settings.n_resamples} resamples of "
         f"{units}. Precision and average precision rise and fall with the prevalence."
     )
-    figures, call = calls(evaluate_binary, Y, P, threshold=THRESHOLD, groups=GROUPS, **resampling)
-    page.table(_with_intervals(figures))
+    result, call = calls(evaluate_binary, Y, P, threshold=THRESHOLD, groups=GROUPS, **resampling)
+    page.table(result.table.rename_axis("metric"))
     page.call(call)
-    calibration, call = calls(calibration_figures, Y, P, groups=GROUPS, **resampling)
+    calibration, call = calls(calibration_metrics, Y, P, groups=GROUPS, **resampling)
     page.heading("Do probabilities mean what they say?")
     page.text(
         "A calibration slope of 1 and a calibration-in-the-large of 0 are ideal; a slope below 1 "
         "means probabilities that are too extreme."
     )
-    page.table(_with_intervals(calibration))
+    page.table(calibration.table.rename_axis("metric"))
     page.call(call)
     page.heading("Curves")
     figure, call = calls(plot_evaluation, Y, P, threshold=THRESHOLD)
@@ -102,9 +102,9 @@ def _write_thresholds(page, calls, resampling) -> None:
         rows = [(f"{value:g}", value) for value in _FIXED]
     table = []
     for name, value in rows:
-        figures, call = calls(evaluate_binary, Y, P, threshold=value, groups=GROUPS, **resampling)
+        result, call = calls(evaluate_binary, Y, P, threshold=value, groups=GROUPS, **resampling)
         made.append(call)
-        shown = {key: _interval(figures.loc[key]) for key in _DECISIONS}
+        shown = {key: _interval(result.table.loc[key]) for key in _DECISIONS}
         table.append({"rule": name, "threshold": value} | shown)
     page.table(pd.DataFrame(table))
     for call in made:
@@ -119,15 +119,15 @@ def write_subgroups(page, calls, settings) -> None:
         "Where all records of a subgroup are of one class nothing can be ranked, and no AUROC "
         "stands there."
     )
-    table, call = calls(
+    result, call = calls(
         evaluate_subgroups, Y, P, Name("by"), threshold=THRESHOLD, bins=Name("bins"),
         groups=GROUPS, n_resamples=settings.n_resamples, random_state=settings.random_state,
     )  # fmt: skip
-    calls.variables["subgroups"] = table
+    calls.variables["subgroups"] = result.table
     figure, drawn = calls(plot_subgroups, Name("subgroups"))
     page.figure(figure, alt="AUROC of each subgroup", caption=sentence(settings.data), most=110)
     page.call(drawn)
-    page.table(table)
+    page.table(result.table)
     page.call(call)
 
 
@@ -183,18 +183,18 @@ def write_predictors(page, calls, settings) -> None:
     if not numbers.shape[1]:
         page.text("None of the predictors is a number that could rank records.")
         return
-    table, call = calls(
+    result, call = calls(
         screen_predictors, Name(ranked), Y, groups=GROUPS,
         n_resamples=settings.n_resamples, random_state=settings.random_state,
     )  # fmt: skip
-    calls.variables["screened"] = table
+    calls.variables["screened"] = result.table
     figure, drawn = calls(plot_predictors, Name("screened"), n_predictors=15)
     page.figure(
         figure, alt="AUROC of the 15 best predictors", caption=sentence(settings.data), most=110
     )
     page.call(drawn)
     page.call(call)
-    settings.shown |= set(map(str, table.index[:15]))
+    settings.shown |= set(map(str, result.table.index[:15]))
 
 
 def write_leads(page, calls, settings) -> None:
@@ -210,11 +210,11 @@ def write_leads(page, calls, settings) -> None:
     calls.variables["y_shown"] = calls.variables["y"][rows]
     groups = calls.variables["groups"]
     calls.variables["groups_shown"] = None if groups is None else groups[rows]
-    table, call = calls(
+    result, call = calls(
         lead_importance, Name("model"), Name("X_shown"), Name("y_shown"), leads=Name("leads"),
         groups=Name("groups_shown"), random_state=settings.random_state,
     )  # fmt: skip
-    page.table(table.sort_values("importance", ascending=False).rename_axis("lead"))
+    page.table(result.table.sort_values("importance", ascending=False).rename_axis("lead"))
     page.call(call)
 
 
@@ -298,12 +298,13 @@ def _write_explanation(page, calls, settings, record: int) -> None:
     )
     page.call(drawn)
     if shown.startswith("grouped"):
-        page.table(grouped[["contribution", "members"]].head(settings.n_terms).rename_axis("group"))
+        table = grouped.table[["contribution", "members"]].head(settings.n_terms)
+        page.table(table.rename_axis("group"))
         page.call(summed)
-        settings.shown |= _members(grouped.head(settings.n_terms))
-    settings.shown |= set(map(str, explanation.index[: settings.n_terms]))
+        settings.shown |= _members(table)
+    settings.shown |= set(map(str, explanation.table.index[: settings.n_terms]))
     page.heading("One by one")
-    page.table(explanation.head(settings.n_terms).rename_axis("predictor"))
+    page.table(explanation.table.head(settings.n_terms).rename_axis("predictor"))
     page.call(call)
 
 
@@ -321,7 +322,7 @@ def write_model(page, calls, settings, about, versions) -> None:
         "Intended for research on recordings like those it was trained on. It has not been "
         "validated for use in care. It sees the ECG and what stands beside it in this report, and "
         "no other finding; where recordings, patients or the prevalence differ, its probabilities "
-        "have to be checked anew (ecgsk.metrics.calibration_figures) and may be shifted "
+        "have to be checked anew (ecgsk.metrics.calibration_metrics) and may be shifted "
         "(ecgsk.metrics.shift_prevalence)."
     )
     page.heading("Steps")
@@ -355,10 +356,6 @@ def sentence(text: str) -> str:
     """Return words as a sentence."""
     text = text.strip().rstrip(".")
     return f"{text[:1].upper()}{text[1:]}."
-
-
-def _with_intervals(figures: pd.DataFrame) -> pd.DataFrame:
-    return figures[["value", "low", "high"]].rename_axis("figure")
 
 
 def _interval(row) -> str:
