@@ -103,9 +103,9 @@ def calibration_metrics(
                               value   low  high
     Brier score                0.19  0.18  0.20
     scaled Brier score         0.09  0.05  0.14
-    calibration-in-the-large   0.63  0.49  0.77
+    calibration-in-the-large   0.63  0.48  0.77
     calibration slope          0.51  0.45  0.57
-    observed / expected        1.35  1.27  1.43
+    observed / expected        1.35  1.26  1.44
     """
     y = check_target(y_true)
     prob = check_probabilities(y_prob, len(y))

@@ -105,9 +105,9 @@ def evaluate_subgroups(
                        n_records  AUROC  AUROC low  AUROC high
     variable subgroup
     sex      female          300   0.72       0.66        0.79
-             male            300   0.81       0.76        0.86
-    age      < 65            355   0.76       0.70        0.82
-             >= 65           245   0.78       0.71        0.85
+             male            300   0.81       0.75        0.86
+    age      < 65            355   0.76       0.70        0.81
+             >= 65           245   0.78       0.71        0.84
     """
     y = check_target(y_true)
     score = check_scores(y_score, len(y))
