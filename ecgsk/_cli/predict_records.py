@@ -11,16 +11,15 @@ import pandas as pd
 from ecgsk._cli.predict_input import Intake
 from ecgsk._core.file_formats import read_npy_header
 from ecgsk._core.records import RecordArray
-from ecgsk.datasets._wfdb.header import Header, RecordError, Signals, read_header
-from ecgsk.datasets._wfdb.load import _metadata
-from ecgsk.datasets._wfdb.signal import read_signal, scan_record
-from ecgsk.datasets._wfdb.unify import Unify
+from ecgsk._core.sampling_rate import Unify
+from ecgsk._wfdb.header import RecordError, read_header
+from ecgsk._wfdb.metadata import record_metadata
+from ecgsk._wfdb.signal import read_signal, scan_record
 
 # What nobody misses at the end of a recording, s.
 _TOLERANCE = 0.05
 # Records of an .npy file that are read together: each reading gives the pages of the file back.
 _BLOCK = 16
-_NO_SIGNALS = Signals((), (), (), ())
 
 
 @dataclass
@@ -146,9 +145,9 @@ class Records:
                 needed = int((self.intake.seconds + 1) * header.sampling_rate) + 1
                 header = replace(header, n_samples=min(header.n_samples, needed))
             signal = np.empty((len(leads), header.n_samples), dtype=np.float32)
-            self._finish(record, read_signal(header, leads, signal), header)
+            self._finish(record, read_signal(header, leads, signal), header.sampling_rate)
             if self.intake.table:
-                about = _metadata([header], [record.signal]).iloc[0]
+                about = record_metadata(header, record.signal)
                 record.age = about["age"]
                 record.sex = {"male": 0.0, "female": 1.0}.get(about["sex"], np.nan)
         except RecordError as error:
@@ -170,7 +169,6 @@ class Records:
         except Exception as error:  # a file can be cut off, or replaced, in any way
             yield from (Record(name, error=str(error)) for name in names)
             return
-        header = Header(source.path, self.sampling_rate, array.shape[2], _NO_SIGNALS)
         blocks = range(start, source.n_records, _BLOCK)
         numbers = (np.arange(i, min(i + _BLOCK, source.n_records)) for i in blocks)
         with np.errstate(over="ignore"):  # becomes infinite, and is refused as such
@@ -178,7 +176,7 @@ class Records:
             for name, signal in zip(names, signals, strict=True):
                 record = Record(name, warning=warning)
                 try:
-                    self._finish(record, signal, header)
+                    self._finish(record, signal, self.sampling_rate)
                 except ValueError as error:
                     record.signal, record.error = None, str(error)
                 yield record
@@ -201,8 +199,8 @@ class Records:
         remedy = ", or --crop to answer by their beginning" if seconds > wanted else ""
         raise ValueError(f"{said}; the model takes {wanted:g} s{remedy}.")
 
-    def _finish(self, record: Record, signal: np.ndarray, header: Header) -> None:
-        signal = self._unify(signal, header)
+    def _finish(self, record: Record, signal: np.ndarray, sampling_rate: float) -> None:
+        signal = self._unify(signal, sampling_rate)
         found = self.intake.look_at(np.ascontiguousarray(signal, dtype=np.float32))
         record.signal = signal
         record.warning = " ".join(filter(None, [record.warning, found]))

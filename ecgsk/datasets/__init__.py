@@ -5,11 +5,11 @@ from ecgsk.datasets._echonext.load import load_echonext
 from ecgsk.datasets._ptbxl.labels import PTBXL_TASKS
 from ecgsk.datasets._ptbxl.load import load_ptbxl
 from ecgsk.datasets._ptbxl.statements import PTBXL_STATEMENTS
+from ecgsk.datasets._reading import RecordsLeftOutWarning
 from ecgsk.datasets._synthetic.ecg import make_ecg
 from ecgsk.datasets._synthetic.echonext import make_echonext
 from ecgsk.datasets._synthetic.lef_cohort import make_lef_cohort
-from ecgsk.datasets._wfdb.load import load_wfdb
-from ecgsk.datasets._wfdb.signal import RecordsLeftOutWarning
+from ecgsk.datasets._wfdb import load_wfdb
 
 __all__ = [
     "ECHONEXT_FLAGS",

@@ -1,13 +1,12 @@
 """Change of the sampling rate."""
 
-from fractions import Fraction
 from functools import partial
 from numbers import Integral
 
 import numpy as np
-from scipy import signal
 
 from ecgsk._core.public import public
+from ecgsk._core.sampling_rate import n_resampled, rate_ratio, resample
 from ecgsk.preprocessing._base import RATE, SignalTransformer
 
 
@@ -18,9 +17,10 @@ class Resample(SignalTransformer):
     Parameters
     ----------
     sampling_rate : float
-        Of the recordings, in Hz.
+        Sampling rate of the recordings, Hz.
     new_sampling_rate : float
-        Of the result, in Hz. The ratio is taken as a fraction, exact to one in a million.
+        Sampling rate of the result, Hz. The ratio of the rates becomes a fraction of two numbers
+        of at most 10,000. Larger ratios raise ValueError.
     n_jobs : int or None, default=None
         Threads to use; None is 1, -1 is all cores. The result does not depend on it.
 
@@ -60,24 +60,8 @@ class Resample(SignalTransformer):
         self.n_jobs = n_jobs
 
     def _plan(self, n_leads, n_samples):
-        rates = (self.sampling_rate, self.new_sampling_rate)
-        # Of the ratio and its inverse the one above 1 is the better approximated.
-        ratio = Fraction(max(rates) / min(rates)).limit_denominator(1000)
-        up, down = ratio.numerator, ratio.denominator
-        if self.new_sampling_rate < self.sampling_rate:
-            up, down = down, up
-        shape = (n_leads, -(-n_samples * up // down))
-        return partial(_resample, up=up, down=down), shape
-
-
-def _resample(X, *, up, down):
-    X = X.astype(np.float64)
-    first = X[..., :1].copy()
-    slope = (X[..., -1:] - first) / max(X.shape[2] - 1, 1)
-    X -= first + slope * np.arange(X.shape[2])
-    out = signal.resample_poly(X, up, down, axis=2)
-    out += first + slope * (np.arange(out.shape[2]) * (down / up))
-    return out
+        ratio = rate_ratio(self.sampling_rate, self.new_sampling_rate)
+        return partial(resample, ratio=ratio), (n_leads, n_resampled(n_samples, ratio))
 
 
 def interpolate(X: np.ndarray, *, n_samples: int) -> np.ndarray:

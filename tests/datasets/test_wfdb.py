@@ -9,6 +9,7 @@ from _wfdb_files import LEADS, edit_header, random_counts, write_record
 from sklearn.metrics import roc_auc_score
 from sklearn.utils.multiclass import type_of_target
 
+from ecgsk._core.sampling_rate import Unify
 from ecgsk.datasets import RecordsLeftOutWarning, load_wfdb
 
 
@@ -454,18 +455,15 @@ def test_all_malformed_records_are_named_in_one_warning(tmp_path):
 
 
 def test_a_file_that_shrinks_between_header_and_samples_is_left_out(tmp_path, monkeypatch):
-    from ecgsk.datasets._wfdb import load as _wfdb
-
     for name in ("a", "b", "c"):
         write_record(tmp_path, name, random_counts(ord(name)))
 
-    class ShrinkingFile(_wfdb.Unify):
-        def n_samples_of(self, header):
-            if header.path.endswith("b.hea"):
-                truncate(tmp_path / "b.dat", 50)
-            return super().n_samples_of(header)
+    class ShrinkingFile(Unify):
+        def n_samples_of(self, n_samples, sampling_rate):
+            truncate(tmp_path / "b.dat", 50)
+            return super().n_samples_of(n_samples, sampling_rate)
 
-    monkeypatch.setattr(_wfdb, "Unify", ShrinkingFile)
+    monkeypatch.setattr("ecgsk.datasets._wfdb.Unify", ShrinkingFile)
     with pytest.warns(RecordsLeftOutWarning, match="b.hea"):
         ecgs = load_wfdb(tmp_path)
     expected = np.stack([random_counts(ord(name)) for name in "ac"]) / 1000
@@ -585,7 +583,8 @@ def test_order_of_a_list_is_kept_and_the_bunch_pickles(tmp_path):
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"sampling_rate": 0}, "sampling_rate"),
+        ({"sampling_rate": 9.9}, "sampling_rate"),
+        ({"sampling_rate": 100_001}, "sampling_rate"),
         ({"sampling_rate": "500"}, "sampling_rate"),
         ({"n_samples": 0}, "n_samples"),
         ({"n_samples": 10.5}, "n_samples"),

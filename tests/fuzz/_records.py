@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ecgsk._wfdb.header import RecordError
 from ecgsk.datasets import load_wfdb
-from ecgsk.datasets._wfdb.header import RecordError
 
 from ._case import NUMBERS, WORDS, Case, generator, mutate, mutate_text, write
 

@@ -7,23 +7,18 @@ from numbers import Integral
 from pathlib import Path
 
 import numpy as np
+from sklearn.preprocessing import MultiLabelBinarizer
 from sklearn.utils import Bunch
 
 from ecgsk._core.public import public
 from ecgsk._core.records import RecordArray
 from ecgsk._core.signal import STANDARD_LEADS
 from ecgsk._core.sklearn_compat import Options, StrOptions, validate_params
+from ecgsk._wfdb.header import Header, RecordError
+from ecgsk._wfdb.signal import read_signal, scan_record
 from ecgsk.datasets._ptbxl.labels import PTBXL_TASKS, labels_of
 from ecgsk.datasets._ptbxl.table import FILENAME_COLUMN, read_table
-from ecgsk.datasets._wfdb.header import Header, RecordError
-from ecgsk.datasets._wfdb.signal import (
-    RecordsLeftOutWarning,
-    attempt,
-    keep_places,
-    read_into,
-    read_signal,
-    scan_record,
-)
+from ecgsk.datasets._reading import RecordsLeftOutWarning, attempt, keep_places, read_into
 
 _SECONDS = 10
 
@@ -190,7 +185,8 @@ def load_ptbxl(
     left_out.not_found = sum(failure.missing for failure in failures)
     left_out.unreadable = len(failures) - left_out.not_found
     _report(left_out, failures, n_kept=len(rows), task=task, sampling_rate=sampling_rate)
-    target = _indicator([labels[row] for row in rows], PTBXL_TASKS[task])
+    binarizer = MultiLabelBinarizer(classes=PTBXL_TASKS[task])
+    target = binarizer.fit_transform([labels[row] for row in rows])
     if return_X_y:
         return data, target
     metadata = table.iloc[rows]
@@ -268,11 +264,3 @@ def _report(left_out, failures, *, n_kept: int, task: str, sampling_rate: int) -
             RecordsLeftOutWarning,
             stacklevel=4,
         )
-
-
-def _indicator(labels: list[list[str]], names: tuple[str, ...]) -> np.ndarray:
-    columns = {name: column for column, name in enumerate(names)}
-    target = np.zeros((len(labels), len(names)), dtype=np.int64)
-    for row, of_record in enumerate(labels):
-        target[row, [columns[name] for name in of_record]] = 1
-    return target

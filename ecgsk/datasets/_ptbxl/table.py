@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from ecgsk._wfdb.header import RecordError
 from ecgsk.datasets._ptbxl.labels import is_statement
-from ecgsk.datasets._wfdb.header import RecordError
 
 _CSV = "ptbxl_database.csv"
 FILENAME_COLUMN = {100: "filename_lr", 500: "filename_hr"}

@@ -2,16 +2,13 @@
 
 import os
 import stat
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-from joblib import Parallel, delayed
 
-from ecgsk._core.public import public
 from ecgsk._core.signal import lead_indices, lead_name, millivolt_factor
-from ecgsk.datasets._wfdb.header import Header, RecordError, Signals, read_header
+from ecgsk._wfdb.header import Header, RecordError, Signals, read_header
 
 # Format 16 keeps this count for samples that were not recorded.
 _MISSING_SAMPLE = -32768
@@ -22,13 +19,6 @@ _MATLAB_INT16 = 30
 _BYTES = {"8": 1.0, "16": 2.0, "24": 3.0, "32": 4.0, "61": 2.0, "80": 1.0, "160": 2.0, "212": 1.5,
           "310": 4 / 3, "311": 4 / 3}  # fmt: skip
 _LEAST_BYTES = 1 / 64
-
-_CHUNK = 64
-
-
-@public("ecgsk.datasets")
-class RecordsLeftOutWarning(UserWarning):
-    """Some records were not returned; the message says how many and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,58 +239,3 @@ def _check_segments(header: Header, leads: tuple[str, ...]) -> None:
     has_layout = header.segments[0][1] == 0
     if not has_layout and len({segment.signals.names for segment in segments}) > 1:
         raise ValueError("its segments differ in their leads or the order of them")
-
-
-def attempt(function: Callable, items: Sequence, *, n_jobs: int | None, on_error: str) -> list:
-    """Call a function on each item, in threads; a RecordError stands where a result failed.
-
-    With ``on_error="raise"`` the first RecordError ends it instead. The function may write into
-    arrays that it shares with the caller.
-    """
-
-    def call(chunk):
-        results = []
-        for item in chunk:
-            try:
-                results.append(function(item))
-            except RecordError as error:
-                if on_error == "raise":
-                    raise
-                results.append(error)
-        return results
-
-    chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
-    done = Parallel(n_jobs=n_jobs, require="sharedmem")(delayed(call)(chunk) for chunk in chunks)
-    return [result for results in done for result in results]
-
-
-def read_into(
-    headers: Sequence[Header],
-    leads: tuple[str, ...],
-    out: Sequence[np.ndarray],
-    *,
-    n_jobs: int | None,
-    on_error: str,
-    finish: Callable[[np.ndarray, Header], np.ndarray] | None = None,
-) -> list[RecordError | None]:
-    """Read each record into its place in ``out``, through ``finish`` if that is given."""
-
-    def read(place):
-        header = headers[place]
-        if finish is None:
-            read_signal(header, leads, out[place])
-        else:
-            signal = np.empty((len(leads), header.n_samples), dtype=np.float32)
-            out[place][...] = finish(read_signal(header, leads, signal), header)
-
-    return attempt(read, range(len(headers)), n_jobs=n_jobs, on_error=on_error)
-
-
-def keep_places(records: np.ndarray | list, places: Sequence[int]) -> np.ndarray | list:
-    """Return some of the records in ascending order, without a second array of that size."""
-    if isinstance(records, list):
-        return [records[place] for place in places]
-    for target, place in enumerate(places):
-        if target != place:
-            records[target] = records[place]
-    return records[: len(places)]

@@ -10,7 +10,7 @@ from functools import lru_cache
 _LARGEST_HEADER = 4 << 20
 _MOST_SIGNALS, _MOST_PER_FRAME, _LONGEST_SKEW = 1000, 1000, 100_000
 # Of an ECG, Hz; and of counts to the unit.
-_RATES, _GAINS = (10.0, 100_000.0), (1e-9, 1e12)
+RATES, _GAINS = (10.0, 100_000.0), (1e-9, 1e12)
 _LONGEST_REASON = 400
 
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
@@ -144,9 +144,9 @@ def _parse(text: str, path: str) -> Header:
     record = _RECORD_LINE.fullmatch(lines[0])
     if record is None:
         raise ValueError(f"the first line is not a WFDB record line: {lines[0][:60]!r}")
-    if not _RATES[0] <= float(record["rate"] or 0) <= _RATES[1]:
+    if not RATES[0] <= float(record["rate"] or 0) <= RATES[1]:
         raise ValueError(
-            f"the record line gives no usable sampling rate, {_RATES[0]:g} to {_RATES[1]:g} Hz: "
+            f"the record line gives no usable sampling rate, {RATES[0]:g} to {RATES[1]:g} Hz: "
             f"{lines[0][:60]!r}"
         )
     if float(record["n_signals"]) > _MOST_SIGNALS:

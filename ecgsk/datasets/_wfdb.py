@@ -1,7 +1,6 @@
 """Folders of WFDB records, among them those of the PhysioNet/CinC Challenges."""
 
 import os
-import re
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -10,24 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.preprocessing import MultiLabelBinarizer
 from sklearn.utils import Bunch
 
 from ecgsk._core.public import public
+from ecgsk._core.sampling_rate import Unify
 from ecgsk._core.signal import STANDARD_LEADS, lead_name
 from ecgsk._core.sklearn_compat import Interval, StrOptions, validate_params
-from ecgsk.datasets._wfdb.header import Header, RecordError
-from ecgsk.datasets._wfdb.signal import (
-    RecordsLeftOutWarning,
-    attempt,
-    keep_places,
-    read_into,
-    scan_record,
-)
-from ecgsk.datasets._wfdb.unify import Unify
-
-_COMMENT = re.compile(r"#\s*(age|sex|dx)\s*:(.*)", re.IGNORECASE)
-
-_SEX = {"m": "male", "male": "male", "f": "female", "female": "female"}
+from ecgsk._wfdb.header import RATES, Header, RecordError
+from ecgsk._wfdb.metadata import record_metadata
+from ecgsk._wfdb.signal import scan_record
+from ecgsk.datasets._reading import RecordsLeftOutWarning, attempt, keep_places, read_into
 
 
 @public("ecgsk")
@@ -35,7 +27,7 @@ _SEX = {"m": "male", "male": "male", "f": "female", "female": "female"}
     {
         "source": [str, os.PathLike, list, tuple],
         "leads": [list, tuple],
-        "sampling_rate": [Interval(Real, 0, None, closed="neither"), None],
+        "sampling_rate": [Interval(Real, *RATES, closed="both"), None],
         "n_samples": [Interval(Integral, 1, None, closed="left"), None],
         "on_error": [StrOptions({"warn", "raise"})],
         "n_jobs": [Integral, None],
@@ -65,11 +57,12 @@ def load_wfdb(
     leads : sequence of str, default=STANDARD_LEADS
         The leads wanted, in the order wanted. Records that lack one are left out.
     sampling_rate : float or None, default=None
-        Rate in Hz to which each record is resampled (polyphase, with an anti-alias filter). None
-        leaves each at its own.
+        Rate in Hz, 10 to 100,000, to which each record is resampled, in the same way as with
+        `ecgsk.preprocessing.Resample`. None keeps the rate of each record. Where samples are
+        missing, the new ones are missing, too.
     n_samples : int or None, default=None
-        Length to which each record is brought after resampling: cropped at the end, or padded with
-        0 mV there. None leaves each at its own.
+        Length to which each record is brought after resampling: it is cropped at the end, or
+        padded there with 0 mV. None keeps the length of each record.
     on_error : {"warn", "raise"}, default="warn"
         Whether to leave out malformed records with one warning that names them all, or to stop at
         the first.
@@ -150,7 +143,7 @@ def load_wfdb(
     headers = [result for result in scanned if isinstance(result, Header)]
 
     unify = Unify(sampling_rate, n_samples)
-    shapes = [(len(leads), unify.n_samples_of(header)) for header in headers]
+    shapes = [(len(leads), unify.n_samples_of(h.n_samples, h.sampling_rate)) for h in headers]
     rates = [sampling_rate or header.sampling_rate for header in headers]
     uniform = len(set(shapes)) == 1 and len(set(rates)) == 1
     if uniform:
@@ -178,11 +171,13 @@ def load_wfdb(
         )
     if not uniform:
         _warn_of_differences(headers)
-    metadata = _metadata(headers, data)
-    target, target_names = _targets(metadata["dx"])
+    rows = [record_metadata(*record) for record in zip(headers, data, strict=True)]
+    metadata = pd.DataFrame(rows).astype({"age": float, "sex": object})
+    target_names = sorted({code for codes in metadata["dx"] for code in codes})
+    target = MultiLabelBinarizer(classes=target_names).fit_transform(metadata["dx"])
     return Bunch(
         data=data,
-        target=target,
+        target=target if target_names else None,
         target_names=target_names,
         metadata=metadata,
         sampling_rate=rates[0] if len({rates[place] for place in places}) == 1 else None,
@@ -258,35 +253,3 @@ def _warn_of_differences(headers: list[Header]) -> None:
         UserWarning,
         stacklevel=4,
     )
-
-
-def _metadata(headers: list[Header], data) -> pd.DataFrame:
-    rows = []
-    for header, signal in zip(headers, data, strict=True):
-        comments = [_COMMENT.fullmatch(comment) for comment in header.comments]
-        said = {match[1].lower(): match[2].strip() for match in comments if match}
-        codes = [code.strip() for code in said.get("dx", "").split(",")]
-        rows.append(
-            {
-                "record": os.path.basename(header.path).removesuffix(".hea"),
-                "path": header.path,
-                "sampling_rate": header.sampling_rate,
-                "n_samples": header.n_samples,
-                "age": pd.to_numeric(said.get("age"), errors="coerce"),
-                "sex": _SEX.get(said.get("sex", "").lower()),
-                "dx": [code for code in codes if code.lower() not in ("", "unknown", "nan")],
-                "n_missing": int(np.isnan(signal).sum()),
-            }
-        )
-    return pd.DataFrame(rows).astype({"age": float, "sex": object})
-
-
-def _targets(dx: pd.Series) -> tuple[np.ndarray | None, list[str]]:
-    names = sorted({code for codes in dx for code in codes})
-    if not names:
-        return None, []
-    columns = {name: column for column, name in enumerate(names)}
-    target = np.zeros((len(dx), len(names)), dtype=np.int64)
-    for row, codes in enumerate(dx):
-        target[row, [columns[code] for code in codes]] = 1
-    return target, names
