@@ -1,8 +1,8 @@
 """How the gallery runs the examples: writing outside the repository.
 
-Environment: ``ECGSK_GALLERY_OUT`` keeps what they write; ``ECGSK_GALLERY_RECORDS`` is how many
-records of EchoNext's layout they have (the tests take few); ``ECGSK_PTBXL`` is a download of
-PTB-XL, without which its example is shown and not run.
+Environment: ``ECGSK_GALLERY_OUT`` keeps what they write; ``ECGSK_GALLERY_SHORT`` lets them train
+for a short time on few records, as the tests do; ``ECGSK_PTBXL`` is a download of PTB-XL, without
+which its example is shown and does not run.
 """
 
 import os
@@ -10,8 +10,13 @@ import tempfile
 from pathlib import Path
 
 OUT = Path(os.environ.get("ECGSK_GALLERY_OUT") or tempfile.mkdtemp(prefix="ecgsk-gallery-"))
-RECORDS = int(os.environ.get("ECGSK_GALLERY_RECORDS", "1200"))
+SHORT = bool(os.environ.get("ECGSK_GALLERY_SHORT"))
 PTBXL = os.environ.get("ECGSK_PTBXL")
+_SHORTER = {
+    "plot_01_low_ef": ["--records", "300"],
+    "plot_03_pretraining": ["--epochs", "10", "--draws", "1"],
+    "plot_04_post_training": ["--records", "200", "--epochs", "2"],
+}
 
 
 def arguments(gallery_conf: dict, script: dict) -> list[str]:
@@ -21,7 +26,7 @@ def arguments(gallery_conf: dict, script: dict) -> list[str]:
     if name == "plot_02_ptbxl":
         return [PTBXL, "--epochs", "1"]
     if name < "plot_05":
-        return [out]
+        return ["--out", out, *(_SHORTER[name] if SHORT else [])]
     return ["--out", out, "--path", str(_echonext())]
 
 
@@ -31,5 +36,5 @@ def _echonext() -> Path:
 
     path = OUT / "echonext"
     if not path.exists():
-        make_echonext(path, RECORDS, random_state=0)
+        make_echonext(path, 450 if SHORT else 1200, random_state=0)
     return path

@@ -7,7 +7,7 @@ those. The recordings are synthetic, with a planted ejection fraction, so that t
 answer is known. Runs in under a minute on two cores.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +22,16 @@ from ecgsk.inspection import plot_ebm_terms, plot_ecg
 from ecgsk.metrics import bootstrap
 from ecgsk.preprocessing import BandPass
 
-out = Path(sys.argv[1] if len(sys.argv) > 1 else "example-output")
+parser = argparse.ArgumentParser()
+parser.add_argument("--out", default="example-output")
+parser.add_argument("--records", type=int, default=1200)
+options = parser.parse_args()
+out = Path(options.out)
 out.mkdir(parents=True, exist_ok=True)
 
 # %%
 # Recordings: (records, leads, samples) in mV. Patients have one or several, and stay together.
-cohort = make_lef_cohort(1200, sampling_rate=100, random_state=0)
+cohort = make_lef_cohort(options.records, sampling_rate=100, random_state=0)
 train, test = next(
     GroupShuffleSplit(1, test_size=0.3, random_state=0).split(cohort.data, groups=cohort.groups)
 )

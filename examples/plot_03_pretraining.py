@@ -12,7 +12,7 @@ The recordings are synthetic and the training is short: this shows how the piece
 is no result. Runs in under a minute on two cores.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,12 @@ from sklearn.metrics import roc_auc_score
 from ecgsk import MTECGClassifier, MTECGPretrainer, make_ecg
 from ecgsk.inspection import plot_reconstruction
 
-out = Path(sys.argv[1] if len(sys.argv) > 1 else "example-output")
+parser = argparse.ArgumentParser()
+parser.add_argument("--out", default="example-output")
+parser.add_argument("--epochs", type=int, default=60, help="of pre-training")
+parser.add_argument("--draws", type=int, default=5, help="of the labelled recordings")
+options = parser.parse_args()
+out = Path(options.out)
 out.mkdir(parents=True, exist_ok=True)
 
 
@@ -59,16 +64,15 @@ pretrainer = MTECGPretrainer(
     "small",
     sampling_rate=100,
     decoder_width=64,
-    max_epochs=60,
+    max_epochs=options.epochs,
     batch_size=16,
     learning_rate=2e-3,
     precision="float32",
     random_state=0,
 )
 pretrainer.fit(unlabelled)
-losses = [row["train_loss"] for row in pretrainer.history_]
-said = ", ".join(f"{losses[epoch]:.2f}" for epoch in (0, 9, 19, 39, 59))
-print(f"masked loss after 1, 10, 20, 40 and 60 epochs: {said}")
+for row in pretrainer.history_[9::10]:
+    print(f"masked loss after {row['epoch']} epochs: {row['train_loss']:.2f}")
 print(f"masked loss on other patients: {-pretrainer.score(test):.2f}")
 
 # %%
@@ -81,8 +85,8 @@ axes = plot_reconstruction(
 axes[0].figure.savefig(out / "reconstruction.png", dpi=120)
 
 # %%
-# 3. Forty labels, drawn five times: with so few, which ones they are matters as much as where the
-# network starts. Both networks have the same size, recipe and seed.
+# 3. Forty labels, drawn several times: with so few, which ones they are matters as much as where
+# the network starts. Both networks have the same size, recipe and seed.
 start = MTECGClassifier(
     "small",
     sampling_rate=100,
@@ -93,12 +97,12 @@ start = MTECGClassifier(
 )
 starts = {"random": start, "pre-trained": clone(start).set_params(pretrained=pretrainer)}
 areas = {name: [] for name in starts}
-for draw in range(5):
+for draw in range(options.draws):
     few, few_labels = recordings(40, seed=10 + draw)
     for name, model in starts.items():
         score = model.fit(few, few_labels).predict_proba(test)[:, 1]
         areas[name].append(roc_auc_score(test_labels, score))
-print(f"AUROC on {len(test)} other patients, from 40 labels drawn five times:")
+print(f"AUROC on {len(test)} other patients, from 40 labels, drawn {options.draws} times:")
 for name, values in areas.items():
     each = " ".join(f"{value:.3f}" for value in values)
     print(f"    {name + ' start':<18} mean {np.mean(values):.3f}, each {each}")

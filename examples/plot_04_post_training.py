@@ -17,7 +17,7 @@ are, in mV at any rate. Runs in under a minute on two cores.
 
 # sphinx_gallery_thumbnail_path = 'figures/post-training-gain.png'
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,14 @@ from sklearn.metrics import roc_auc_score
 from ecgsk import ECGFounderClassifier, make_lef_cohort
 from ecgsk.preprocessing import BandPass, Standardize
 
-out = Path(sys.argv[1] if len(sys.argv) > 1 else "example-output")
+parser = argparse.ArgumentParser()
+parser.add_argument("--out", default="example-output")
+parser.add_argument("--records", type=int, default=600, help="that the first network learns from")
+parser.add_argument(
+    "--epochs", type=int, default=8, help="through the whole network, on few labels"
+)
+options = parser.parse_args()
+out = Path(options.out)
 out.mkdir(parents=True, exist_ok=True)
 
 # %%
@@ -43,7 +50,7 @@ def prepared(cohort):
     return X
 
 
-others = make_lef_cohort(600, sampling_rate=100, random_state=1)
+others = make_lef_cohort(options.records, sampling_rate=100, random_state=1)
 few = make_lef_cohort(120, sampling_rate=100, random_state=2)
 test = make_lef_cohort(400, sampling_rate=100, random_state=3)
 
@@ -68,7 +75,7 @@ base.save_weights(out / "base.safetensors")
 plain = ECGFounderClassifier(
     weights=out / "base.safetensors",
     sampling_rate=100,
-    max_epochs=8,
+    max_epochs=options.epochs,
     learning_rate=5e-4,
     precision="float32",
     random_state=0,

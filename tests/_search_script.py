@@ -1,12 +1,10 @@
 """A search over a shared study, run by the tests in processes of their own."""
 
-import argparse
-import json
 import os
-import sys
-import time
+import signal
 from pathlib import Path
 
+from _processes import wait_until
 from optuna.distributions import FloatDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -17,18 +15,20 @@ from sklearn.linear_model import LogisticRegression
 from ecgsk.model_selection import OptunaSearchCV
 
 
-class Slow(ClassifierMixin, BaseEstimator):
-    """Logistic regression that takes its time and writes down what it fits."""
+class Logged(ClassifierMixin, BaseEstimator):
+    """Logistic regression that writes down what it fits."""
 
-    def __init__(self, C=1.0, log=None, seconds=0.05):
+    # Called after each fit that was written down.
+    after_fit = staticmethod(lambda fits: None)
+
+    def __init__(self, C=1.0, log=None):
         self.C = C
         self.log = log
-        self.seconds = seconds
 
     def fit(self, X, y):
-        time.sleep(self.seconds)
         with open(self.log, "a") as file:
             file.write(f"{os.getpid()} {len(X)} {self.C!r}\n")
+        self.after_fit(fits_of(self.log))
         self.model_ = LogisticRegression(C=self.C).fit(X, y)
         self.classes_ = self.model_.classes_
         return self
@@ -40,37 +40,43 @@ class Slow(ClassifierMixin, BaseEstimator):
         return self.model_.predict(X)
 
 
-def search(storage, log, n_trials=12, seconds=0.05, **params):
+def fits_of(log) -> list[list[str]]:
+    """Return process, number of records and C of each fit."""
+    return [line.split() for line in Path(log).read_text().splitlines()]
+
+
+def search(storage, log, n_trials=12):
     if storage is not None and storage.startswith("journal:"):
         storage = JournalStorage(JournalFileBackend(storage.removeprefix("journal:")))
     X, y = make_classification(120, random_state=0)
     found = OptunaSearchCV(
-        Slow(log=str(log), seconds=seconds),
+        Logged(log=str(log)),
         {"C": FloatDistribution(1e-3, 1e2, log=True)},
         n_trials=n_trials,
         storage=storage,
         scoring="roc_auc",
         cv=3,
         random_state=0,
-        **params,
     )
     return found.fit(X, y)
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("storage")
-    parser.add_argument("log", type=Path)
-    parser.add_argument("--trials", type=int, default=12)
-    parser.add_argument("--seconds", type=float, default=0.05)
-    options = parser.parse_args()
-    done = search(options.storage, options.log, options.trials, options.seconds)
-    json.dump(
-        {
-            "C": done.cv_results_["param_C"].tolist(),
-            "score": done.cv_results_["mean_test_score"].tolist(),
-            "number": done.cv_results_["trial_number"].tolist(),
-            "state": done.cv_results_["trial_state"].tolist(),
-        },
-        sys.stdout,
-    )
+def run(connection, storage, log, *, together=False, dies_after=None):
+    """Search and send what was found.
+
+    ``together`` makes it wait, in its first fit, until a second process fits as well;
+    ``dies_after`` kills it in its fit of that number, while no lock is held.
+    """
+
+    def after_fit(fits):
+        mine = sum(pid == str(os.getpid()) for pid, *_ in fits)
+        if together and mine == 1:
+            wait_until(lambda: len({pid for pid, *_ in fits_of(log)}) == 2)
+        if mine == dies_after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Logged.after_fit = staticmethod(after_fit)
+    results = search(storage, log).cv_results_
+    names = {"C": "param_C", "score": "mean_test_score", "number": "trial_number"}
+    names["state"] = "trial_state"
+    connection.send({name: results[column].tolist() for name, column in names.items()})

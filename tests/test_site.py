@@ -50,12 +50,12 @@ def site(tmp_path_factory):
             # Small networks: a second thread costs more processor time than it saves.
             "OMP_NUM_THREADS": "1",
             "ECGSK_GALLERY_OUT": str(folder / "out"),
-            "ECGSK_GALLERY_RECORDS": "450",
+            "ECGSK_GALLERY_SHORT": "1",
             "ECGSK_PTBXL": "",
         },
         capture_output=True,
         text=True,
-        timeout=580,
+        timeout=3600,  # a hang, on however busy a machine
     )
     assert done.returncode == 0, done.stderr[-4000:]
     return folder
