@@ -4,6 +4,12 @@ from pathlib import Path
 import matplotlib
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Each worker is one of as many as there are cores: threads and processes of its own that
+    # wait for a core only cost time. NumPy and torch read this when they are imported.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")
+
 matplotlib.use("Agg")
 
 

@@ -14,9 +14,9 @@ from sklearn.utils.estimator_checks import check_estimator
 from ecgsk import ECGFounderClassifier, MTECGClassifier, MTECGPretrainer, ProbabilityTransformer
 
 QUICK = {
-    "max_epochs": 30,
+    "max_epochs": 8,
     "batch_size": 64,
-    "learning_rate": 1e-2,
+    "learning_rate": 3e-2,
     "precision": "float64",
     "random_state": 0,
 }
@@ -47,7 +47,7 @@ QUICK = {
                 "nano",
                 preprocessing="none",
                 strategy="post_training",
-                head_epochs=5,
+                head_epochs=2,
                 stochastic_depth=0.0,
                 dropout=0.0,
                 missing="zero",
