@@ -26,16 +26,18 @@ EXTRAS = {
         "myst-parser>=4",
         "pydata-sphinx-theme>=0.15",
     ],
-    "dev": [
+    # What the tests need besides the extras above; without these, tests of them are skipped.
+    "test": [
         "pytest>=8",
         "pytest-xdist>=3.5",
-        "ruff>=0.6",
         "psutil>=5.9",
         "h5py>=3.10",
         "httpx>=0.27",
+        "setuptools>=77.0.3",
     ],
+    "dev": ["ruff>=0.6", "mypy>=1.13"],
 }
-for name in ("onnx", "parquet", "dask", "service", "docs"):
+for name in ("onnx", "parquet", "dask", "service", "docs", "test"):
     EXTRAS["dev"] += EXTRAS[name]
 
 setup(
@@ -44,26 +46,26 @@ setup(
     description="scikit-learn estimators for the 12-lead ECG",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    license="BSD-3-Clause",
+    license_expression="BSD-3-Clause",
     license_files=["LICENSE"],
     packages=find_packages(include=["ecgsk", "ecgsk.*"]),
-    package_data={"ecgsk.weights": ["*.safetensors", "*.md"]},
+    package_data={"ecgsk": ["py.typed"], "ecgsk.weights": ["*.safetensors", "*.md"]},
     python_requires=">=3.10",
     install_requires=[
-        "numpy>=1.26",
-        "scipy>=1.11",
+        "numpy>=1.26.4",
+        "scipy>=1.13",
         "scikit-learn>=1.6",
         "skorch>=1.3.1",
         "torch>=2.5",
         "wfdb>=4.3.1",
-        "pandas>=2.2",
+        "pandas>=2.2.3",
         "interpret-core>=0.7.4",
         "optuna>=4.0",
         "joblib>=1.4",
         "safetensors>=0.4",
         "skops>=0.11",
         "tqdm>=4.66",
-        "matplotlib>=3.8",
+        "matplotlib>=3.9",
     ],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["ecgsk = ecgsk.__main__:main"]},
@@ -71,8 +73,14 @@ setup(
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",
         "Intended Audience :: Healthcare Industry",
-        "License :: OSI Approved :: BSD License",
-        "Programming Language :: Python :: 3",
+        "Intended Audience :: Developers",
+        "Operating System :: MacOS",
+        "Operating System :: Microsoft :: Windows",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3 :: Only",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 15)),
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Topic :: Scientific/Engineering :: Medical Science Apps.",
+        "Typing :: Typed",
     ],
 )

@@ -234,6 +234,7 @@ def test_a_killed_run_goes_on_and_ends_alike(folder, model, capsys):
 
 
 def test_an_interrupted_run_says_how_to_go_on(folder, model, monkeypatch, capsys):
+    pytest.importorskip("pyarrow")
     words = [folder / "model.ecgsk", folder / "many.npy"]
     options = {"sampling_rate": RATE, "batch_size": 8}
     predict(*words, out=folder / "straight.parquet", **options)
