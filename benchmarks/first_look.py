@@ -16,7 +16,7 @@ from scipy.special import expit
 
 from ecgsk import make_lef_classifier, make_lef_cohort
 from ecgsk.datasets import PTBXL_STATEMENTS
-from ecgsk.inspection import explain_record, plot_ecg, plot_explanation
+from ecgsk.inspection import ECGDisplay, ExplanationDisplay, explain_record
 from ecgsk.tabular import GroupedEBMClassifier
 
 RATE = 250
@@ -48,13 +48,13 @@ def draw(recording, logits, explanation) -> plt.Figure:
     """Return the picture."""
     figure = plt.figure(figsize=(WIDTH, HEIGHT), facecolor="white")
     paper = figure.add_axes((0.012, 0.423, 0.684, 0.522))
-    plot_ecg(recording, sampling_rate=RATE, ax=paper)
+    ECGDisplay.from_record(recording, sampling_rate=RATE, ax=paper)
     # The page without its margins.
     paper.set(ylim=(2, paper.get_ylim()[1] - 14), anchor="NW")
     probabilities = expit(logits).sort_values(ascending=False)
     _draw_findings(figure.add_axes((0.725, 0.41, 0.263, 0.535)), probabilities.head(7))
     why = figure.add_axes((0.13, 0.07, 0.858, 0.24))
-    plot_explanation(explanation, n_terms=6, value_format=_as_percent, ax=why)
+    ExplanationDisplay.from_result(explanation, n_terms=6, value_format=_as_percent, ax=why)
     why.set_xlabel("log-odds", fontsize=9.5, color=GREY)
     for text in [*why.get_yticklabels(), *why.texts]:
         text.set_fontsize(10)

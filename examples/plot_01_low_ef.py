@@ -18,7 +18,7 @@ from sklearn.model_selection import GroupShuffleSplit
 from sklearn.pipeline import make_pipeline
 
 from ecgsk import MTECGClassifier, ProbabilityTransformer, make_lef_cohort
-from ecgsk.inspection import plot_ebm_terms, plot_ecg
+from ecgsk.inspection import EBMTermsDisplay, ECGDisplay
 from ecgsk.metrics import bootstrap
 from ecgsk.preprocessing import BandPass
 
@@ -71,7 +71,10 @@ for name, score in {"Pipeline": answers, "best possible": cohort.oracle[test]}.i
 
 # %%
 # Why: the terms of the glass box, and the record that it is surest of.
-plot_ebm_terms(pipeline[-1], n_terms=6).savefig(out / "terms.png", dpi=120)
+terms = EBMTermsDisplay.from_estimator(pipeline[-1], n_terms=6)
+terms.figure_.savefig(out / "terms.png", dpi=120)
 surest = test[np.argmax(answers)]
-axes = plot_ecg(cohort.data[surest], sampling_rate=100, title=f"P(low EF) = {answers.max():.2f}")
-axes.figure.savefig(out / "ecg.png", dpi=120)
+record = ECGDisplay.from_record(
+    cohort.data[surest], sampling_rate=100, title=f"P(low EF) = {answers.max():.2f}"
+)
+record.figure_.savefig(out / "ecg.png", dpi=120)

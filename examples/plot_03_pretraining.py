@@ -20,7 +20,7 @@ from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 
 from ecgsk import MTECGClassifier, MTECGPretrainer, make_ecg
-from ecgsk.inspection import plot_reconstruction
+from ecgsk.inspection import ReconstructionDisplay
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--out", default="example-output")
@@ -79,10 +79,10 @@ print(f"masked loss on other patients: {-pretrainer.score(test):.2f}")
 # 2. What it fills in. Levels are chosen such that the curve joins what was seen; the deflections
 # are the network's.
 filled, mask = pretrainer.reconstruct(test[:1], return_mask=True)
-axes = plot_reconstruction(
+display = ReconstructionDisplay.from_result(
     test[0], filled[0], mask[0], sampling_rate=100, title="A patient that the network has not seen"
 )
-axes[0].figure.savefig(out / "reconstruction.png", dpi=120)
+display.figure_.savefig(out / "reconstruction.png", dpi=120)
 
 # %%
 # 3. Forty labels, drawn several times: with so few, which ones they are matters as much as where

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgsk import load_echonext, make_echonext
-from ecgsk.inspection import describe_cohort, plot_ecg
+from ecgsk.inspection import ECGDisplay, describe_cohort
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--path", help="folder of EchoNext (default: a synthetic one is made)")
@@ -60,9 +60,9 @@ except ValueError as error:
 number = int(np.flatnonzero(np.isfinite(train.ejection_fraction))[0])
 print(train.data[number : number + 1].table.to_dict("records"))
 ef = train.ejection_fraction[number]
-axes = plot_ecg(
+display = ECGDisplay.from_record(
     train.data[number],
     sampling_rate=train.sampling_rate,
     title=f"EF {ef:.0f} %{', synthetic' if train.synthetic else ''}",
 )
-axes.figure.savefig(out / "echonext-ecg.png", dpi=120)
+display.figure_.savefig(out / "echonext-ecg.png", dpi=120)

@@ -15,7 +15,7 @@ from pathlib import Path
 from sklearn.pipeline import make_pipeline
 
 from ecgsk import load_echonext, make_echonext, make_lef_classifier
-from ecgsk.inspection import plot_predictors
+from ecgsk.inspection import PredictorsDisplay
 from ecgsk.metrics import choose_threshold, evaluate_binary
 from ecgsk.tabular import SinglePredictorClassifier, screen_predictors
 
@@ -40,8 +40,9 @@ screened = screen_predictors(
     tables["train"], train.target, groups=train.groups, n_resamples=200, random_state=0
 )
 print(screened.table.head(8).round(3).to_string())
-axes = plot_predictors(screened.table, title=f"Single predictors of EF <= 45 %, {where}")
-axes.figure.savefig(out / "predictors.png", dpi=120, bbox_inches="tight")
+title = f"Single predictors of EF <= 45 %, {where}"
+display = PredictorsDisplay.from_result(screened, title=title)
+display.figure_.savefig(out / "predictors.png", dpi=120, bbox_inches="tight")
 
 # %%
 # The best of them as a classifier. It was chosen on train and gets its threshold from val; what it

@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 
 from ecgsk import load_echonext, make_echonext, make_lef_classifier
-from ecgsk.inspection import plot_ebm_terms, plot_evaluation, plot_subgroups
+from ecgsk.inspection import EBMTermsDisplay, EvaluationDisplay, SubgroupsDisplay
 from ecgsk.metrics import (
     calibration_metrics,
     choose_threshold,
@@ -69,7 +69,8 @@ print(result.table.round(3))
 # Is one better than the other? On the same patients, resampled together.
 paired = compare_models(y, *answers.values(), groups=patients, random_state=0)
 print(f"AUROC of EBM less logistic regression: {paired.difference}, p = {paired.p_value:.2f}")
-plot_evaluation(y, answers, title=where).savefig(out / "evaluation.png", dpi=120)
+curves = EvaluationDisplay.from_predictions(y, answers, title=where)
+curves.figure_.savefig(out / "evaluation.png", dpi=120)
 
 # %%
 # Do the probabilities mean what they say, and what would they be where fewer patients have it?
@@ -86,10 +87,10 @@ subgroups = evaluate_subgroups(
     y, answers["EBM"], by, bins={"age": [50, 65, 80]}, groups=patients, random_state=0
 )
 print(subgroups.table.round(3).to_string())
-plot_subgroups(subgroups.table, title=where).figure.savefig(
-    out / "subgroups.png", dpi=120, bbox_inches="tight"
-)
+forest = SubgroupsDisplay.from_result(subgroups, title=where)
+forest.figure_.savefig(out / "subgroups.png", dpi=120, bbox_inches="tight")
 
 # %%
 # What the glass box has learnt: each curve is what one predictor adds to the log-odds.
-plot_ebm_terms(glass_box[-1], n_terms=6).savefig(out / "lef-terms.png", dpi=120)
+terms = EBMTermsDisplay.from_estimator(glass_box[-1], n_terms=6)
+terms.figure_.savefig(out / "lef-terms.png", dpi=120)

@@ -15,14 +15,14 @@ import numpy as np
 
 from ecgsk import load_echonext, make_echonext, make_lef_classifier, save
 from ecgsk.inspection import (
+    ExplanationDisplay,
+    SaliencyDisplay,
     explain_record,
     group_correlated,
     group_explanation,
     group_importances,
     lead_importance,
     make_report,
-    plot_explanation,
-    plot_saliency,
     saliency,
 )
 
@@ -50,15 +50,15 @@ surest = int(np.argmax(model[-1].predict_proba(predictors)[:, 1]))
 explanation = explain_record(model[-1], predictors.iloc[[surest]])
 print(explanation.table.head(5).round(3), f"\nprobability {explanation.probability:.3f}")
 grouped = group_explanation(explanation, group_correlated(predictors))
-axes = plot_explanation(grouped, title=f"Record {surest} of test")
-axes.figure.savefig(out / "explanation.png", dpi=120, bbox_inches="tight")
+bars = ExplanationDisplay.from_result(grouped, title=f"Record {surest} of test")
+bars.figure_.savefig(out / "explanation.png", dpi=120, bbox_inches="tight")
 
 # %%
 # Which spans of the recording moved it: each window of 0.2 s is hidden in turn.
 record = test.data[surest : surest + 1]
 found = saliency(model, record, sampling_rate=250)
-axes = plot_saliency(np.asarray(record)[0], found.values, sampling_rate=250)
-axes.figure.savefig(out / "saliency.png", dpi=120)
+shading = SaliencyDisplay.from_result(np.asarray(record), found, sampling_rate=250)
+shading.figure_.savefig(out / "saliency.png", dpi=120)
 
 # %%
 # Which leads it needs, on some records: how much the AUROC falls when a lead is another patient's.

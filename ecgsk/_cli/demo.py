@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ecgsk.datasets import load_ptbxl, make_lef_cohort
 from ecgsk.estimators import MTECGClassifier
-from ecgsk.inspection import plot_ebm_terms, plot_ecg
+from ecgsk.inspection import EBMTermsDisplay, ECGDisplay
 from ecgsk.metrics import Estimate, bootstrap, label_roc_auc, macro_roc_auc
 from ecgsk.persistence import save
 from ecgsk.preprocessing import BandPass
@@ -163,7 +163,7 @@ def run_demo(ptbxl=None, out="demo-output", *, seed: int = 0, cohort: Cohort | N
             + [("glass box", model)]
         )
         save(pipeline, out / f"{name}.ecgsk")
-        figure = plot_ebm_terms(model, n_terms=8)
+        figure = EBMTermsDisplay.from_estimator(model, n_terms=8).figure_
         figure.suptitle(
             f"{question}, by the log-odds of the network's findings; {cohort.kind}", y=1.03
         )
@@ -261,12 +261,12 @@ def _draw_record(question, cohort, pipeline, held_out, path) -> None:
     surest = int(np.argmax(answers))
     findings = held_out.iloc[surest].sort_values(ascending=False)[:3]
     shown = ", ".join(f"{name} {expit(logit):.2f}" for name, logit in findings.items())
-    axes = plot_ecg(
+    display = ECGDisplay.from_record(
         cohort.data[cohort.test][surest],
         sampling_rate=RATE,
         title=f"{question}: {answers[surest]:.2f}   ({shown}; {cohort.kind})",
     )
-    axes.figure.savefig(path, dpi=150)
+    display.figure_.savefig(path, dpi=150)
 
 
 class _Speaker:

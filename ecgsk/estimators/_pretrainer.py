@@ -114,7 +114,7 @@ class MTECGPretrainer(MTECGFromWeights, ECGEstimator):
     See Also
     --------
     MTECGClassifier : Fine-tunes the encoder.
-    ecgsk.inspection.plot_reconstruction : Draws what the network makes of masked parts.
+    ecgsk.inspection.ReconstructionDisplay : Draws what the network makes of masked parts.
 
     Notes
     -----

@@ -16,7 +16,7 @@ from ecgsk._core.records import RecordArray, is_lazy
 from ecgsk._core.resampling import Resamples, percentiles
 from ecgsk._core.results import TableResult
 from ecgsk._core.signal import STANDARD_LEADS, lead_indices
-from ecgsk.inspection._predictions import Question, beside, check_leads
+from ecgsk.inspection._class_probability import ClassProbability, check_leads, with_table
 
 _METHODS = ("permute", "silence")
 
@@ -53,14 +53,14 @@ def lead_importance(
     n_resamples: int = 1000,
     random_state=None,
 ) -> LeadImportance:
-    """Return how much worse a classifier gets when it is deprived of a lead.
+    """Return how much worse a classifier gets without each lead.
 
     Parameters
     ----------
     estimator : fitted classifier with ``predict_proba``
         Of recordings: a network, or a Pipeline with extractors and an interpretable model.
     X : array-like of shape (n_records, n_leads, n_samples), or RecordArray
-        Recordings that the estimator has not learnt from, mV.
+        Recordings that the estimator was not fitted on, mV.
     y : array-like of shape (n_records,)
         Binary truth; where the estimator has several labels, that of ``label``.
     method : {"permute", "silence"}, default="permute"
@@ -155,15 +155,15 @@ def lead_importance(
     taken = {name: lead_indices(names, some) for name, some in taken.items()}
     random = check_random_state(random_state)
     permute = method == "permute"
-    ask = Question(estimator, label)
-    untouched = ask(X)
+    probability = ClassProbability(estimator, label)
+    untouched = probability(X)
     # Every lead is given the same donors, which leaves less chance between leads.
     donors = [random.permutation(len(y)) for _ in range(n_repeats)] if permute else [None]
     resampled = _Resampled(metric, y, groups, n_resamples, random)
     base, resampled_base = float(metric(y, untouched)), resampled(untouched)
     rows = {}
     for name, some in taken.items():
-        changed = [ask(_without(X, some, order)) for order in donors]
+        changed = [probability(_without(X, some, order)) for order in donors]
         drops = [base - float(metric(y, scores)) for scores in changed]
         spread = np.mean([resampled_base - resampled(scores) for scores in changed], axis=0)
         low, high = percentiles(spread, 0.95)
@@ -183,7 +183,7 @@ def _without(X, leads, donors):
         return RecordArray(_Exchanged(X, leads, donors), X.shape, table=X.table)
     changed = X.copy()
     changed[:, leads] = 0 if donors is None else X[np.ix_(donors, leads)]
-    return beside(X, changed)
+    return with_table(X, changed)
 
 
 class _Exchanged:

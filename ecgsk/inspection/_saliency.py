@@ -1,4 +1,4 @@
-"""Which parts of a recording a classifier's answer hangs on."""
+"""Which parts of a recording the probability of a classifier depends on."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,7 +8,7 @@ import numpy as np
 from ecgsk._core.log_odds import log_odds
 from ecgsk._core.public import public
 from ecgsk._core.signal import STANDARD_LEADS
-from ecgsk.inspection._predictions import Question, beside, check_leads
+from ecgsk.inspection._class_probability import ClassProbability, check_leads, with_table
 
 
 @public("ecgsk.inspection")
@@ -18,7 +18,7 @@ class Saliency(NamedTuple):
     Attributes
     ----------
     values : ndarray of shape (n_samples,) or (n_leads, n_samples)
-        Change of the log-odds, positive where a sample speaks for the class; one row for each lead
+        Change of the log-odds, positive where a sample supports the class; one row for each lead
         where leads were hidden one by one.
     times : ndarray of shape (n_samples,)
         s from the start of the recording.
@@ -44,7 +44,7 @@ def saliency(
     label: str | int | None = None,
     batch_size: int = 64,
 ) -> Saliency:
-    """Hide one window of a recording after another, and see how the answer changes.
+    """Hide one window of a recording after another, and measure how the log-odds change.
 
     Parameters
     ----------
@@ -65,10 +65,10 @@ def saliency(
     leads : sequence of str, default=STANDARD_LEADS
         Names of the leads of ``record``, in their order.
     label : str, int or None, default=None
-        Of a multilabel or multiclass estimator, the class asked for: a name among the
+        Of a multilabel or multiclass estimator, the class or label: a name among the
         ``label_names_`` or ``classes_`` of its last step, or a column of its probabilities.
     batch_size : int, default=64
-        Changed recordings that the estimator is given at once.
+        Changed recordings that go to the estimator at once.
 
     Returns
     -------
@@ -86,20 +86,20 @@ def saliency(
 
     See Also
     --------
-    plot_saliency : Draws it on the recording.
+    SaliencyDisplay : Draws it on the recording.
     lead_importance : Which leads matter over many recordings.
 
     Notes
     -----
     A hidden window is a straight line between the samples on either side of it. Zeros would do
     more than hide: they make two steps where the baseline is not at 0 mV, which a network may
-    take for a QRS complex, and then the answer changes because of what was put in.
+    take for a QRS complex, and then the log-odds change because of what was put in.
 
     What occlusion does not show: evidence that is there several times, such as a wave in every
     beat or in several leads, is hardly missed in one place; what spans more than a window (the
     rate, the rhythm, a PR interval) shows as the edges that were hidden, or not at all; values do
-    not add up to the log-odds; and that a model looks at a wave does not say that it reads it as
-    a cardiologist would. Compare windows of several widths.
+    not add up to the log-odds; and a model that depends on a wave need not read it as a
+    cardiologist would. Compare windows of several widths.
 
     References
     ----------
@@ -110,13 +110,13 @@ def saliency(
     --------
     >>> import numpy as np
     >>> from ecgsk.inspection import saliency
-    >>> class SeesOneBeat:
+    >>> class ReadsOneBeat:
     ...     def predict_proba(self, X):
     ...         p = 1 / (1 + np.exp(-X[:, 7, 200:210].max(axis=1)))
     ...         return np.column_stack([1 - p, p])
     >>> record = np.zeros((12, 500))
     >>> record[7, 200:210] = 1.5
-    >>> found = saliency(SeesOneBeat(), record, sampling_rate=100)
+    >>> found = saliency(ReadsOneBeat(), record, sampling_rate=100)
     >>> float(found.times[found.values.argmax()])
     2.0
     """
@@ -150,15 +150,15 @@ def saliency(
     hidden_leads = [[lead] for lead in range(n_leads)] if per_lead else [list(range(n_leads))]
     hidden = [(some, start) for some in hidden_leads for start in starts]
 
-    ask = Question(estimator, label)
-    original = float(log_odds(ask(beside(record, signal[np.newaxis])))[0])
+    probability = ClassProbability(estimator, label)
+    original = float(log_odds(probability(with_table(record, signal[np.newaxis])))[0])
     change = np.empty(len(hidden))
     for first in range(0, len(hidden), batch_size):
         batch = hidden[first : first + batch_size]
         occluded = np.repeat(signal[np.newaxis], len(batch), axis=0)
         for copy, (some, start) in zip(occluded, batch, strict=True):
             copy[some, start : start + width] = _line(signal[some], start, width)
-        answers = ask(beside(record, occluded, rows=np.zeros(len(batch), dtype=int)))
+        answers = probability(with_table(record, occluded, rows=np.zeros(len(batch), dtype=int)))
         change[first : first + len(batch)] = original - log_odds(answers)
 
     values = np.zeros((len(hidden_leads), n_samples))

@@ -10,16 +10,16 @@ from scipy.special import expit, logit
 from sklearn.metrics import auc, average_precision_score, roc_auc_score
 
 from ecgsk.inspection import (
+    EBMTermsDisplay,
+    ECGDisplay,
+    EvaluationDisplay,
+    ExplanationDisplay,
+    PredictorsDisplay,
     Saliency,
+    SaliencyDisplay,
+    SubgroupsDisplay,
     ebm_importances,
     explain_record,
-    plot_ebm_terms,
-    plot_ecg,
-    plot_evaluation,
-    plot_explanation,
-    plot_predictors,
-    plot_saliency,
-    plot_subgroups,
 )
 from ecgsk.inspection._plots.style import AGAINST, FOR
 from ecgsk.metrics import calibration_table, decision_curve, evaluate_subgroups
@@ -82,7 +82,7 @@ def ebm(table, y):
 
 
 def test_importances_have_whiskers(ebm):
-    bars = plot_ebm_terms(ebm, n_terms=5).axes[0]
+    bars = EBMTermsDisplay.from_estimator(ebm, n_terms=5).figure_.axes[0]
     (whiskers,) = bars.collections
     found = ebm_importances(ebm).iloc[:5]
     ends = np.array([segment[:, 0] for segment in whiskers.get_segments()])
@@ -96,7 +96,7 @@ def labels(ax):
 @pytest.mark.parametrize("number", [0, 100, 101, 102])
 def test_explanation_is_a_way_to_the_probability(ebm, table, number):
     found = explain_record(ebm, table.iloc[[number]])
-    ax = plot_explanation(found, n_terms=4, title="Ms X")
+    ax = ExplanationDisplay.from_result(found, n_terms=4, title="Ms X").ax_
     bars = ax.patches
     assert len(bars) == 5
     steps = [bar.get_width() for bar in bars]
@@ -119,7 +119,7 @@ def test_explanation_is_a_way_to_the_probability(ebm, table, number):
 
 def test_whiskers_of_an_explanation(ebm, table):
     found = explain_record(ebm, table.iloc[[100]])
-    ax = plot_explanation(found, n_terms=2)
+    ax = ExplanationDisplay.from_result(found, n_terms=2).ax_
     start = found.intercept
     ends = [list(line.get_xdata()) for line in ax.get_lines()]
     for _, row in found.table.iloc[:2].iterrows():
@@ -130,19 +130,24 @@ def test_whiskers_of_an_explanation(ebm, table):
 
 def test_values_of_an_explanation(ebm, table):
     found = explain_record(ebm, table.iloc[[0]])
-    shown = labels(plot_explanation(found, n_terms=99))
+    shown = labels(ExplanationDisplay.from_result(found, n_terms=99).ax_)
     assert len(shown) == len(found.table) + 2 and not any("other terms" in name for name in shown)
     assert {"age = missing", f"sex = {table['sex'].iloc[0]}"} <= set(shown)
     # A single rest is named, which takes no more room.
     assert (
-        len(labels(plot_explanation(found, n_terms=len(found.table) - 1))) == len(found.table) + 2
+        len(labels(ExplanationDisplay.from_result(found, n_terms=len(found.table) - 1).ax_))
+        == len(found.table) + 2
     )
-    ours = labels(plot_explanation(found, n_terms=2, value_format=lambda term, value: f"<{term}>"))
+    ours = labels(
+        ExplanationDisplay.from_result(
+            found, n_terms=2, value_format=lambda term, value: f"<{term}>"
+        ).ax_
+    )
     assert ours[1] == f"{found.table.index[0]} = <{found.table.index[0]}>"
 
 
 def test_probabilities_stand_at_their_log_odds(ebm, table):
-    ax = plot_explanation(explain_record(ebm, table.iloc[[100]]))
+    ax = ExplanationDisplay.from_result(explain_record(ebm, table.iloc[[100]])).ax_
     ax.figure.canvas.draw()
     (upper,) = ax.child_axes
     ticks = upper.get_xticks()
@@ -156,9 +161,9 @@ def test_probabilities_stand_at_their_log_odds(ebm, table):
 def test_messages_of_explanations(ebm, table):
     found = explain_record(ebm, table.iloc[[0]])
     with pytest.raises(ValueError, match="n_terms=0 must be at least 1"):
-        plot_explanation(found, n_terms=0)
+        ExplanationDisplay.from_result(found, n_terms=0)
     with pytest.raises(TypeError, match="explanation is a DataFrame; expected a RecordExpl"):
-        plot_explanation(found.table)
+        ExplanationDisplay.from_result(found.table)
     assert plt.get_fignums() == []
 
 
@@ -180,7 +185,9 @@ def entries(ax):
 def test_evaluation_of_one_model(answers):
     y, models = answers
     p = models["EBM"]
-    figure = plot_evaluation(y.astype(int), p, threshold=0.3, n_bins=5, title="Low EF")
+    figure = EvaluationDisplay.from_predictions(
+        y.astype(int), p, threshold=0.3, n_bins=5, title="Low EF"
+    ).figure_
     roc, ranking, calibration, histogram, decision = figure.axes
     curve = roc.get_lines()[0]
     assert auc(curve.get_xdata(), curve.get_ydata()) == pytest.approx(roc_auc_score(y, p))
@@ -212,7 +219,9 @@ def test_evaluation_of_one_model(answers):
 
 def test_evaluation_of_several_models(answers):
     y, models = answers
-    figure = plot_evaluation(y, models, threshold={"EBM": 0.3, "SR": 0.5})
+    figure = EvaluationDisplay.from_predictions(
+        y, models, threshold={"EBM": 0.3, "SR": 0.5}
+    ).figure_
     roc, ranking, calibration, _, decision = figure.axes
     assert entries(roc)[:4] == [
         f"{name}, AUROC {roc_auc_score(y, p):.3f}" for name, p in models.items()
@@ -221,8 +230,10 @@ def test_evaluation_of_several_models(answers):
     assert entries(decision) == [*models, "treat all", "treat none"]
     styles = {(line.get_color(), str(line.get_linestyle())) for line in decision.get_lines()[:4]}
     assert len(styles) >= 3 and not calibration.collections
-    assert "from 0.3" in entries(plot_evaluation(y, models, threshold=0.3).axes[0])
-    plain = plot_evaluation(y, models)
+    assert "from 0.3" in entries(
+        EvaluationDisplay.from_predictions(y, models, threshold=0.3).figure_.axes[0]
+    )
+    plain = EvaluationDisplay.from_predictions(y, models).figure_
     assert not any("from" in entry for entry in entries(plain.axes[0]))
 
 
@@ -230,31 +241,42 @@ def test_evaluation_of_several_models(answers):
 def test_legends_cover_no_curve_and_stay_on_the_page(answers, n_models):
     y, models = answers
     models = dict(list(models.items())[:n_models])
-    for figure in (
-        plot_evaluation(y, models, threshold=0.3, title="Low EF"),
-        plot_evaluation(y, models, threshold=0.3, figure=plt.figure(figsize=(9, 9))),
-    ):
+    display = EvaluationDisplay(y, models)
+    for ax, title in ((None, "Low EF"), (plt.subplots(figsize=(9, 9))[1], None)):
+        display.plot(ax, threshold=0.3, title=title)
+        figure = display.figure_
         figure.canvas.draw()
-        legends = [ax.get_legend() for ax in figure.axes if ax.get_legend()]
+        legends = [ax.get_legend() for ax in display.axes_ if ax.get_legend()]
         assert len(legends) == 3
         for legend in legends:
             box = legend.get_window_extent()
-            assert not any(box.overlaps(ax.get_window_extent()) for ax in figure.axes)
+            assert not any(box.overlaps(ax.get_window_extent()) for ax in display.axes_)
             assert not any(
                 box.overlaps(text.get_window_extent())
-                for ax in figure.axes
+                for ax in display.axes_
                 for text in (ax.xaxis.label, *ax.get_xticklabels(), ax.title)
                 if text.get_text()
             )
         assert not outside(figure)
 
 
-def test_evaluation_draws_on_a_subfigure(answers):
+def test_displays_of_estimators_are_those_of_their_results(ebm, table, y):
+    evaluated = EvaluationDisplay.from_estimator(ebm, table, y)
+    assert_allclose(evaluated.y_prob, ebm.predict_proba(table)[:, 1])
+    assert entries(evaluated.axes_[0]) == [f"AUROC {roc_auc_score(y, evaluated.y_prob):.3f}"]
+    row = table.iloc[[100]]
+    explained = ExplanationDisplay.from_estimator(ebm, row, n_terms=4)
+    expected = ExplanationDisplay.from_result(explain_record(ebm, row), n_terms=4)
+    assert labels(explained.ax_) == labels(expected.ax_)
+
+
+def test_evaluation_draws_in_the_place_of_given_axes(answers):
     y, models = answers
-    figure = plt.figure(figsize=(15, 8))
-    left, right = figure.subfigures(1, 2)
-    assert plot_evaluation(y, models["EBM"], figure=right) is right
-    assert not left.axes and plt.get_fignums() == [figure.number]
+    figure, (_, right) = plt.subplots(1, 2, figsize=(15, 8))
+    display = EvaluationDisplay.from_predictions(y, models["EBM"], ax=right)
+    assert display.figure_ is figure and plt.get_fignums() == [figure.number]
+    assert len(display.axes_) == 5
+    assert all(ax.get_window_extent().x0 > figure.bbox.width / 2 for ax in display.axes_)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +295,7 @@ def test_evaluation_draws_on_a_subfigure(answers):
 def test_messages_of_evaluations(change, message):
     arguments = {"y_true": [0, 1, 1], "y_prob": [0.1, 0.2, 0.3], **change}
     with pytest.raises(ValueError, match=message):
-        plot_evaluation(**arguments)
+        EvaluationDisplay.from_predictions(**arguments)
     assert plt.get_fignums() == []
 
 
@@ -289,7 +311,7 @@ def subgroups(answers):
 
 
 def test_subgroups(subgroups):
-    ax = plot_subgroups(subgroups, title="Low EF")
+    ax = SubgroupsDisplay(subgroups).plot(title="Low EF").ax_
     rows = labels(ax)
     assert rows[:3] == ["sex", "female", "male"] and rows[3] == "site"
     assert set(rows[4:]) == set(subgroups.loc["site"].index)
@@ -321,7 +343,7 @@ def test_subgroups(subgroups):
 
 def test_predictors(table, y):
     screened = screen_predictors(table.drop(columns="sex"), y, n_resamples=50, random_state=0).table
-    ax = plot_predictors(screened, n_predictors=4, title="By themselves")
+    ax = PredictorsDisplay(screened).plot(n_predictors=4, title="By themselves").ax_
     assert labels(ax) == list(screened.index[:4])
     colours = {"o": FOR, "s": AGAINST}
     points = [line for line in ax.get_lines() if line.get_marker() in colours]
@@ -335,7 +357,7 @@ def test_predictors(table, y):
     ax.figure.canvas.draw()
     assert not outside(ax.figure) and not overlaps(ax.texts, ax.figure)
     figure, given = plt.subplots()
-    assert plot_predictors(screened, ax=given) is given and len(labels(given)) == 9
+    assert PredictorsDisplay(screened).plot(ax=given).ax_ is given and len(labels(given)) == 9
 
 
 def test_long_names_have_room():
@@ -343,29 +365,29 @@ def test_long_names_have_room():
     found = pd.DataFrame(
         {"AUROC": 0.7, "low": 0.6, "high": 0.8, "direction": "higher"}, index=names
     )
-    ax = plot_predictors(found)
+    ax = PredictorsDisplay(found).plot().ax_
     ax.figure.canvas.draw()
     assert not outside(ax.figure)
 
 
 def test_predictors_without_intervals(table, y):
     screened = screen_predictors(table[["LBBB", "NORM"]], y, n_resamples=0).table
-    ax = plot_predictors(screened)
+    ax = PredictorsDisplay(screened).plot().ax_
     assert f"{screened['AUROC'].iloc[0]:.2f}" in [text.get_text() for text in ax.texts]
 
 
 def test_messages_of_forests(subgroups):
     with pytest.raises(ValueError, match="lacks n_positive; expected what .*evaluate_subgroups"):
-        plot_subgroups(subgroups.drop(columns="n_positive"))
+        SubgroupsDisplay(subgroups.drop(columns="n_positive")).plot()
     with pytest.raises(ValueError, match="index of 1 level"):
-        plot_subgroups(subgroups.loc["sex"])
+        SubgroupsDisplay(subgroups.loc["sex"]).plot()
     with pytest.raises(ValueError, match="of 0 rows that lacks rows"):
-        plot_subgroups(subgroups.iloc[:0])
+        SubgroupsDisplay(subgroups.iloc[:0]).plot()
     with pytest.raises(ValueError, match="lacks low, high, direction"):
-        plot_predictors(subgroups)
+        PredictorsDisplay(subgroups).plot()
     good = pd.DataFrame({"AUROC": [0.7], "low": [0.6], "high": [0.8], "direction": ["higher"]})
     with pytest.raises(ValueError, match="n_predictors=0 must be at least 1"):
-        plot_predictors(good, n_predictors=0)
+        PredictorsDisplay(good).plot(n_predictors=0)
 
 
 @pytest.fixture
@@ -385,7 +407,9 @@ def test_saliency_lies_beneath_its_samples(record, layout):
     values[7, 500:750] = np.arange(250)  # V2's column of the clinical print
     values[0] = -100.0
     found = Saliency(values, np.arange(1000) / 100, 0.0)
-    ax = plot_saliency(record[np.newaxis], found, sampling_rate=100, layout=layout)
+    ax = SaliencyDisplay.from_result(
+        record[np.newaxis], found, sampling_rate=100, layout=layout
+    ).ax_
     spans, scale = shades(ax)
     assert len(spans) == (13 if layout == "3x4+1" else 12)
     assert scale.get_clim() == (-249, 249)
@@ -404,7 +428,7 @@ def test_saliency_lies_beneath_its_samples(record, layout):
 
 def test_shading_of_all_leads_and_colours(record):
     values = np.where(np.arange(1000) < 125, 0.5, -0.25)
-    ax = plot_saliency(record, values, sampling_rate=100)
+    ax = SaliencyDisplay.from_result(record, values, sampling_rate=100).ax_
     spans, scale = shades(ax)
     assert_allclose(spans[0][1], values[:250])
     assert_allclose(spans[-1][1], values)
@@ -417,8 +441,8 @@ def test_shading_of_all_leads_and_colours(record):
 
 def test_shading_changes_nothing_else(record):
     plain, shaded = (
-        plot_ecg(record, sampling_rate=100),
-        plot_saliency(record, np.zeros(1000), sampling_rate=100),
+        ECGDisplay.from_record(record, sampling_rate=100).ax_,
+        SaliencyDisplay.from_result(record, np.zeros(1000), sampling_rate=100).ax_,
     )
     assert shaded.get_xlim() == plain.get_xlim() and shaded.get_aspect() == plain.get_aspect()
     # The scale has a line of its own at the lower edge: five mm.
@@ -432,9 +456,9 @@ def test_shading_changes_nothing_else(record):
 
 def test_messages_of_saliency_plots(record):
     with pytest.raises(ValueError, match=r"saliency has shape \(999,\); expected \(1000,\) for"):
-        plot_saliency(record, np.zeros(999), sampling_rate=100)
+        SaliencyDisplay.from_result(record, np.zeros(999), sampling_rate=100)
     with pytest.raises(ValueError, match="saliency holds NaN"):
-        plot_saliency(record, np.full(1000, np.nan), sampling_rate=100)
+        SaliencyDisplay.from_result(record, np.full(1000, np.nan), sampling_rate=100)
     with pytest.raises(ValueError, match="8 leads, but leads names 12"):
-        plot_saliency(record[:8], np.zeros(1000), sampling_rate=100)
+        SaliencyDisplay.from_result(record[:8], np.zeros(1000), sampling_rate=100)
     assert plt.get_fignums() == []

@@ -1,5 +1,6 @@
 """What a classifier of recordings looks at: leads and spans of time."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from ecgsk import RecordArray
-from ecgsk.inspection import lead_importance, saliency
+from ecgsk.inspection import SaliencyDisplay, lead_importance, saliency
 
 V2, RATE = 7, 100
 
@@ -184,7 +185,7 @@ def test_labels(X, y):
     assert found["importance"].idxmax() == "I"
     at = saliency(Labels(), X[0], sampling_rate=RATE, label="AVB").log_odds
     assert at == pytest.approx(logit(Labels().predict_proba(X[:1])[0, 1]), abs=1e-5)
-    with pytest.raises(ValueError, match="label=None, but the estimator answers with 2 .* ASMI"):
+    with pytest.raises(ValueError, match="label=None, but the estimator has 2 .* ASMI"):
         lead_importance(Labels(), X, y)
     with pytest.raises(ValueError, match="label='LVH' is not known; use one of ASMI, AVB"):
         lead_importance(Labels(), X, y, label="LVH")
@@ -203,7 +204,7 @@ def test_labels_that_come_as_a_list(X, y):
     model.classes_ = [np.array([0, 1])] * 2
     found = lead_importance(model, X, y, label=1, method="silence", n_resamples=0).table
     assert found["importance"].idxmax() == "V2"
-    with pytest.raises(ValueError, match="answers with 2 classes or labels"):
+    with pytest.raises(ValueError, match="has 2 classes or labels"):
         lead_importance(model, X, y)
 
 
@@ -320,6 +321,16 @@ def test_one_recording_of_any_kind(record):
     expected = saliency(model, record, sampling_rate=RATE)
     for one in (record[np.newaxis], record.tolist(), RecordArray.wrap(record[np.newaxis])):
         assert_array_equal(saliency(model, one, sampling_rate=RATE).values, expected.values)
+
+
+def test_a_display_of_an_estimator_is_that_of_its_saliency(record):
+    display = SaliencyDisplay.from_estimator(
+        Planted(), record[np.newaxis], sampling_rate=RATE, window=0.5, layout="12x1"
+    )
+    found = saliency(Planted(), record, sampling_rate=RATE, window=0.5)
+    assert_array_equal(display.saliency.values, found.values)
+    assert len(display.ax_.get_images()) == 13  # one for each lead, and the scale
+    plt.close(display.figure_)
 
 
 @pytest.mark.parametrize(

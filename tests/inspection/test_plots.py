@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import NotFittedError
 
 from ecgsk import STANDARD_LEADS
-from ecgsk.inspection import plot_ebm_terms, plot_ecg
+from ecgsk.inspection import EBMTermsDisplay, ECGDisplay
 from ecgsk.preprocessing import SelectLeads
 
 
@@ -35,7 +35,7 @@ def words(ax):
 
 
 def test_clinical_layout(signal):
-    ax = plot_ecg(signal, title="Ms X")
+    ax = ECGDisplay.from_record(signal, title="Ms X").ax_
     rows = [["I", "aVR", "V1", "V4"], ["II", "aVL", "V2", "V5"], ["III", "aVF", "V3", "V6"]]
     assert words(ax) == [*(lead for row in rows for lead in row), "II", "Ms X",
                          "25 mm/s   10 mm/mV   500 Hz"]  # fmt: skip
@@ -58,14 +58,18 @@ def test_clinical_layout(signal):
 
 
 def test_leads_in_another_order_are_drawn_in_their_places(signal):
-    turned = plot_ecg(signal[::-1], leads=[lead.upper() for lead in STANDARD_LEADS[::-1]])
+    turned = ECGDisplay.from_record(
+        signal[::-1], leads=[lead.upper() for lead in STANDARD_LEADS[::-1]]
+    ).ax_
     for lead in STANDARD_LEADS:
-        assert_array_equal(traces(turned, lead)[0], traces(plot_ecg(signal), lead)[0])
+        assert_array_equal(
+            traces(turned, lead)[0], traces(ECGDisplay.from_record(signal).ax_, lead)[0]
+        )
 
 
 def test_a_row_for_each_lead(signal):
     chosen = SelectLeads(["V1", "II"]).transform(signal[np.newaxis])[0]
-    ax = plot_ecg(chosen, leads=["V1", "II"], layout="12x1")
+    ax = ECGDisplay.from_record(chosen, leads=["V1", "II"], layout="12x1").ax_
     assert words(ax)[:2] == ["V1", "II"]
     for row, lead in enumerate(["V1", "II"]):
         ((x, y),) = traces(ax, lead)
@@ -75,7 +79,9 @@ def test_a_row_for_each_lead(signal):
 
 
 def test_speed_gain_and_rate(signal):
-    ax = plot_ecg(signal[:, :2000], sampling_rate=200, speed=50, gain=5, layout="12x1")
+    ax = ECGDisplay.from_record(
+        signal[:, :2000], sampling_rate=200, speed=50, gain=5, layout="12x1"
+    ).ax_
     x, y = traces(ax, "V3")[0]
     assert np.ptp(x) == pytest.approx(1999 / 200 * 50)
     assert_allclose(np.diff(y), 5 * np.diff(signal[8, :2000]))
@@ -84,7 +90,7 @@ def test_speed_gain_and_rate(signal):
 
 @pytest.mark.parametrize("layout", ["3x4+1", "12x1"])
 def test_paper(signal, layout):
-    ax = plot_ecg(signal, layout=layout)
+    ax = ECGDisplay.from_record(signal, layout=layout).ax_
     figure = ax.figure
     figure.canvas.draw()
     # True size: a mm of the drawing is a mm of the figure, in both directions.
@@ -105,16 +111,16 @@ def test_paper(signal, layout):
 
 
 def test_nothing_leaves_the_page(signal):
-    ax = plot_ecg(1000 * signal)
+    ax = ECGDisplay.from_record(1000 * signal).ax_
     assert all(line.get_clip_on() for line in ax.get_lines())
     width, height = ax.get_xlim()[1], ax.get_ylim()[1]
-    assert height == plot_ecg(0 * signal).get_ylim()[1] == 145
+    assert height == ECGDisplay.from_record(0 * signal).ax_.get_ylim()[1] == 145
     for x, _ in (line.get_data() for line in ax.get_lines()):
         assert 0 <= np.min(x) and np.max(x) <= width
 
 
 def test_long_recording_is_reduced_in_proportion():
-    ax = plot_ecg(np.zeros((1, 60000)), leads=["II"], layout="12x1")
+    ax = ECGDisplay.from_record(np.zeros((1, 60000)), leads=["II"], layout="12x1").ax_
     width, height = ax.figure.get_size_inches()
     assert width == pytest.approx(400 / 25.4)
     assert width / height == pytest.approx(ax.get_xlim()[1] / ax.get_ylim()[1])
@@ -123,7 +129,7 @@ def test_long_recording_is_reduced_in_proportion():
 
 def test_draws_on_given_axes_without_a_new_figure(signal):
     figure, (left, right) = plt.subplots(1, 2)
-    assert plot_ecg(signal, ax=right) is right
+    assert ECGDisplay.from_record(signal, ax=right).ax_ is right
     assert plt.get_fignums() == [figure.number] and not left.get_lines()
     assert right.get_aspect() == 1
 
@@ -131,7 +137,7 @@ def test_draws_on_given_axes_without_a_new_figure(signal):
 def test_holes_are_gaps_and_the_input_stays(signal):
     signal[2, 5:8] = [np.nan, np.inf, -np.inf]
     before = signal.copy()
-    y = traces(plot_ecg(signal), "III")[0][1]
+    y = traces(ECGDisplay.from_record(signal).ax_, "III")[0][1]
     assert_array_equal(np.flatnonzero(np.isnan(y)), [5, 6, 7])
     assert_array_equal(signal, before)
 
@@ -142,25 +148,25 @@ def shaded(ax):
 
 
 def test_highlight(signal):
-    start = traces(plot_ecg(signal), "I")[0][0][0]
+    start = traces(ECGDisplay.from_record(signal).ax_, "I")[0][0][0]
     # All leads that are on paper from 1 to 2 s: the first column and the rhythm strip.
-    everywhere = shaded(plot_ecg(signal, highlight=[(1, 2)]))
+    everywhere = shaded(ECGDisplay.from_record(signal, highlight=[(1, 2)]).ax_)
     assert len(everywhere) == 4
     assert_allclose([box[:2] for box in everywhere], [(start + 25, 25)] * 4)
     # A span across columns is cut; V1 is on paper from 5 to 7.5 s.
-    ((x, width, y, height),) = shaded(plot_ecg(signal, highlight=[(7, 9, "v1")]))
+    ((x, width, y, height),) = shaded(ECGDisplay.from_record(signal, highlight=[(7, 9, "v1")]).ax_)
     assert (x, width, height) == (start + 175, 12.5, 30)
-    assert shaded(plot_ecg(signal, highlight=[(1, 2, "V1")])) == []
-    assert len(shaded(plot_ecg(signal, highlight=[(0, 99)], layout="12x1"))) == 12
+    assert shaded(ECGDisplay.from_record(signal, highlight=[(1, 2, "V1")]).ax_) == []
+    assert len(shaded(ECGDisplay.from_record(signal, highlight=[(0, 99)], layout="12x1").ax_)) == 12
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"signal": np.zeros((2, 12, 100))}, r"shape \(2, 12, 100\); expected \(n_leads"),
-        ({"signal": np.zeros((12, 0))}, r"shape \(12, 0\)"),
-        ({"signal": np.zeros((8, 100))}, "8 leads, but leads names 12"),
-        ({"signal": np.full((12, 9), "a")}, "expected real numbers"),
+        ({"record": np.zeros((2, 12, 100))}, r"shape \(2, 12, 100\); expected \(n_leads"),
+        ({"record": np.zeros((12, 0))}, r"shape \(12, 0\)"),
+        ({"record": np.zeros((8, 100))}, "8 leads, but leads names 12"),
+        ({"record": np.full((12, 9), "a")}, "expected real numbers"),
         ({"layout": "4x3"}, "layout='4x3' is not allowed"),
         ({"leads": ["MLII", *STANDARD_LEADS[1:]]}, "needs the twelve standard leads"),
         ({"sampling_rate": 0}, "sampling_rate=0 must be a positive"),
@@ -175,7 +181,7 @@ def test_highlight(signal):
 )
 def test_ecg_messages(change, message, signal):
     with pytest.raises(ValueError, match=message):
-        plot_ecg(**{"signal": signal, **change})
+        ECGDisplay.from_record(**{"record": signal, **change})
     assert plt.get_fignums() == []
 
 
@@ -184,7 +190,9 @@ def test_real_recording(ptbxl_path):
     wfdb = pytest.importorskip("wfdb")
     header = sorted(ptbxl_path.glob("records100/*/*_lr.hea"))[0]
     record = wfdb.rdrecord(str(header.with_suffix("")))
-    ax = plot_ecg(record.p_signal.T, sampling_rate=record.fs, leads=record.sig_name)
+    ax = ECGDisplay.from_record(
+        record.p_signal.T, sampling_rate=record.fs, leads=record.sig_name
+    ).ax_
     ax.figure.canvas.draw()
     x, y = traces(ax, "aVF")[0]
     assert_allclose(np.diff(y), 10 * np.diff(record.p_signal[250:501, 5]), atol=1e-9)
@@ -218,7 +226,7 @@ def panel(figure, name):
 
 
 def test_importances_fall_from_the_top(ebm):
-    figure = plot_ebm_terms(ebm)
+    figure = EBMTermsDisplay.from_estimator(ebm).figure_
     bars = figure.axes[0]
     widths = [bar.get_width() for bar in bars.patches]
     assert_allclose(widths, sorted(ebm.term_importances(), reverse=True))
@@ -226,12 +234,12 @@ def test_importances_fall_from_the_top(ebm):
     assert sorted(shown) == sorted(ebm.term_names_) and shown[0] == "LBBB"
     tops = [bar.get_y() for bar in bars.patches]
     assert tops == sorted(tops) and bars.yaxis_inverted()
-    assert len(plot_ebm_terms(ebm, n_terms=2).axes[0].patches) == 2
+    assert len(EBMTermsDisplay.from_estimator(ebm, n_terms=2).figure_.axes[0].patches) == 2
 
 
 @pytest.mark.parametrize("name", ["LBBB", "age"])
 def test_curve_is_the_models(ebm, name):
-    curve, density = panel(plot_ebm_terms(ebm, share_y=False), name)
+    curve, density = panel(EBMTermsDisplay.from_estimator(ebm, share_y=False).figure_, name)
     term = ebm.term_names_.index(name)
     scores, deviations = ebm.term_scores_[term], ebm.standard_deviations_[term]
     line = next(line for line in curve.get_lines() if line.get_drawstyle() == "steps-post")
@@ -248,7 +256,7 @@ def test_curve_is_the_models(ebm, name):
 
 
 def test_missing_is_noted_where_there_was_any(ebm):
-    figure = plot_ebm_terms(ebm)
+    figure = EBMTermsDisplay.from_estimator(ebm).figure_
     assert not panel(figure, "LBBB")[0].texts
     (note,) = panel(figure, "age")[0].texts
     value = float(note.get_text().removeprefix("missing: ").replace("\N{MINUS SIGN}", "-"))
@@ -256,14 +264,14 @@ def test_missing_is_noted_where_there_was_any(ebm):
 
 
 def test_categories_are_points(ebm):
-    curve, density = panel(plot_ebm_terms(ebm), "sex")
+    curve, density = panel(EBMTermsDisplay.from_estimator(ebm).figure_, "sex")
     points = next(line for line in curve.get_lines() if line.get_marker() == "o")
     assert_allclose(points.get_ydata(), ebm.term_scores_[ebm.term_names_.index("sex")][1:-1])
     assert [label.get_text() for label in density.get_xticklabels()] == ["female", "male"]
 
 
 def test_pairs_are_maps(ebm):
-    figure = plot_ebm_terms(ebm)
+    figure = EBMTermsDisplay.from_estimator(ebm).figure_
     maps = {
         (ax.get_xlabel(), ax.get_ylabel()): ax
         for ax in figure.axes
@@ -281,15 +289,15 @@ def test_pairs_are_maps(ebm):
 
 
 def test_shared_scale(ebm):
-    shared = plot_ebm_terms(ebm)
+    shared = EBMTermsDisplay.from_estimator(ebm).figure_
     limits = {panel(shared, name)[0].get_ylim() for name in ("LBBB", "age", "sex")}
     assert len(limits) == 1
-    own = plot_ebm_terms(ebm, share_y=False)
+    own = EBMTermsDisplay.from_estimator(ebm, share_y=False).figure_
     assert panel(own, "sex")[0].get_ylim() != panel(own, "LBBB")[0].get_ylim()
 
 
 def test_panels_are_of_one_size_and_do_not_overlap(ebm):
-    figure = plot_ebm_terms(ebm)
+    figure = EBMTermsDisplay.from_estimator(ebm).figure_
     curves = [panel(figure, name)[0].get_position() for name in ("LBBB", "age", "sex")]
     assert_allclose(np.diff([box.size for box in curves], axis=0), 0, atol=1e-9)
     figure.canvas.draw()
@@ -297,21 +305,34 @@ def test_panels_are_of_one_size_and_do_not_overlap(ebm):
     assert not any(figure.axes[0].get_tightbbox().overlaps(box) for box in boxes)
 
 
-def test_draws_on_a_given_subfigure(ebm):
-    figure = plt.figure(figsize=(14, 6))
-    left, right = figure.subfigures(1, 2)
-    assert plot_ebm_terms(ebm, n_terms=2, figure=right) is right
-    assert not left.axes and plt.get_fignums() == [figure.number]
+def test_draws_in_the_place_of_given_axes(ebm):
+    figure, (left, right) = plt.subplots(1, 2, figsize=(14, 6))
+    display = EBMTermsDisplay.from_estimator(ebm, n_terms=2, ax=right)
+    assert display.figure_ is figure and plt.get_fignums() == [figure.number]
+    assert left.axison and not right.axison
+    assert all(ax.get_window_extent().x0 >= figure.bbox.width / 2 for ax in display.axes_)
+    with pytest.raises(ValueError, match="ax is not part of a grid"):
+        EBMTermsDisplay.from_estimator(ebm, ax=figure.add_axes((0, 0, 1, 1)))
+
+
+def test_a_display_is_drawn_again_on_other_axes(signal):
+    display = ECGDisplay.from_record(signal, title="Ms X")
+    first = display.ax_
+    assert display.plot(title="Mr Y") is display and display.ax_ is not first
+    assert display.figure_ is display.ax_.figure
+    one, other = ([line.get_ydata() for line in ax.get_lines()] for ax in (first, display.ax_))
+    for line, again in zip(one, other, strict=True):
+        assert_array_equal(line, again)
 
 
 def test_ebm_messages(ebm):
     with pytest.raises(ValueError, match="n_terms=0 must be at least 1"):
-        plot_ebm_terms(ebm, n_terms=0)
+        EBMTermsDisplay.from_estimator(ebm, n_terms=0)
     with pytest.raises(NotFittedError):
-        plot_ebm_terms(ExplainableBoostingClassifier())
+        EBMTermsDisplay.from_estimator(ExplainableBoostingClassifier())
     with pytest.raises(TypeError, match="ebm is a Figure; expected interpret's"):
-        plot_ebm_terms(plt.figure())
+        EBMTermsDisplay.from_estimator(plt.figure())
     X = np.arange(90.0)[:, np.newaxis]
     three = ExplainableBoostingClassifier(interactions=0, outer_bags=1, max_rounds=5, n_jobs=1)
     with pytest.raises(ValueError, match="ebm has 3 classes; expected a classifier of two"):
-        plot_ebm_terms(three.fit(X, np.arange(90) // 30))
+        EBMTermsDisplay.from_estimator(three.fit(X, np.arange(90) // 30))

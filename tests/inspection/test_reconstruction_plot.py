@@ -5,7 +5,7 @@ from matplotlib.colors import to_hex
 from numpy.testing import assert_allclose, assert_array_equal
 
 from ecgsk import STANDARD_LEADS
-from ecgsk.inspection import plot_reconstruction
+from ecgsk.inspection import ReconstructionDisplay
 
 # At 100 Hz: from the start, in the midst, and to the end.
 SPANS = [(0.0, 0.2), (3.0, 3.5), (9.8, 10.0)]
@@ -43,19 +43,19 @@ def shaded(ax):
 
 
 def test_a_row_for_each_lead_shown(parts):
-    axes = plot_reconstruction(**parts)
+    axes = ReconstructionDisplay.from_result(**parts).axes_
     assert isinstance(axes, np.ndarray) and axes.shape == (3,)
     assert list(axes[0].figure.axes) == list(axes)
     assert [ax.get_ylabel() for ax in axes] == ["II, mV", "V2, mV", "V5, mV"]
     assert [ax.get_xlabel() for ax in axes] == ["", "", "Time, s"]
     tops = [ax.get_position().y1 for ax in axes]
     assert tops == sorted(tops, reverse=True)
-    everything = plot_reconstruction(**parts, shown=None)
+    everything = ReconstructionDisplay.from_result(**parts, shown=None).axes_
     assert [ax.get_ylabel() for ax in everything] == [f"{lead}, mV" for lead in STANDARD_LEADS]
 
 
 def test_filling_is_drawn_in_masked_spans_only(parts):
-    for ax, row in zip(plot_reconstruction(**parts), [1, 7, 10], strict=True):
+    for ax, row in zip(ReconstructionDisplay.from_result(**parts).axes_, [1, 7, 10], strict=True):
         x, y = line(ax, FILLED).get_data()
         assert_allclose(x, np.arange(1000) / 100)
         assert_array_equal(np.isfinite(y), parts["mask"])
@@ -63,7 +63,7 @@ def test_filling_is_drawn_in_masked_spans_only(parts):
 
 
 def test_recording_is_drawn_throughout_and_says_what_was_seen(parts):
-    ax = plot_reconstruction(**parts, shown=["V2"])[0]
+    ax = ReconstructionDisplay.from_result(**parts, shown=["V2"]).axes_[0]
     seen, hidden = (line(ax, label).get_ydata() for label in (SEEN, HIDDEN))
     assert_array_equal(np.isfinite(seen), ~parts["mask"])
     assert_array_equal(seen[~parts["mask"]], parts["record"][7, ~parts["mask"]])
@@ -78,7 +78,7 @@ def test_recording_is_drawn_throughout_and_says_what_was_seen(parts):
 
 
 def test_shading_covers_the_masked_time(parts):
-    for ax in plot_reconstruction(**parts):
+    for ax in ReconstructionDisplay.from_result(**parts).axes_:
         assert_allclose(shaded(ax), SPANS)
         # From the bottom to the top, whatever the scale.
         inside = ax.get_window_extent()
@@ -90,22 +90,22 @@ def test_shading_covers_the_masked_time(parts):
 @pytest.mark.parametrize(("masked", "spans"), [(False, []), (True, [(0, 10)])])
 def test_nothing_or_everything_masked(parts, masked, spans):
     parts["mask"][:] = masked
-    ax = plot_reconstruction(**parts, shown=["I"])[0]
+    ax = ReconstructionDisplay.from_result(**parts, shown=["I"]).axes_[0]
     assert_allclose(np.reshape(shaded(ax), (-1, 2)), np.reshape(spans, (-1, 2)))
     assert np.isfinite(line(ax, FILLED).get_ydata()).all() == masked
     ax.figure.canvas.draw()
 
 
 def test_seconds_cut_the_recording_and_the_shading(parts):
-    ax = plot_reconstruction(**parts, seconds=3.2)[0]
+    ax = ReconstructionDisplay.from_result(**parts, seconds=3.2).axes_[0]
     assert ax.get_xlim() == (0, 3.2)
     assert len(line(ax, SEEN).get_xdata()) == 320
     assert_allclose(shaded(ax), [(0, 0.2), (3, 3.2)])
-    assert plot_reconstruction(**parts, seconds=99)[0].get_xlim() == (0, 10)
+    assert ReconstructionDisplay.from_result(**parts, seconds=99).axes_[0].get_xlim() == (0, 10)
 
 
 def test_rate(parts):
-    ax = plot_reconstruction(**{**parts, "sampling_rate": 500})[0]
+    ax = ReconstructionDisplay.from_result(**{**parts, "sampling_rate": 500}).axes_[0]
     assert_allclose(shaded(ax), np.array(SPANS) / 5)
     assert ax.get_xlim() == (0, 2)
 
@@ -113,19 +113,23 @@ def test_rate(parts):
 def test_leads_are_found_by_name(parts):
     turned = {name: parts[name][::-1] for name in ("record", "filled")}
     names = [lead.upper() for lead in STANDARD_LEADS[::-1]]
-    axes = plot_reconstruction(**{**parts, **turned}, leads=names, shown=["avf", "V6"])
+    axes = ReconstructionDisplay.from_result(
+        **{**parts, **turned}, leads=names, shown=["avf", "V6"]
+    ).axes_
     assert [ax.get_ylabel() for ax in axes] == ["aVF, mV", "V6, mV"]
     for ax, row in zip(axes, [5, 11], strict=True):
         assert_array_equal(line(ax, FILLED).get_ydata()[300], parts["filled"][row, 300])
     one = {name: parts[name][:1] for name in ("record", "filled")}
-    axes = plot_reconstruction(**{**parts, **one}, leads=["MLII"], shown=None)
+    axes = ReconstructionDisplay.from_result(**{**parts, **one}, leads=["MLII"], shown=None).axes_
     assert [ax.get_ylabel() for ax in axes] == ["MLII, mV"]
     # A name alone is a lead, not a sequence of letters.
-    assert [ax.get_ylabel() for ax in plot_reconstruction(**parts, shown="II")] == ["II, mV"]
+    assert [
+        ax.get_ylabel() for ax in ReconstructionDisplay.from_result(**parts, shown="II").axes_
+    ] == ["II, mV"]
 
 
 def test_legend_says_what_is_what(parts):
-    axes = plot_reconstruction(**parts, title="Mr Y")
+    axes = ReconstructionDisplay.from_result(**parts, title="Mr Y").axes_
     (legend,) = (ax.get_legend() for ax in axes if ax.get_legend() is not None)
     said = dict(zip([t.get_text() for t in legend.get_texts()], legend.legend_handles, strict=True))
     assert list(said) == [SEEN, "masked", HIDDEN, FILLED]
@@ -136,7 +140,7 @@ def test_legend_says_what_is_what(parts):
 
 
 def test_legend_and_title_cover_no_wave_nor_each_other(parts):
-    ax = plot_reconstruction(**parts, title="Mr Y")[0]
+    ax = ReconstructionDisplay.from_result(**parts, title="Mr Y").axes_[0]
     figure = ax.figure
     figure.canvas.draw()
     legend, axes = ax.get_legend().get_window_extent(), ax.get_window_extent()
@@ -147,7 +151,7 @@ def test_legend_and_title_cover_no_wave_nor_each_other(parts):
 
 def test_draws_on_given_axes_without_a_new_figure(parts):
     figure, grid = plt.subplots(2, 2)
-    axes = plot_reconstruction(**parts, shown=["I", "V1"], axes=grid[:, 1])
+    axes = ReconstructionDisplay.from_result(**parts, shown=["I", "V1"], ax=grid[:, 1]).axes_
     assert list(axes) == list(grid[:, 1]) and plt.get_fignums() == [figure.number]
     assert not grid[0, 0].get_lines() and len(grid[1, 1].get_lines()) == 3
 
@@ -155,7 +159,7 @@ def test_draws_on_given_axes_without_a_new_figure(parts):
 def test_holes_are_gaps_and_the_input_stays(parts):
     parts["record"][1, 50:52] = [np.nan, np.inf]
     before = {name: np.copy(value) for name, value in parts.items()}
-    seen = line(plot_reconstruction(**parts)[0], SEEN).get_ydata()
+    seen = line(ReconstructionDisplay.from_result(**parts).axes_[0], SEEN).get_ydata()
     assert_array_equal(np.flatnonzero(np.isnan(seen[~parts["mask"]])), [30, 31])
     for name, value in before.items():
         assert_array_equal(parts[name], value)
@@ -175,20 +179,20 @@ def test_holes_are_gaps_and_the_input_stays(parts):
         ({"leads": ["I", "II"]}, "record has 12 leads, but leads names 2"),
         ({"record": np.zeros((8, 1000)), "filled": np.zeros((8, 1000))}, "leads=None means twelve"),
         ({"leads": ["II", *STANDARD_LEADS[1:]]}, "II stand more than once"),
-        ({"shown": ["II", "V7"]}, "asks for V7; the recording has I, II,.*shown=None"),
-        ({"shown": []}, "asks for no lead"),
+        ({"shown": ["II", "V7"]}, "names V7; the recording has I, II,.*shown=None"),
+        ({"shown": []}, "names no lead"),
         ({"sampling_rate": 0}, "sampling_rate=0 must be a positive"),
         ({"seconds": -1}, "seconds=-1 must be a positive"),
     ],
 )
 def test_messages(change, message, parts):
     with pytest.raises(ValueError, match=message):
-        plot_reconstruction(**{**parts, **change})
+        ReconstructionDisplay.from_result(**{**parts, **change})
     assert plt.get_fignums() == []
 
 
 def test_message_of_too_few_axes(parts):
     ax = plt.figure().subplots()
-    with pytest.raises(ValueError, match=r"axes holds 1, but 3 leads are shown \(II, V2, V5\)"):
-        plot_reconstruction(**parts, axes=ax)
+    with pytest.raises(ValueError, match=r"ax holds 1 axes, but 3 leads are shown \(II, V2, V5\)"):
+        ReconstructionDisplay.from_result(**parts, ax=ax)
     assert not ax.get_lines()

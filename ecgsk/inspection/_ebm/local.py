@@ -72,7 +72,7 @@ def explain_record(ebm, row) -> RecordExplanation:
 
     See Also
     --------
-    plot_explanation : Draws it.
+    ExplanationDisplay : Draws it.
     group_importances : Contributions of correlated predictors have to be read together.
 
     Notes

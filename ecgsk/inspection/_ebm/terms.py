@@ -47,7 +47,7 @@ def ebm_importances(ebm) -> pd.DataFrame:
 
     ``direction`` is the rank correlation between the predictor's bins, in their order, and their
     contributions, weighted by the records in each bin: "higher" from 0.5 on, "lower" up to -0.5.
-    One word for a curve is an aid to reading a table; `plot_ebm_terms` draws the curve.
+    One word for a curve is an aid to reading a table; `EBMTermsDisplay` draws the curve.
 
     References
     ----------

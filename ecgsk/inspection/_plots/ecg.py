@@ -1,6 +1,5 @@
 """A recording on ECG paper."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +9,8 @@ from ecgsk._core.signal import STANDARD_LEADS, lead_indices, lead_name
 from ecgsk.inspection._plots.saliency_shading import Shading
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from matplotlib.axes import Axes
 
 _PAPER = "#fffafa"
@@ -28,141 +29,188 @@ _LARGEST_WIDTH = 400
 
 
 @public("ecgsk.inspection")
-def plot_ecg(
-    signal,
-    *,
-    sampling_rate: float = 500,
-    leads: Sequence[str] = STANDARD_LEADS,
-    layout: str = "3x4+1",
-    title: str | None = None,
-    ax: "Axes | None" = None,
-    speed: float = 25.0,
-    gain: float = 10.0,
-    highlight: Sequence[tuple] | None = None,
-    saliency=None,
-) -> "Axes":
-    """Draw one recording as it is printed on ECG paper.
+class ECGDisplay:
+    """One recording as it is printed on ECG paper.
 
-    The axes are in mm of paper, with equal proportions: thin lines stand 1 mm apart and thick
-    ones 5 mm, which at the usual speed and gain are 0.04 s and 0.2 s, 0.1 mV and 0.5 mV. A pulse
+    The axes are in mm of paper, with equal proportions: thin lines are 1 mm apart and thick
+    lines 5 mm, which at the usual speed and gain are 0.04 s and 0.2 s, 0.1 mV and 0.5 mV. A pulse
     of 1 mV and 0.2 s (at 25 mm/s) stands before each row.
 
     Parameters
     ----------
-    signal : array-like of shape (n_leads, n_samples)
+    record : array-like of shape (n_leads, n_samples) or (1, n_leads, n_samples)
         One recording, mV. NaN and infinite samples are drawn as gaps.
     sampling_rate : float, default=500
         In Hz.
     leads : sequence of str, default=STANDARD_LEADS
-        Names of the leads of ``signal``, in their order.
-    layout : {"3x4+1", "12x1"}, default="3x4+1"
-        "3x4+1" is the clinical print of twelve leads: four columns that each show their own
-        quarter of the recording (2.5 s of 10 s) and lead II in full beneath. "12x1" gives each
-        lead, of whatever number, a row in full.
-    title : str or None, default=None
-        Written above.
-    ax : matplotlib Axes or None, default=None
-        To draw on; None makes a figure in the size of the paper, at most 400 mm wide.
-    speed : float, default=25.0
-        Of the paper, in mm/s.
-    gain : float, default=10.0
-        In mm/mV.
+        Names of the leads of ``record``, in their order.
     highlight : sequence of tuple or None, default=None
         Spans to shade: ``(start, stop)`` in s for all leads or ``(start, stop, lead)`` for one.
-    saliency : array-like of shape (n_samples,) or (n_leads, n_samples), or None, default=None
-        Log-odds to shade the page with beneath the traces, from `ecgsk.inspection.saliency`: red
-        where they speak for a class and blue where against it, with a scale at the lower edge.
 
-    Returns
-    -------
-    matplotlib Axes
-        With the drawing; ``ax.figure.savefig("ecg.pdf")`` saves it.
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        With the drawing.
+    figure_ : matplotlib Figure
+        That holds the axes.
 
-    Raises
-    ------
-    ValueError
-        When the signal's shape does not fit the leads, the leads do not fit the layout, or a
-        number is not positive.
+    See Also
+    --------
+    ECGDisplay.from_record : Draws at once.
 
     Examples
     --------
     >>> import matplotlib
     >>> matplotlib.use("Agg")
     >>> import numpy as np
-    >>> from ecgsk.inspection import plot_ecg
-    >>> ax = plot_ecg(np.zeros((12, 5000)), title="A flat line")
-    >>> [text.get_text() for text in ax.texts][-1]
+    >>> from ecgsk.inspection import ECGDisplay
+    >>> display = ECGDisplay.from_record(np.zeros((12, 5000)), title="A flat line")
+    >>> [text.get_text() for text in display.ax_.texts][-1]
     '25 mm/s   10 mm/mV   500 Hz'
-    >>> matplotlib.pyplot.close(ax.figure)
+    >>> matplotlib.pyplot.close(display.figure_)
     """
-    names = [lead_name(name) for name in leads]
-    signal = _check_signal(signal, names)
-    for name, value in (("sampling_rate", sampling_rate), ("speed", speed), ("gain", gain)):
-        if not (np.isfinite(value) and value > 0):
-            raise ValueError(f"{name}={value!r} must be a positive number.")
-    duration = signal.shape[1] / sampling_rate
-    rows = _rows(layout, names, signal.shape[1])
-    spans = _check_highlight(highlight, names, duration)
-    shading = None if saliency is None else Shading(saliency, signal.shape)
 
-    left = _LEFT[layout]
-    width = left + 5 * np.ceil(duration * speed / 5) + _RIGHT
-    pitch = _ROW_HEIGHT[layout]
-    bottom = _BOTTOM + (_SCALE_HEIGHT if shading else 0)
-    height = _TOP + pitch * len(rows) + bottom
-    if ax is None:
-        ax = _paper_sized_axes(width, height)
-    _draw_paper(ax, width, height)
+    saliency = None
 
-    for number, row in enumerate(rows):
-        baseline = height - _TOP - pitch * (number + 0.5)
-        _draw_pulse(ax, left - 11, baseline, gain)
-        for position, (lead, samples) in enumerate(row):
-            # A sample more than the column's own, so that neighbours meet.
-            shown = np.arange(samples.start, min(samples.stop + 1, signal.shape[1]))
-            start = left + samples.start / sampling_rate * speed
-            ax.plot(
-                left + shown / sampling_rate * speed,
-                baseline + gain * signal[lead, shown],
-                color=_INK,
-                linewidth=0.8,
-                solid_joinstyle="round",
-                label=names[lead],
-                zorder=3,
-            )
-            if position:
-                ax.plot([start, start], [baseline - 4, baseline + 4], color=_INK, lw=0.8, zorder=3)
-            # Where a row has one lead, its name stands beside the trace, out of the waves' way.
-            place = (1, 0) if layout == "12x1" else (start + 1, 0.3 * pitch)
-            _write(ax, place[0], baseline + place[1], names[lead], weight="bold")
-            column = (samples.start / sampling_rate, samples.stop / sampling_rate)
-            if shading:
-                stop = left + samples.stop / sampling_rate * speed
-                shading.draw(ax, lead, samples, start, stop, baseline, pitch - 1)
-            for first, last in _overlaps(spans, names[lead], column):
-                _shade(ax, left + first * speed, left + last * speed, baseline, pitch)
+    def __init__(self, record, *, sampling_rate=500, leads=STANDARD_LEADS, highlight=None):
+        self.record = record
+        self.sampling_rate = sampling_rate
+        self.leads = leads
+        self.highlight = highlight
 
-    if title is not None:
-        _write(ax, left, height - 6, title, weight="bold", size=10)
-    _write(ax, left, bottom - 6, f"{speed:g} mm/s   {gain:g} mm/mV   {sampling_rate:g} Hz")
-    if shading:
-        shading.draw_scale(ax, left, bottom - 6 - _SCALE_HEIGHT, _write)
-    return ax
+    @classmethod
+    def from_record(
+        cls, record, *, sampling_rate=500, leads=STANDARD_LEADS, highlight=None, **plot_params
+    ) -> "Self":
+        """Draw a recording.
+
+        Parameters
+        ----------
+        record, sampling_rate, leads, highlight : object
+            As in `ECGDisplay`.
+        **plot_params
+            As in `plot`.
+
+        Returns
+        -------
+        ECGDisplay
+            The display, drawn.
+        """
+        display = cls(record, sampling_rate=sampling_rate, leads=leads, highlight=highlight)
+        return display.plot(**plot_params)
+
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        layout: str = "3x4+1",
+        title: str | None = None,
+        speed: float = 25.0,
+        gain: float = 10.0,
+    ) -> "Self":
+        """Draw the recording.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default=None
+            To draw on; None makes a figure in the size of the paper, at most 400 mm wide.
+        layout : {"3x4+1", "12x1"}, default="3x4+1"
+            "3x4+1" is the clinical print of twelve leads: four columns that each show their own
+            quarter of the recording (2.5 s of 10 s) and lead II in full beneath. "12x1" gives each
+            lead, of any number of leads, a row in full.
+        title : str or None, default=None
+            Written above.
+        speed : float, default=25.0
+            Of the paper, in mm/s.
+        gain : float, default=10.0
+            In mm/mV.
+
+        Returns
+        -------
+        ECGDisplay
+            The display itself.
+
+        Raises
+        ------
+        ValueError
+            When the shape of the recording does not fit the leads, the leads do not fit the
+            layout, or a number is not positive.
+        """
+        names = [lead_name(name) for name in self.leads]
+        signal = _check_record(self.record, names)
+        numbers = {"sampling_rate": self.sampling_rate, "speed": speed, "gain": gain}
+        for name, value in numbers.items():
+            if not (np.isfinite(value) and value > 0):
+                raise ValueError(f"{name}={value!r} must be a positive number.")
+        rate = self.sampling_rate
+        duration = signal.shape[1] / rate
+        rows = _rows(layout, names, signal.shape[1])
+        spans = _check_highlight(self.highlight, names, duration)
+        shading = None if self.saliency is None else Shading(self.saliency, signal.shape)
+
+        left = _LEFT[layout]
+        width = left + 5 * np.ceil(duration * speed / 5) + _RIGHT
+        pitch = _ROW_HEIGHT[layout]
+        bottom = _BOTTOM + (_SCALE_HEIGHT if shading else 0)
+        height = _TOP + pitch * len(rows) + bottom
+        if ax is None:
+            ax = _paper_sized_axes(width, height)
+        _draw_paper(ax, width, height)
+
+        for number, row in enumerate(rows):
+            baseline = height - _TOP - pitch * (number + 0.5)
+            _draw_pulse(ax, left - 11, baseline, gain)
+            for position, (lead, samples) in enumerate(row):
+                # A sample more than the column's own, so that neighbours meet.
+                shown = np.arange(samples.start, min(samples.stop + 1, signal.shape[1]))
+                start = left + samples.start / rate * speed
+                ax.plot(
+                    left + shown / rate * speed,
+                    baseline + gain * signal[lead, shown],
+                    color=_INK,
+                    linewidth=0.8,
+                    solid_joinstyle="round",
+                    label=names[lead],
+                    zorder=3,
+                )
+                if position:
+                    ax.plot(
+                        [start, start], [baseline - 4, baseline + 4], color=_INK, lw=0.8, zorder=3
+                    )
+                # Where a row has one lead, its name stands beside the trace, out of the waves' way.
+                place = (1, 0) if layout == "12x1" else (start + 1, 0.3 * pitch)
+                _write(ax, place[0], baseline + place[1], names[lead], weight="bold")
+                column = (samples.start / rate, samples.stop / rate)
+                if shading:
+                    stop = left + samples.stop / rate * speed
+                    shading.draw(ax, lead, samples, start, stop, baseline, pitch - 1)
+                for first, last in _overlaps(spans, names[lead], column):
+                    _shade(ax, left + first * speed, left + last * speed, baseline, pitch)
+
+        if title is not None:
+            _write(ax, left, height - 6, title, weight="bold", size=10)
+        _write(ax, left, bottom - 6, f"{speed:g} mm/s   {gain:g} mm/mV   {rate:g} Hz")
+        if shading:
+            shading.draw_scale(ax, left, bottom - 6 - _SCALE_HEIGHT, _write)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
 
 
-def _check_signal(signal, names):
-    signal = np.asarray(signal)
+def _check_record(record, names):
+    signal = np.asarray(record)
+    if signal.ndim == 3 and len(signal) == 1:
+        signal = signal[0]
     if signal.dtype.kind not in "fiub":
-        raise ValueError(f"signal has dtype {signal.dtype}; expected real numbers, mV.")
+        raise ValueError(f"record has dtype {signal.dtype}; expected real numbers, mV.")
     if signal.ndim != 2 or signal.shape[1] == 0:
         raise ValueError(
-            f"signal has shape {signal.shape}; expected (n_leads, n_samples). "
-            "Draw one recording at a time: plot_ecg(X[0])."
+            f"record has shape {signal.shape}; expected (n_leads, n_samples). "
+            "Draw one recording at a time: X[0]."
         )
     if len(signal) != len(names):
         raise ValueError(
-            f"signal has {len(signal)} leads, but leads names {len(names)}. "
-            "Give leads the name of each row of signal."
+            f"record has {len(signal)} leads, but leads names {len(names)}. "
+            "Give leads the name of each row of record."
         )
     return np.where(np.isfinite(signal), signal, np.nan)
 
@@ -231,10 +279,10 @@ def _draw_paper(ax, width, height):
         spine.set(color=_THICK, linewidth=0.8)
     # On a page that is much reduced the thin lines would run together.
     thin = [(1, _THIN, 0.3, 1.0)] if width <= 2 * _LARGEST_WIDTH else []
-    for spacing, colour, line_width, order in (*thin, (5, _THICK, 0.5, 1.1)):
+    for spacing, color, line_width, order in (*thin, (5, _THICK, 0.5, 1.1)):
         upright = [((x, 0), (x, height)) for x in np.arange(0, width + 0.5, spacing)]
         level = [((0, y), (width, y)) for y in np.arange(0, height + 0.5, spacing)]
-        lines = LineCollection(upright + level, colors=colour, linewidths=line_width, zorder=order)
+        lines = LineCollection(upright + level, colors=color, linewidths=line_width, zorder=order)
         ax.add_collection(lines, autolim=False)
 
 

@@ -1,4 +1,4 @@
-"""How well probabilities rank, how far they can be believed, and what acting on them is worth."""
+"""Discrimination, calibration and net benefit of probabilities."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -13,31 +13,26 @@ from sklearn.metrics import (
 
 from ecgsk._core.metric_inputs import check_probabilities, check_target
 from ecgsk._core.public import public
-from ecgsk.inspection._plots.style import GREY, INK, SERIES, ZERO, bare
+from ecgsk.inspection._class_probability import ClassProbability
+from ecgsk.inspection._plots.style import GREY, INK, SERIES, ZERO, bare, drawing_area
 from ecgsk.metrics import calibration_table, decision_curve
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure, SubFigure
+    from typing import Self
+
+    from matplotlib.axes import Axes
 
 _WIDTH, _PANEL, _LINE, _GAP = 7.2, 2.6, 0.145, 0.42  # inches
 _HISTOGRAM_BINS = 20
 
 
 @public("ecgsk.inspection")
-def plot_evaluation(
-    y_true,
-    y_prob,
-    *,
-    threshold: float | Mapping[str, float] | None = None,
-    n_bins: int = 10,
-    title: str | None = None,
-    figure: "Figure | SubFigure | None" = None,
-) -> "Figure | SubFigure":
-    """Draw ROC, precision-recall, calibration and decision curves of up to four models.
+class EvaluationDisplay:
+    """ROC, precision-recall, calibration and decision curves of up to four models.
 
     Calibration has one point for each bin of predictions, with its interval where there is one
-    model, and beneath it how the predictions spread. The decision curve is the net benefit of
-    treating those above a threshold, beside that of treating all and none.
+    model, and beneath it the distribution of the predictions. The decision curve is the net benefit
+    of treating those above a threshold, compared with that of treating all and none.
 
     Parameters
     ----------
@@ -45,27 +40,13 @@ def plot_evaluation(
         0 and 1, or bool.
     y_prob : array-like of shape (n_records,), or mapping of str to array-like
         Probabilities of 1; of several models by their names.
-    threshold : float, mapping of str to float, or None, default=None
-        Probability from which on a record counts as positive, of each model where they differ. It
-        is marked on all panels; choose it on other records than these.
-    n_bins : int, default=10
-        Bins of the calibration.
-    title : str or None, default=None
-        Written above.
-    figure : matplotlib Figure or SubFigure or None, default=None
-        To draw on; None makes a new one.
 
-    Returns
-    -------
-    matplotlib Figure or SubFigure
-        With the drawing: axes are ROC, precision-recall, calibration, its histogram, decision.
-
-    Raises
-    ------
-    ValueError
-        When lengths differ, ``y_true`` holds other values than 0 and 1 or one class only, values
-        are no probabilities, a threshold is not between 0 and 1, or there are more than four
-        models.
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib Axes, of shape (5,)
+        ROC, precision-recall, calibration, its histogram, decision.
+    figure_ : matplotlib Figure
+        That holds the axes.
 
     References
     ----------
@@ -79,40 +60,118 @@ def plot_evaluation(
     >>> import matplotlib
     >>> matplotlib.use("Agg")
     >>> import numpy as np
-    >>> from ecgsk.inspection import plot_evaluation
+    >>> from ecgsk.inspection import EvaluationDisplay
     >>> p = np.random.default_rng(0).random(400)
     >>> y = np.random.default_rng(1).random(400) < p
-    >>> figure = plot_evaluation(y, p, threshold=0.3)
-    >>> [ax.get_ylabel() for ax in figure.axes]
+    >>> display = EvaluationDisplay.from_predictions(y, p, threshold=0.3)
+    >>> [ax.get_ylabel() for ax in display.axes_]
     ['Sensitivity', 'Precision', 'Observed share', 'Records', 'Net benefit']
-    >>> matplotlib.pyplot.close(figure)
+    >>> matplotlib.pyplot.close(display.figure_)
     """
-    y, models = _check(y_true, y_prob)
-    thresholds = _thresholds(threshold, models)
-    roc, ranking, calibration, histogram, decision = _panels(
-        figure, len(models), bool(thresholds), title
-    )
-    figure = roc.figure if figure is None else figure
-    for (name, p), (colour, dashes) in zip(models.items(), SERIES, strict=False):
-        line = {"color": colour, "linestyle": dashes, "linewidth": 1.3, "zorder": 3}
-        limit = thresholds.get(name)
-        _draw_ranking(roc, ranking, y, p, name, limit, line)
-        _draw_calibration(calibration, histogram, y, p, n_bins, limit, line, len(models) == 1)
-        curve = decision_curve(y, p)
-        decision.plot(curve["threshold"], curve["net_benefit"], label=name or "model", **line)
-        if limit is not None:
-            decision.axvline(limit, color=colour, linewidth=0.7, linestyle=":", zorder=2)
-    if thresholds and len(models) > 1:
-        same = len(set(thresholds.values())) == 1
-        note = f"from {next(iter(thresholds.values())):.2g}" if same else "at the thresholds"
-        for ax in (roc, ranking):
-            ax.plot([], [], "o", color=GREY, markersize=5, label=note)
-    _finish_ranking(roc, ranking, y.mean())
-    _finish_calibration(calibration, histogram)
-    _finish_decision(decision, curve, y.mean())
-    for letter, ax in zip("abcd", (roc, ranking, calibration, decision), strict=True):
-        ax.set_title(letter, loc="left", fontsize=10, fontweight="bold")
-    return figure
+
+    def __init__(self, y_true, y_prob):
+        self.y_true = y_true
+        self.y_prob = y_prob
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y, **plot_params) -> "Self":
+        """Draw the curves of a fitted binary classifier.
+
+        Parameters
+        ----------
+        estimator : fitted classifier with ``predict_proba``
+            Of two classes, 0 and 1.
+        X : array-like of shape (n_records, ...)
+            Records that the estimator was not fitted on.
+        y : array-like of shape (n_records,)
+            0 and 1, or bool.
+        **plot_params
+            As in `plot`.
+
+        Returns
+        -------
+        EvaluationDisplay
+            The display, drawn.
+        """
+        return cls(y, ClassProbability(estimator)(X)).plot(**plot_params)
+
+    @classmethod
+    def from_predictions(cls, y_true, y_prob, **plot_params) -> "Self":
+        """Draw the curves of probabilities.
+
+        Parameters
+        ----------
+        y_true, y_prob : object
+            As in `EvaluationDisplay`.
+        **plot_params
+            As in `plot`.
+
+        Returns
+        -------
+        EvaluationDisplay
+            The display, drawn.
+        """
+        return cls(y_true, y_prob).plot(**plot_params)
+
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        threshold: float | Mapping[str, float] | None = None,
+        n_bins: int = 10,
+        title: str | None = None,
+    ) -> "Self":
+        """Draw the curves.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default=None
+            Axes of a grid, in whose place to draw; None makes a figure.
+        threshold : float, mapping of str to float, or None, default=None
+            Probability from which on a record counts as positive, of each model where they differ.
+            It is marked on all panels; choose it on other records than these.
+        n_bins : int, default=10
+            Bins of the calibration.
+        title : str or None, default=None
+            Written above.
+
+        Returns
+        -------
+        EvaluationDisplay
+            The display itself.
+
+        Raises
+        ------
+        ValueError
+            When lengths differ, ``y_true`` holds other values than 0 and 1 or one class only,
+            values are not probabilities, a threshold is not between 0 and 1, or there are more than
+            four models.
+        """
+        y, models = _check(self.y_true, self.y_prob)
+        thresholds = _thresholds(threshold, models)
+        panels = _panels(ax, len(models), bool(thresholds), title)
+        roc, ranking, calibration, histogram, decision = panels
+        for (name, p), (color, dashes) in zip(models.items(), SERIES, strict=False):
+            line = {"color": color, "linestyle": dashes, "linewidth": 1.3, "zorder": 3}
+            limit = thresholds.get(name)
+            _draw_ranking(roc, ranking, y, p, name, limit, line)
+            _draw_calibration(calibration, histogram, y, p, n_bins, limit, line, len(models) == 1)
+            curve = decision_curve(y, p)
+            decision.plot(curve["threshold"], curve["net_benefit"], label=name or "model", **line)
+            if limit is not None:
+                decision.axvline(limit, color=color, linewidth=0.7, linestyle=":", zorder=2)
+        if thresholds and len(models) > 1:
+            same = len(set(thresholds.values())) == 1
+            note = f"from {next(iter(thresholds.values())):.2g}" if same else "at the thresholds"
+            for panel in (roc, ranking):
+                panel.plot([], [], "o", color=GREY, markersize=5, label=note)
+        _finish_ranking(roc, ranking, y.mean())
+        _finish_calibration(calibration, histogram)
+        _finish_decision(decision, curve, y.mean())
+        for letter, panel in zip("abcd", (roc, ranking, calibration, decision), strict=True):
+            panel.set_title(letter, loc="left", fontsize=10, fontweight="bold")
+        self.axes_, self.figure_ = np.array(panels, dtype=object), roc.get_figure(root=True)
+        return self
 
 
 def _check(y_true, y_prob):
@@ -145,17 +204,14 @@ def _thresholds(threshold, models) -> dict[str, float]:
     return dict(given)
 
 
-def _panels(figure, n_models: int, marked: bool, title):
+def _panels(ax, n_models: int, marked: bool, title):
     """Return the axes, with room beneath for legends, which would cover curves inside."""
     lines = n_models + 1 + marked
     # Treating all and none have entries of their own in the lower legend, of two columns.
     upper, lower = _GAP + _LINE * lines, _GAP + _LINE * -(-(n_models + 2) // 2)
     top, between, bottom = 0.5 if title else 0.28, upper + 0.32, lower + 0.1
     height = top + _PANEL + between + _PANEL + bottom
-    if figure is None:
-        import matplotlib.pyplot as plt
-
-        figure = plt.figure(figsize=(_WIDTH, height))
+    figure = drawing_area(ax, (_WIDTH, height))
     # On a figure of another size the panels give way and the texts do not.
     height = figure.bbox.height / figure.dpi
     panel = (height - top - between - bottom) / 2
@@ -167,28 +223,28 @@ def _panels(figure, n_models: int, marked: bool, title):
     panels = [figure.add_subplot(cell) for cell in (grid[0, 0], grid[0, 1], inner[0])]
     panels.append(figure.add_subplot(inner[1], sharex=panels[2]))
     panels.append(figure.add_subplot(grid[1, 1]))
-    for ax in panels:
-        bare(ax, "top", "right")
+    for panel in panels:
+        bare(panel, "top", "right")
     if title is not None:
         figure.suptitle(title, y=1 - 0.1 / height, va="top", fontsize=10, fontweight="bold")
     return panels
 
 
 def _draw_ranking(roc, ranking, y, p, name, limit, line) -> None:
-    said = f"{name}, " if name else ""
+    prefix = f"{name}, " if name else ""
     false, true, _ = roc_curve(y, p)
-    roc.plot(false, true, label=f"{said}AUROC {roc_auc_score(y, p):.3f}", **line)
+    roc.plot(false, true, label=f"{prefix}AUROC {roc_auc_score(y, p):.3f}", **line)
     precision, recall, _ = precision_recall_curve(y, p)
     average = average_precision_score(y, p)
-    # Steps: between two thresholds no precision in between can be had.
-    label = f"{said}average precision {average:.3f}"
+    # Steps: between two thresholds there is no precision in between.
+    label = f"{prefix}average precision {average:.3f}"
     ranking.step(recall, precision, where="post", label=label, **line)
     if limit is None:
         return
     called = p >= limit
     sensitivity, specificity = called[y].mean(), 1 - called[~y].mean()
     precision = y[called].mean() if called.any() else np.nan
-    # Of several models these figures would fill the page: evaluate_binary tables them.
+    # For several models these numbers would fill the page; evaluate_binary lists them.
     labels = (
         ("_", "_")
         if name
@@ -257,7 +313,7 @@ def _finish_calibration(ax, histogram) -> None:
 def _finish_decision(ax, curve, prevalence) -> None:
     ax.plot(curve["threshold"], curve["treat_all"], color=GREY, linewidth=0.9, label="treat all")
     ax.plot(curve["threshold"], curve["treat_none"], color=INK, linewidth=0.9, label="treat none")
-    # Treating all falls without end; below the axis it says no more than "worse than none".
+    # Treating all falls without end; below the axis it only means "worse than none".
     ax.set(xlim=(0, 1), ylim=(-0.25 * prevalence, 1.08 * prevalence))
     ax.set_xlabel("Threshold probability", fontsize=8)
     ax.set_ylabel("Net benefit", fontsize=8)

@@ -1,4 +1,4 @@
-"""Why a model answers as it does for one patient."""
+"""Contributions to one patient's probability."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -7,10 +7,12 @@ import numpy as np
 from scipy.special import expit, logit
 
 from ecgsk._core.public import public
-from ecgsk.inspection._ebm.local import RecordExplanation, check_explanation, show_value
+from ecgsk.inspection._ebm.local import check_explanation, explain_record, show_value
 from ecgsk.inspection._plots.style import AGAINST, FOR, GREY, INK, ZERO, bare, signed
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from matplotlib.axes import Axes
 
 _WIDTH, _ROW, _AROUND = 6.4, 0.27, 1.15  # inches
@@ -21,49 +23,30 @@ _PROBABILITIES = np.array(
 
 
 @public("ecgsk.inspection")
-def plot_explanation(
-    explanation: RecordExplanation,
-    *,
-    n_terms: int = 10,
-    value_format: Callable[[str, object], str] | None = None,
-    title: str | None = None,
-    ax: "Axes | None" = None,
-) -> "Axes":
-    """Draw the way from the model's average to one patient's probability.
+class ExplanationDisplay:
+    """The way from the model's average to one patient's probability.
 
-    From the top, each bar starts where the one above ended: red bars lead to the right and speak
-    for the class, blue ones to the left and against it. Thin lines are the spread between the
-    model's bagged copies. Log-odds are written beneath and the probabilities they mean above.
+    From the top, each bar starts where the one above ended: red bars lead to the right and support
+    the class, blue ones lead to the left and speak against it. Thin lines are the spread between
+    the model's bagged copies. Log-odds are written beneath and their probabilities above.
 
     Parameters
     ----------
-    explanation : DataFrame
-        From `explain_record`.
-    n_terms : int, default=10
-        How many terms to draw, those with the largest contributions; the rest is one bar.
-    value_format : callable or None, default=None
-        ``value_format(term, value)`` returns the text of a predictor's value, for example to show
-        logits as probabilities. None writes three digits.
-    title : str or None, default=None
-        Written above.
-    ax : matplotlib Axes or None, default=None
-        To draw on; None makes a figure.
+    explanation : RecordExplanation
+        From `explain_record` or `group_explanation`.
 
-    Returns
-    -------
-    matplotlib Axes
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
         With the drawing, log-odds along x.
-
-    Raises
-    ------
-    ValueError
-        When ``explanation`` does not come from `explain_record`, or ``n_terms`` is below 1.
+    figure_ : matplotlib Figure
+        That holds the axes.
 
     Notes
     -----
     "average" is the model's intercept, the mean of its log-odds over the training records. Where a
-    condition is rare, the probability this means is below its prevalence: most records have low
-    log-odds, and few have high ones.
+    condition is rare, the probability of this intercept is below its prevalence: most records have
+    low log-odds, and few have high ones.
 
     Examples
     --------
@@ -71,75 +54,153 @@ def plot_explanation(
     >>> matplotlib.use("Agg")
     >>> import numpy as np
     >>> from interpret.glassbox import ExplainableBoostingClassifier
-    >>> from ecgsk.inspection import explain_record, plot_explanation
+    >>> from ecgsk.inspection import ExplanationDisplay
     >>> X = np.random.default_rng(0).random((300, 2))
     >>> ebm = ExplainableBoostingClassifier(
     ...     ["LBBB", "SR"], interactions=0, outer_bags=3, max_rounds=30, n_jobs=1, random_state=0
     ... ).fit(X, X[:, 0] > 0.6)
-    >>> ax = plot_explanation(explain_record(ebm, [0.9, 0.1]))
-    >>> [label.get_text() for label in ax.get_yticklabels()]
+    >>> display = ExplanationDisplay.from_estimator(ebm, [0.9, 0.1])
+    >>> [label.get_text() for label in display.ax_.get_yticklabels()]
     ['average', 'LBBB = 0.9', 'SR = 0.1', 'this patient']
-    >>> matplotlib.pyplot.close(ax.figure)
+    >>> matplotlib.pyplot.close(display.figure_)
     """
-    check_explanation(explanation)
-    if n_terms < 1:
-        raise ValueError(f"n_terms={n_terms!r} must be at least 1.")
-    bars = _bars(
-        explanation.table, n_terms, value_format or (lambda term, value: show_value(value))
-    )
-    intercept = explanation.intercept
-    if ax is None:
-        import matplotlib.pyplot as plt
 
-        size = (_WIDTH, _ROW * (len(bars) + 2) + _AROUND)
-        ax = plt.figure(figsize=size, layout="constrained").add_subplot()
+    def __init__(self, explanation):
+        self.explanation = explanation
 
-    steps = np.array([bar[1] for bar in bars])
-    ends = intercept + np.cumsum(steps)
-    starts = ends - steps
-    places = np.arange(1, len(bars) + 1)
-    colours = [FOR if step > 0 else AGAINST for step in steps]
-    ax.barh(places, steps, left=starts, height=0.62, color=colours, zorder=2)
-    for place, start, end, (_, step, low, high) in zip(places, starts, ends, bars, strict=True):
-        if np.isfinite(low) and high > low:
-            ax.plot([start + low, start + high], [place, place], color=INK, lw=0.8, zorder=3)
-        # The next bar starts where this one ended.
-        ax.plot([end, end], [place - 0.31, place + 1.31], color=GREY, lw=0.6, zorder=1)
-        reach = [start, end, *(start + np.array([low, high]))]
-        edge, side = (np.nanmax(reach), 1) if step > 0 else (np.nanmin(reach), -1)
-        ax.annotate(
-            signed(step), (edge, place), (3 * side, 0), textcoords="offset points",
-            ha="left" if side > 0 else "right", va="center", fontsize=7, zorder=4,
-        )  # fmt: skip
-    last = len(bars) + 1
-    ax.axvline(intercept, **ZERO)
-    ax.plot([intercept, intercept], [-0.31, 1.31], color=GREY, lw=0.6, zorder=1)
-    points = ((0, intercept, GREY), (last, ends[-1], INK))
-    for place, value, colour in points:
-        ax.plot(value, place, "D", color=colour, markersize=4.5, zorder=4)
-        side = (
-            -1 if value == max(p[1] for p in points) and value != min(p[1] for p in points) else 1
+    @classmethod
+    def from_estimator(cls, ebm, row, **plot_params) -> "Self":
+        """Explain one patient's probability and draw it.
+
+        Parameters
+        ----------
+        ebm, row : object
+            As in `explain_record`.
+        **plot_params
+            As in `plot`.
+
+        Returns
+        -------
+        ExplanationDisplay
+            The display, drawn.
+        """
+        return cls(explain_record(ebm, row)).plot(**plot_params)
+
+    @classmethod
+    def from_result(cls, explanation, **plot_params) -> "Self":
+        """Draw what `explain_record` or `group_explanation` returned.
+
+        Parameters
+        ----------
+        explanation : RecordExplanation
+            The explanation.
+        **plot_params
+            As in `plot`.
+
+        Returns
+        -------
+        ExplanationDisplay
+            The display, drawn.
+        """
+        return cls(explanation).plot(**plot_params)
+
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        n_terms: int = 10,
+        value_format: Callable[[str, object], str] | None = None,
+        title: str | None = None,
+    ) -> "Self":
+        """Draw the explanation.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default=None
+            To draw on; None makes a figure.
+        n_terms : int, default=10
+            How many terms to draw, those with the largest contributions; the rest is one bar.
+        value_format : callable or None, default=None
+            ``value_format(term, value)`` returns the text of a predictor's value, for example to
+            show logits as probabilities. None writes three digits.
+        title : str or None, default=None
+            Written above.
+
+        Returns
+        -------
+        ExplanationDisplay
+            The display itself.
+
+        Raises
+        ------
+        TypeError
+            When ``explanation`` does not come from `explain_record` or `group_explanation`.
+        ValueError
+            When ``n_terms`` is below 1.
+        """
+        explanation = self.explanation
+        check_explanation(explanation)
+        if n_terms < 1:
+            raise ValueError(f"n_terms={n_terms!r} must be at least 1.")
+        bars = _bars(
+            explanation.table, n_terms, value_format or (lambda term, value: show_value(value))
         )
-        ax.annotate(
-            _percent(expit(value)), (value, place), (6 * side, 0), textcoords="offset points",
-            ha="left" if side > 0 else "right", va="center", fontsize=8, fontweight="bold",
-            zorder=4,
-        )  # fmt: skip
-    ax.set_yticks(range(last + 1), ["average", *(bar[0] for bar in bars), "this patient"])
-    ax.set_ylim(last + 0.6, -0.6)
-    # Bars would keep the axis from reaching beyond where they start.
-    ax.use_sticky_edges = False
-    ax.margins(x=0.13)
-    of_class = explanation.positive_class
-    # Of 0 and 1 or False and True nobody needs to be told which one is meant.
-    name = f" of {of_class}" if isinstance(of_class, str) else ""
-    ax.set_xlabel(f"log-odds{name}", fontsize=8)
-    bare(ax, "right", "left")
-    ax.tick_params(axis="y", length=0, labelsize=8)
-    _draw_probabilities(ax)
-    if title is not None:
-        ax.set_title(title, loc="left", fontsize=9, fontweight="bold")
-    return ax
+        intercept = explanation.intercept
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            size = (_WIDTH, _ROW * (len(bars) + 2) + _AROUND)
+            ax = plt.figure(figsize=size, layout="constrained").add_subplot()
+
+        steps = np.array([bar[1] for bar in bars])
+        ends = intercept + np.cumsum(steps)
+        starts = ends - steps
+        places = np.arange(1, len(bars) + 1)
+        colors = [FOR if step > 0 else AGAINST for step in steps]
+        ax.barh(places, steps, left=starts, height=0.62, color=colors, zorder=2)
+        for place, start, end, (_, step, low, high) in zip(places, starts, ends, bars, strict=True):
+            if np.isfinite(low) and high > low:
+                ax.plot([start + low, start + high], [place, place], color=INK, lw=0.8, zorder=3)
+            # The next bar starts where this one ended.
+            ax.plot([end, end], [place - 0.31, place + 1.31], color=GREY, lw=0.6, zorder=1)
+            reach = [start, end, *(start + np.array([low, high]))]
+            edge, side = (np.nanmax(reach), 1) if step > 0 else (np.nanmin(reach), -1)
+            ax.annotate(
+                signed(step), (edge, place), (3 * side, 0), textcoords="offset points",
+                ha="left" if side > 0 else "right", va="center", fontsize=7, zorder=4,
+            )  # fmt: skip
+        last = len(bars) + 1
+        ax.axvline(intercept, **ZERO)
+        ax.plot([intercept, intercept], [-0.31, 1.31], color=GREY, lw=0.6, zorder=1)
+        points = ((0, intercept, GREY), (last, ends[-1], INK))
+        for place, value, color in points:
+            ax.plot(value, place, "D", color=color, markersize=4.5, zorder=4)
+            side = (
+                -1
+                if value == max(p[1] for p in points) and value != min(p[1] for p in points)
+                else 1
+            )
+            ax.annotate(
+                _percent(expit(value)), (value, place), (6 * side, 0), textcoords="offset points",
+                ha="left" if side > 0 else "right", va="center", fontsize=8, fontweight="bold",
+                zorder=4,
+            )  # fmt: skip
+        ax.set_yticks(range(last + 1), ["average", *(bar[0] for bar in bars), "this patient"])
+        ax.set_ylim(last + 0.6, -0.6)
+        # Bars would keep the axis from reaching beyond where they start.
+        ax.use_sticky_edges = False
+        ax.margins(x=0.13)
+        of_class = explanation.positive_class
+        # With 0 and 1 or False and True it is clear which class is meant.
+        name = f" of {of_class}" if isinstance(of_class, str) else ""
+        ax.set_xlabel(f"log-odds{name}", fontsize=8)
+        bare(ax, "right", "left")
+        ax.tick_params(axis="y", length=0, labelsize=8)
+        _draw_probabilities(ax)
+        if title is not None:
+            ax.set_title(title, loc="left", fontsize=9, fontweight="bold")
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
 
 
 def _bars(table, n_terms, value_format):

@@ -15,14 +15,14 @@ class Shading:
 
     Parameters
     ----------
-    values : array-like of shape (n_samples,) or (n_leads, n_samples)
+    values : Saliency, or array-like of shape (n_samples,) or (n_leads, n_samples)
         Log-odds.
     shape : tuple of (int, int)
         Of the recording.
     """
 
     def __init__(self, values, shape):
-        values = np.asarray(values, dtype=float)
+        values = np.asarray(getattr(values, "values", values), dtype=float)
         if values.shape not in (shape, shape[1:]):
             raise ValueError(
                 f"saliency has shape {values.shape}; expected {shape[1:]} for all leads or {shape} "
@@ -39,9 +39,9 @@ class Shading:
         self._image(ax, self.values[lead, samples], extent)
 
     def draw_scale(self, ax, x: float, y: float, write) -> None:
-        """Draw what the colours mean, from ``x`` on to the right."""
-        said = f"{self.limit:.2g}" if self.limit > _NOTHING else "0"
-        write(ax, x, y, f"against, {MINUS}{said}")
+        """Draw what the colors mean, from ``x`` on to the right."""
+        limit = f"{self.limit:.2g}" if self.limit > _NOTHING else "0"
+        write(ax, x, y, f"against, {MINUS}{limit}")
         # At 8 points the words are about so many mm wide.
         x += 28
         extent = (x, x + _BAR_WIDTH, y - _BAR_HEIGHT / 2, y + _BAR_HEIGHT / 2)
@@ -49,21 +49,21 @@ class Shading:
         corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]])
         frame = corners * (_BAR_WIDTH, _BAR_HEIGHT) + (extent[0], extent[2])
         ax.plot(*frame.T, color=INK, linewidth=0.4, zorder=3)
-        write(ax, x + _BAR_WIDTH + 2, y, f"for, +{said} log-odds")
+        write(ax, x + _BAR_WIDTH + 2, y, f"for, +{limit} log-odds")
 
     def _image(self, ax, values, extent) -> None:
         # Wherever the axes' limits are set beforehand, an image leaves them alone.
         ax.imshow(
-            values[np.newaxis], cmap=_colours(), vmin=-self.limit, vmax=self.limit,
+            values[np.newaxis], cmap=_colors(), vmin=-self.limit, vmax=self.limit,
             extent=extent, aspect=ax.get_aspect(), interpolation="nearest", zorder=1.5,
         )  # fmt: skip
 
 
-def _colours():
+def _colors():
     from matplotlib.colors import LinearSegmentedColormap, to_rgba
 
     # Clear in the middle, so that the paper's lines show where nothing speaks.
-    ends = [(*to_rgba(colour)[:3], _OPACITY) for colour in (AGAINST, FOR)]
+    ends = [(*to_rgba(color)[:3], _OPACITY) for color in (AGAINST, FOR)]
     clear = [(*end[:3], 0.0) for end in ends]
     steps = [(0, ends[0]), (0.5, clear[0]), (0.5, clear[1]), (1, ends[1])]
     return LinearSegmentedColormap.from_list("for and against", steps)

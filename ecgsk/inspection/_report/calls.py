@@ -41,7 +41,10 @@ class Calls:
         }
         parts = [repr(argument) for argument in arguments]
         parts += [f"{key}={value!r}" for key, value in keywords.items()]
-        text = f"{function.__name__}({', '.join(parts)})"
+        # A classmethod has the class that it is called on.
+        owner = getattr(function, "__self__", None)
+        name = function.__name__ if owner is None else f"{owner.__name__}.{function.__name__}"
+        text = f"{name}({', '.join(parts)})"
         result = function(
             *(self._value(argument) for argument in arguments),
             **{key: self._value(value) for key, value in keywords.items()},

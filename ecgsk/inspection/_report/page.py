@@ -128,13 +128,13 @@ class Page:
         )
 
     def figure(
-        self, figure, *, alt: str, caption: str = "", least: int = 640, most: int = 230
+        self, display, *, alt: str, caption: str = "", least: int = 640, most: int = 230
     ) -> None:
-        """Add a matplotlib figure as SVG, and close it.
+        """Add the figure of a display as SVG, and close it.
 
         Parameters
         ----------
-        figure : matplotlib Figure or Axes
+        display : ECGDisplay or another display
             Drawn.
         alt : str
             What it shows, for those who cannot see it.
@@ -147,7 +147,7 @@ class Page:
         """
         import matplotlib.pyplot as plt
 
-        figure = figure.figure
+        figure = display.figure_
         _take_letters_as_they_stand(figure)
         file = io.BytesIO()
         # As paths: the letters look alike wherever the file is opened.

@@ -10,11 +10,12 @@ from ecgsk.inspection._ebm.groups import group_correlated, group_importances
 from ecgsk.inspection._ebm.local import explain_record
 from ecgsk.inspection._ebm.terms import ebm_importances
 from ecgsk.inspection._lead_importance import lead_importance
-from ecgsk.inspection._plots.ebm import plot_ebm_terms
-from ecgsk.inspection._plots.evaluation import plot_evaluation
-from ecgsk.inspection._plots.explanation import plot_explanation
-from ecgsk.inspection._plots.forest import plot_predictors, plot_subgroups
-from ecgsk.inspection._plots.saliency import plot_saliency
+from ecgsk.inspection._plots.ebm_terms import EBMTermsDisplay
+from ecgsk.inspection._plots.evaluation import EvaluationDisplay
+from ecgsk.inspection._plots.explanation import ExplanationDisplay
+from ecgsk.inspection._plots.predictors import PredictorsDisplay
+from ecgsk.inspection._plots.saliency import SaliencyDisplay
+from ecgsk.inspection._plots.subgroups import SubgroupsDisplay
 from ecgsk.inspection._report.calls import Name, as_number
 from ecgsk.inspection._saliency import saliency
 from ecgsk.metrics import (
@@ -74,9 +75,9 @@ def write_accuracy(page, calls, settings) -> None:
     page.table(calibration.table.rename_axis("metric"))
     page.call(call)
     page.heading("Curves")
-    figure, call = calls(plot_evaluation, Y, P, threshold=THRESHOLD)
+    display, call = calls(EvaluationDisplay.from_predictions, Y, P, threshold=THRESHOLD)
     page.figure(
-        figure,
+        display,
         alt="ROC, precision-recall, calibration and decision curves",
         caption=f"a ROC, b precision-recall, c calibration with the spread of predictions beneath, "
         f"d net benefit. {sentence(settings.data)}",
@@ -123,9 +124,9 @@ def write_subgroups(page, calls, settings) -> None:
         evaluate_subgroups, Y, P, Name("by"), threshold=THRESHOLD, bins=Name("bins"),
         groups=GROUPS, n_resamples=settings.n_resamples, random_state=settings.random_state,
     )  # fmt: skip
-    calls.variables["subgroups"] = result.table
-    figure, drawn = calls(plot_subgroups, Name("subgroups"))
-    page.figure(figure, alt="AUROC of each subgroup", caption=sentence(settings.data), most=110)
+    calls.variables["subgroups"] = result
+    display, drawn = calls(SubgroupsDisplay.from_result, Name("subgroups"))
+    page.figure(display, alt="AUROC of each subgroup", caption=sentence(settings.data), most=110)
     page.call(drawn)
     page.table(result.table)
     page.call(call)
@@ -143,9 +144,9 @@ def write_predictors(page, calls, settings) -> None:
             "contribution, whiskers and bands what differs between the model's bagged copies. A "
             "curve says what the model does, not what causes the condition."
         )
-        figure, call = calls(plot_ebm_terms, Name("ebm"), n_terms=settings.n_terms)
+        display, call = calls(EBMTermsDisplay.from_estimator, Name("ebm"), n_terms=settings.n_terms)
         page.figure(
-            figure, alt="Importances and curves of the most important terms", least=760,
+            display, alt="Importances and curves of the most important terms", least=760,
             caption="Curves of the model; learnt from its training records.",
         )  # fmt: skip
         page.call(call)
@@ -187,10 +188,10 @@ def write_predictors(page, calls, settings) -> None:
         screen_predictors, Name(ranked), Y, groups=GROUPS,
         n_resamples=settings.n_resamples, random_state=settings.random_state,
     )  # fmt: skip
-    calls.variables["screened"] = result.table
-    figure, drawn = calls(plot_predictors, Name("screened"), n_predictors=15)
+    calls.variables["screened"] = result
+    display, drawn = calls(PredictorsDisplay.from_result, Name("screened"), n_predictors=15)
     page.figure(
-        figure, alt="AUROC of the 15 best predictors", caption=sentence(settings.data), most=110
+        display, alt="AUROC of the 15 best predictors", caption=sentence(settings.data), most=110
     )
     page.call(drawn)
     page.call(call)
@@ -242,17 +243,17 @@ def write_patient(page, calls, settings, record: int) -> None:
         saliency, Name("model"), Name(f"X_{record}"), sampling_rate=settings.sampling_rate,
         leads=Name("leads"),
     )  # fmt: skip
-    calls.variables[f"found_{record}"] = found.values
+    calls.variables[f"found_{record}"] = found
     signal = one.read([0])[0] if isinstance(one, RecordArray) else one[0]
     calls.variables[f"signal_{record}"] = signal
-    figure, drawn = calls(
-        plot_saliency, Name(f"signal_{record}"), Name(f"found_{record}"),
+    display, drawn = calls(
+        SaliencyDisplay.from_result, Name(f"signal_{record}"), Name(f"found_{record}"),
         sampling_rate=settings.sampling_rate, leads=Name("leads"),
         layout="3x4+1" if len(calls.variables["leads"]) == 12 else "12x1",
     )  # fmt: skip
     page.heading("The ECG, and what moved the answer")
     page.figure(
-        figure.figure,
+        display,
         alt=f"ECG of {name} with shading where it moved the answer",
         least=960,
         caption="Shaded where the answer changes "
@@ -289,9 +290,9 @@ def _write_explanation(page, calls, settings, record: int) -> None:
         )
         if correlated is not None:
             page.call(correlated)
-    axes, drawn = calls(plot_explanation, Name(shown), n_terms=settings.n_terms)
+    display, drawn = calls(ExplanationDisplay.from_result, Name(shown), n_terms=settings.n_terms)
     page.figure(
-        axes.figure,
+        display,
         alt="Contributions of predictors to the log-odds of this patient",
         caption="From the model's average to this patient, in log-odds; the contributions add up.",
         most=105,

@@ -1,4 +1,4 @@
-"""What an explainable boosting machine has learnt, term by term."""
+"""The terms that an explainable boosting machine has learned."""
 
 from typing import TYPE_CHECKING
 
@@ -6,59 +6,49 @@ import numpy as np
 
 from ecgsk._core.public import public
 from ecgsk.inspection._ebm.terms import check_binary_ebm, ebm_importances
-from ecgsk.inspection._plots.style import BAND, CURVE, DENSITY, INK, ZERO, bare, signed
+from ecgsk.inspection._plots.style import (
+    BAND,
+    CURVE,
+    DENSITY,
+    INK,
+    ZERO,
+    bare,
+    drawing_area,
+    signed,
+)
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure, SubFigure
+    from typing import Self
+
+    from matplotlib.axes import Axes
 
 _COLUMNS = 3
 _LETTERS_ACROSS = 24
 
 
 @public("ecgsk.inspection")
-def plot_ebm_terms(
-    ebm,
-    *,
-    n_terms: int = 9,
-    share_y: bool = True,
-    figure: "Figure | SubFigure | None" = None,
-) -> "Figure | SubFigure":
-    """Draw the most important terms of a binary explainable boosting machine.
+class EBMTermsDisplay:
+    """The most important terms of a binary explainable boosting machine.
 
-    At the left stand the terms' importances, the mean absolute contribution over the training
-    data, and as thin lines 1.96 standard deviations between the model's bagged copies. Beside
-    them, in the same order, stands each term's contribution to the log-odds against its
-    predictor: a step curve, or points for categories, with one standard deviation between the
-    copies. The grey histograms beneath are the training data. Pairs of predictors are drawn as
-    maps, each with a scale of its own.
+    On the left are the importances of the terms, the mean absolute contribution over the training
+    data, and as thin lines 1.96 standard deviations between the model's bagged copies. Next to
+    them, in the same order, is each term's contribution to the log-odds against its predictor: a
+    step curve, or points for categories, with one standard deviation between the copies. The gray
+    histograms beneath are the training data. Pairs of predictors are drawn as maps, each with a
+    scale of its own. Where predictors were missing in training, the contribution of "missing" is
+    written into the panel.
 
     Parameters
     ----------
     ebm : ExplainableBoostingClassifier
-        Fitted on two classes; positive contributions speak for ``ebm.classes_[1]``.
-    n_terms : int, default=9
-        How many terms to draw, the most important first.
-    share_y : bool, default=True
-        Whether all curves have one scale, so that their heights compare.
-    figure : matplotlib Figure or SubFigure or None, default=None
-        To draw on; None makes a new one.
+        Fitted on two classes; positive contributions support ``ebm.classes_[1]``.
 
-    Returns
-    -------
-    matplotlib Figure or SubFigure
-        With the drawing.
-
-    Raises
-    ------
-    ValueError
-        When the model has more than two classes or ``n_terms`` is below 1.
-    TypeError
-        When the model is no ExplainableBoostingClassifier.
-
-    Notes
-    -----
-    Where predictors were missing in training, the contribution of "missing" is written into the
-    panel.
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib Axes
+        Of the importances first, then of the terms.
+    figure_ : matplotlib Figure
+        That holds the axes.
 
     Examples
     --------
@@ -66,57 +56,99 @@ def plot_ebm_terms(
     >>> matplotlib.use("Agg")
     >>> import numpy as np
     >>> from interpret.glassbox import ExplainableBoostingClassifier
-    >>> from ecgsk.inspection import plot_ebm_terms
+    >>> from ecgsk.inspection import EBMTermsDisplay
     >>> X = np.random.default_rng(0).random((200, 3))
     >>> ebm = ExplainableBoostingClassifier(
     ...     ["LBBB", "AFIB", "SR"], interactions=0, outer_bags=2, max_rounds=20, n_jobs=1
     ... )
-    >>> figure = plot_ebm_terms(ebm.fit(X, X[:, 0] > 0.5), n_terms=2)
-    >>> figure.axes[0].get_yticklabels()[0].get_text()
+    >>> display = EBMTermsDisplay.from_estimator(ebm.fit(X, X[:, 0] > 0.5), n_terms=2)
+    >>> display.axes_[0].get_yticklabels()[0].get_text()
     'LBBB'
-    >>> matplotlib.pyplot.close(figure)
+    >>> matplotlib.pyplot.close(display.figure_)
     """
-    check_binary_ebm(ebm)
-    if n_terms < 1:
-        raise ValueError(f"n_terms={n_terms!r} must be at least 1.")
-    order = np.argsort(-np.asarray(ebm.term_importances()), kind="stable")[:n_terms]
-    explanation = ebm.explain_global()
-    terms = [explanation.data(int(i)) for i in order]
 
-    # Four look better in a square than as three and one.
-    columns = 2 if len(order) == 4 else min(_COLUMNS, len(order))
-    rows = -(-len(order) // columns)
-    if figure is None:
-        figure = _new_figure(columns, rows)
-    grid = _grid(figure, columns, rows)
-    names = [ebm.term_names_[i] for i in order]
-    _draw_importances(figure.add_subplot(grid[:, 0]), ebm_importances(ebm).iloc[:n_terms])
+    def __init__(self, ebm):
+        self.ebm = ebm
 
-    curves = []
-    for position, (index, term) in enumerate(zip(order, terms, strict=True)):
-        cell = grid[position // columns, 1 + position % columns]
-        if term["type"] == "interaction":
-            pair = [ebm.feature_names_in_[feature] for feature in ebm.term_features_[index]]
-            _draw_pair(figure, cell, pair, term)
-            continue
-        curve, density = _panel(figure, cell)
-        _draw_curve(curve, density, names[position], term)
-        _note_missing(curve, ebm, index)
-        if position % columns == 0 or terms[position - 1]["type"] == "interaction":
-            curve.set_ylabel("log-odds", fontsize=8)
-        curves.append(curve)
-    if share_y and curves:
-        low = min(curve.get_ylim()[0] for curve in curves)
-        high = max(curve.get_ylim()[1] for curve in curves)
-        for curve in curves:
-            curve.set_ylim(low, high)
-    return figure
+    @classmethod
+    def from_estimator(cls, ebm, **plot_params) -> "Self":
+        """Draw the terms of a fitted model.
 
+        Parameters
+        ----------
+        ebm : ExplainableBoostingClassifier
+            Fitted on two classes; of a Pipeline its last step.
+        **plot_params
+            As in `plot`.
 
-def _new_figure(columns, rows):
-    import matplotlib.pyplot as plt
+        Returns
+        -------
+        EBMTermsDisplay
+            The display, drawn.
+        """
+        return cls(ebm).plot(**plot_params)
 
-    return plt.figure(figsize=(2.4 * (columns + 1), 2.1 * rows + 0.3))
+    def plot(self, ax: "Axes | None" = None, *, n_terms: int = 9, share_y: bool = True) -> "Self":
+        """Draw the terms.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default=None
+            Axes of a grid, in whose place to draw; None makes a figure.
+        n_terms : int, default=9
+            How many terms to draw, the most important first.
+        share_y : bool, default=True
+            Whether all curves have one scale, so that their heights compare.
+
+        Returns
+        -------
+        EBMTermsDisplay
+            The display itself.
+
+        Raises
+        ------
+        ValueError
+            When the model has more than two classes or ``n_terms`` is below 1.
+        TypeError
+            When the model is not an ExplainableBoostingClassifier.
+        """
+        ebm = self.ebm
+        check_binary_ebm(ebm)
+        if n_terms < 1:
+            raise ValueError(f"n_terms={n_terms!r} must be at least 1.")
+        order = np.argsort(-np.asarray(ebm.term_importances()), kind="stable")[:n_terms]
+        explanation = ebm.explain_global()
+        terms = [explanation.data(int(i)) for i in order]
+
+        # Four look better in a square than as three and one.
+        columns = 2 if len(order) == 4 else min(_COLUMNS, len(order))
+        rows = -(-len(order) // columns)
+        figure = drawing_area(ax, (2.4 * (columns + 1), 2.1 * rows + 0.3))
+        grid = _grid(figure, columns, rows)
+        names = [ebm.term_names_[i] for i in order]
+        _draw_importances(figure.add_subplot(grid[:, 0]), ebm_importances(ebm).iloc[:n_terms])
+
+        curves = []
+        for position, (index, term) in enumerate(zip(order, terms, strict=True)):
+            cell = grid[position // columns, 1 + position % columns]
+            if term["type"] == "interaction":
+                pair = [ebm.feature_names_in_[feature] for feature in ebm.term_features_[index]]
+                _draw_pair(figure, cell, pair, term)
+                continue
+            curve, density = _panel(figure, cell)
+            _draw_curve(curve, density, names[position], term)
+            _note_missing(curve, ebm, index)
+            if position % columns == 0 or terms[position - 1]["type"] == "interaction":
+                curve.set_ylabel("log-odds", fontsize=8)
+            curves.append(curve)
+        if share_y and curves:
+            low = min(curve.get_ylim()[0] for curve in curves)
+            high = max(curve.get_ylim()[1] for curve in curves)
+            for curve in curves:
+                curve.set_ylim(low, high)
+        self.axes_ = np.array(figure.axes, dtype=object)
+        self.figure_ = figure.get_figure(root=True)
+        return self
 
 
 def _grid(figure, columns, rows):
@@ -212,13 +244,13 @@ def _draw_pair(figure, cell, names, term):
             edges.append(np.arange(size + 1) - 0.5)
             axis.set_ticks(np.arange(size), [str(label) for label in labels])
     limit = max(abs(scores).max(), 1e-12)
-    colours = ax.pcolormesh(
+    colors = ax.pcolormesh(
         *edges, scores.T, cmap="RdBu_r", vmin=-limit, vmax=limit, rasterized=True
     )
     bare(ax)
     ax.set_xlabel(names[0], fontsize=8)
     ax.set_ylabel(names[1], fontsize=8)
-    bar = figure.colorbar(colours, cax=figure.add_subplot(inner[1]))
+    bar = figure.colorbar(colors, cax=figure.add_subplot(inner[1]))
     bar.ax.tick_params(labelsize=6, length=2, width=0.6, pad=1.5)
     bar.ax.locator_params(nbins=3)
     bar.outline.set_linewidth(0.6)

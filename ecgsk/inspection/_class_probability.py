@@ -1,4 +1,4 @@
-"""Asking any classifier of recordings the same question again and again."""
+"""The probability of one class or label, from any classifier."""
 
 import numpy as np
 
@@ -7,18 +7,18 @@ from ecgsk._core.records import RecordArray
 from ecgsk._core.signal import lead_name
 
 
-class Question:
+class ClassProbability:
     """The probability of one class or label of a classifier.
 
     Parameters
     ----------
     estimator : classifier with ``predict_proba``
         Of recordings; a Pipeline as well.
-    label : str, int or None
+    label : str, int or None, default=None
         Of several classes or labels, the one meant: its name or its column.
     """
 
-    def __init__(self, estimator, label):
+    def __init__(self, estimator, label=None):
         if not hasattr(estimator, "predict_proba"):
             raise TypeError(
                 f"estimator is a {type(estimator).__name__} without predict_proba. Give a "
@@ -49,8 +49,8 @@ class Question:
             if n_columns == 2 and exclusive and not is_multilabel(self.estimator):
                 return 1
             raise ValueError(
-                f"label=None, but the estimator answers with {n_columns} classes or labels. Say "
-                f"which one is meant, by name or by column: {_some(names, n_columns)}."
+                f"label=None, but the estimator has {n_columns} classes or labels. Choose "
+                f"one by its name or column: {_some(names, n_columns)}."
             )
         if isinstance(self.label, (int, np.integer)) and not isinstance(self.label, bool):
             if -n_columns <= self.label < n_columns:
@@ -63,8 +63,8 @@ class Question:
         )
 
 
-def beside(X, records, rows=None):
-    """Return changed recordings with the table that X carries, if it does.
+def with_table(X, records, rows=None):
+    """Return changed recordings with the table of X, if there is one.
 
     ``rows`` are those of X that ``records`` come from, for another number of records than in X.
     """
