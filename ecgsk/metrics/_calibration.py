@@ -93,7 +93,7 @@ def calibration_metrics(
 
     Examples
     --------
-    >>> from ecgsk.metrics import calibration_figures
+    >>> from ecgsk.metrics import calibration_metrics
     >>> import numpy as np
     >>> random = np.random.default_rng(0)
     >>> logit = random.normal(-1, 1, size=2000)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from ecgsk._core.public import public
 from ecgsk._core.sklearn_compat import check_is_fitted
@@ -145,6 +144,7 @@ def _direction(ebm, term: int) -> str | None:
 
 def _weighted_ranks(values, weights) -> np.ndarray:
     """Return the ranks that records have when each bin stands for its number of them."""
-    dense = rankdata(values, method="dense") - 1
+    # Not scipy's dense ranks, which are floats since 1.18.
+    dense = np.unique(values, return_inverse=True)[1]
     total = np.bincount(dense, weights)
     return (np.cumsum(total) - total / 2)[dense]
