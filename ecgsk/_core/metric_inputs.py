@@ -1,4 +1,4 @@
-"""What every figure asks of its arguments, in one place and one wording."""
+"""Checks of truth, scores and resampling, with one wording for all metrics."""
 
 from numbers import Integral, Real
 
@@ -69,8 +69,8 @@ def finite(array: np.ndarray, name: str) -> np.ndarray:
             array = array.astype(np.float64)
         except (TypeError, ValueError):
             raise ValueError(
-                f"{name} holds {array.dtype} that are no numbers; scores have to be numbers, for "
-                "example of predict_proba."
+                f"{name} holds {array.dtype}; scores have to be numbers, for example of "
+                "predict_proba."
             ) from None
     bad = ~np.isfinite(array)
     if bad.any():
@@ -111,18 +111,18 @@ def check_label_tables(y_true, y_score) -> tuple[np.ndarray, np.ndarray, list]:
     return y_true, finite(y_score, "y_score"), columns[0] or columns[1]
 
 
-def check_interval(n_resamples, level, least: int = 0) -> None:
-    """Raise for a number of resamples or a level that cannot be."""
+def check_interval(n_resamples: int, level: float, least: int = 0) -> None:
+    """Raise for a number of resamples or a level that is not allowed."""
     if not isinstance(level, Real) or not 0 < level < 1:
         raise ValueError(f"level={level!r} has to be between 0 and 1, for example 0.95.")
     if not isinstance(n_resamples, Integral) or n_resamples < least:
-        none = "; 0 gives no intervals" if least == 0 else ""
+        hint = "; 0 gives no intervals" if least == 0 else ""
         raise ValueError(
-            f"n_resamples={n_resamples!r} has to be an integer of at least {least}{none}."
+            f"n_resamples={n_resamples!r} has to be an integer of at least {least}{hint}."
         )
 
 
-def check_threshold(threshold) -> float | None:
+def check_threshold(threshold: float | None) -> float | None:
     """Return a threshold as a Python float, which takes the precision of what it is compared to."""
     if threshold is None:
         return None

@@ -54,7 +54,7 @@ def describe_cohort(y_true=None, by=None, *, groups=None, names=("no", "yes")) -
     positive = None if y_true is None else check_target(y_true)
     if isinstance(names, str) or len(names) != 2 or len({*names, "all"}) != 3:
         raise ValueError(f"names={names!r} has to hold two different names, none of them 'all'.")
-    by = pd.DataFrame(index=range(len(positive))) if by is None else pd.DataFrame(by)
+    by = pd.DataFrame(index=range(np.size(y_true))) if by is None else pd.DataFrame(by)
     if by.columns.has_duplicates:
         twice = by.columns[by.columns.duplicated()][0]
         raise ValueError(f"by has the column {twice!r} twice. Rename or leave out one.")

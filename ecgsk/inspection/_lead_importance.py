@@ -151,8 +151,9 @@ def lead_importance(
         )
     check_consistent_length(X, y)
     names = check_leads(leads, X.shape[1], "X")
-    taken = {name: [name] for name in names} if together is None else together
-    taken = {name: lead_indices(names, some) for name, some in taken.items()}
+    if together is None:
+        together = {name: [name] for name in names}
+    taken = {name: lead_indices(names, some) for name, some in together.items()}
     random = check_random_state(random_state)
     permute = method == "permute"
     probability = ClassProbability(estimator, label)

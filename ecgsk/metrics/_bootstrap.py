@@ -95,28 +95,28 @@ def bootstrap(
     >>> print(bootstrap(roc_auc_score, y, score, n_resamples=200, random_state=0))
     0.804 (0.741 to 0.860)
     """
-    arrays = [np.asarray(array) for array in arrays]
-    if not arrays:
+    columns = [np.asarray(array) for array in arrays]
+    if not columns:
         raise ValueError("bootstrap needs at least one array to resample, for example y_true.")
-    check_consistent_length(*arrays)
-    if not len(arrays[0]):
+    check_consistent_length(*columns)
+    if not len(columns[0]):
         raise ValueError("The arrays hold no records; an interval needs at least 2.")
     check_interval(n_resamples, level, least=1)
-    resamples = Resamples(len(arrays[0]), groups=groups, stratify=stratify)
+    resamples = Resamples(len(columns[0]), groups=groups, stratify=stratify)
     check_varies(resamples, groups)
-    value = float(metric(*arrays))
+    value = float(metric(*columns))
     values = np.empty(n_resamples)
     with warnings.catch_warnings():
         # Resamples of one class are expected here and counted below.
         warnings.simplefilter("ignore", UndefinedMetricWarning)
         for i, rows in enumerate(resamples.rows(n_resamples, new_random(random_state))):
-            values[i] = value_or_nan(metric, *(array[rows] for array in arrays))
+            values[i] = value_or_nan(metric, *(column[rows] for column in columns))
     check_defined(values)
     return Estimate(value, *percentiles(values, level))
 
 
 def value_or_nan(metric, *arrays) -> float:
-    """Return what a metric says, NaN where it raises that it is not defined."""
+    """Return a metric, NaN where it raises a ValueError because it is not defined."""
     try:
         return float(metric(*arrays))
     except ValueError:

@@ -1,7 +1,6 @@
 """Metrics of many labels at once."""
 
 from collections.abc import Mapping
-from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -149,7 +148,7 @@ def _names(label_names, columns, n_labels: int) -> list:
 
 
 def _thresholds(thresholds, names: list) -> list:
-    if thresholds is None or isinstance(thresholds, Real):
+    if np.ndim(thresholds) == 0 and not isinstance(thresholds, Mapping):
         return [check_threshold(thresholds)] * len(names)
     # By name where there are names: a Series sorted otherwise would silently be another rule.
     named = dict(thresholds) if isinstance(thresholds, Mapping | pd.Series) else {}

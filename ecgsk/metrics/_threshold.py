@@ -67,7 +67,7 @@ def choose_threshold(
     >>> choose_threshold(y, score, rule="specificity", specificity=1)
     0.7
     """
-    least = _share_asked_for(rule, sensitivity=sensitivity, specificity=specificity)
+    least = _least_share(rule, sensitivity=sensitivity, specificity=specificity)
     y = check_target(y_true)
     score = check_scores(y_score, len(y))
     n_positive, n_negative = int(y.sum()), int((~y).sum())
@@ -92,7 +92,7 @@ def choose_threshold(
     return float(candidates[enough[-1]])
 
 
-def _share_asked_for(rule, **shares) -> float | None:
+def _least_share(rule, **shares: float | None) -> float:
     if rule not in RULES:
         raise ValueError(f"rule={rule!r} is unknown; choose one of {', '.join(RULES)}.")
     for name, share in shares.items():
@@ -100,7 +100,7 @@ def _share_asked_for(rule, **shares) -> float | None:
             continue
         if name != rule:
             raise ValueError(
-                f"{name}={share!r} belongs to rule={name!r}, but rule={rule!r} was asked for. "
+                f"{name}={share!r} belongs to rule={name!r}, but rule={rule!r} is given. "
                 "Leave one of them out."
             )
         if isinstance(share, bool) or not isinstance(share, Real) or not 0 < share <= 1:

@@ -129,11 +129,10 @@ def screen_predictors(
         )
     groups = check_groups(groups, len(y))
     columns = [_Column(name, table[name], y) for name in table.columns]
-    ranked = [column for column in columns if column.ranked is not None]
     resamples = Resamples(len(y), groups=groups, stratify=y)
     if n_resamples and resamples.varies:
         for weights in resamples.weights(n_resamples, check_random_state(random_state)):
-            for column in ranked:
+            for column in columns:
                 column.add(weights)
     result = pd.DataFrame([column.row(level) for column in columns])
     result["order"] = -result["AUROC"]
@@ -144,7 +143,7 @@ def screen_predictors(
         n_records=len(y),
         n_positive=int(y.sum()),
         n_patients=None if groups is None else resamples.n_units,
-        n_not_ranked=len(columns) - len(ranked),
+        n_not_ranked=sum(column.ranked is None for column in columns),
         level=level,
         n_resamples=int(n_resamples),
     )
@@ -179,6 +178,8 @@ class _Column:
                 self.precision = float(Ranked(y, -values).areas(alike)[1][0])
 
     def add(self, weights: np.ndarray) -> None:
+        if self.ranked is None:
+            return
         weights = weights if self.known is None else weights[:, self.known]
         self.areas.append(self.ranked.areas(weights)[0])
 

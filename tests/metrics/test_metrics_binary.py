@@ -217,7 +217,7 @@ BAD = [
     ([0, np.nan, 1], [0.1, 0.2, 0.3], {}, "y_true is missing for 1 of 3"),
     ([0, 1, 1], [0.1, np.nan, 0.3], {}, "y_score holds 1 values that are NaN.*record 1"),
     ([0, 1, 1], [0.1, 0.2, np.inf], {}, "infinite, the first in record 2"),
-    ([0, 1, 1], ["a", "b", "c"], {}, "no numbers"),
+    ([0, 1, 1], ["a", "b", "c"], {}, "scores have to be numbers"),
     ([0, 1, 1], [0.1, 0.2], {}, "y_score has 2 records and y_true has 3"),
     ([0, 1, 1], np.zeros((3, 2)), {}, r"y_score has shape \(3, 2\).*predict_proba"),
     ([[0], [1], [1]], [0.1, 0.2, 0.3], {}, r"y_true has shape \(3, 1\)"),

@@ -173,15 +173,11 @@ class ExplanationDisplay:
         ax.axvline(intercept, **ZERO)
         ax.plot([intercept, intercept], [-0.31, 1.31], color=GREY, lw=0.6, zorder=1)
         points = ((0, intercept, GREY), (last, ends[-1], INK))
-        for place, value, color in points:
-            ax.plot(value, place, "D", color=color, markersize=4.5, zorder=4)
-            side = (
-                -1
-                if value == max(p[1] for p in points) and value != min(p[1] for p in points)
-                else 1
-            )
+        for row, value, color in points:
+            ax.plot(value, row, "D", color=color, markersize=4.5, zorder=4)
+            side = 1 if value == min(point[1] for point in points) else -1
             ax.annotate(
-                _percent(expit(value)), (value, place), (6 * side, 0), textcoords="offset points",
+                _percent(expit(value)), (value, row), (6 * side, 0), textcoords="offset points",
                 ha="left" if side > 0 else "right", va="center", fontsize=8, fontweight="bold",
                 zorder=4,
             )  # fmt: skip
@@ -238,7 +234,8 @@ def _draw_probabilities(ax) -> None:
     low, high = ax.get_xlim()
     places = logit(_PROBABILITIES)
     inside = (places > low) & (places < high)
-    chosen, apart = [], (high - low) / 9
+    chosen: list[float] = []
+    apart = (high - low) / 9
     # From the middle, so that 50 % stays where there is no room for all.
     for place in sorted(places[inside], key=abs):
         if all(abs(place - other) >= apart for other in chosen):

@@ -101,7 +101,7 @@ class PredictorsDisplay:
         rows = [
             Row(
                 str(name),
-                tuple(float(row[column]) for column in ("AUROC", "low", "high")),
+                (row["AUROC"], row["low"], row["high"]),
                 *_DIRECTIONS.get(row["direction"], (INK, "o")),
             )
             for name, row in table.iloc[:n_predictors].iterrows()

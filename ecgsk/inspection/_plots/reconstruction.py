@@ -154,20 +154,21 @@ class ReconstructionDisplay:
         hidden[:-1] |= mask[1:]
         if axes is None:
             axes = _new_axes(len(rows))
-        for ax, row in zip(axes, rows, strict=True):
+        for panel, row in zip(axes, rows, strict=True):
             recorded = record[row, :n_drawn]
             for start, stop in spans:
-                ax.axvspan(start, stop, facecolor=_SHADE, linewidth=0, zorder=0)
+                panel.axvspan(start, stop, facecolor=_SHADE, linewidth=0, zorder=0)
             style = {"linewidth": 1.0, "solid_joinstyle": "round"}
-            ax.plot(time, np.where(hidden, recorded, np.nan), color=_HIDDEN, zorder=2,
-                    label="recorded, hidden from the network", **style)  # fmt: skip
-            ax.plot(time, np.where(mask, np.nan, recorded), color=_INK, zorder=3,
-                    label="recorded, seen by the network", **style)  # fmt: skip
-            ax.plot(time, np.where(mask, filled[row, :n_drawn], np.nan), color=_FILLING, zorder=4,
-                    label="filled in by the network", **{**style, "linewidth": 1.5})  # fmt: skip
-            ax.set(xlim=(0, n_drawn / rate), ylabel=f"{names[row]}, mV")
-            ax.spines[["top", "right"]].set_visible(False)
-            ax.label_outer()
+            panel.plot(time, np.where(hidden, recorded, np.nan), color=_HIDDEN, zorder=2,
+                       label="recorded, hidden from the network", **style)  # fmt: skip
+            panel.plot(time, np.where(mask, np.nan, recorded), color=_INK, zorder=3,
+                       label="recorded, seen by the network", **style)  # fmt: skip
+            filling = np.where(mask, filled[row, :n_drawn], np.nan)
+            panel.plot(time, filling, color=_FILLING, zorder=4,
+                       label="filled in by the network", **{**style, "linewidth": 1.5})  # fmt: skip
+            panel.set(xlim=(0, n_drawn / rate), ylabel=f"{names[row]}, mV")
+            panel.spines[["top", "right"]].set_visible(False)
+            panel.label_outer()
         axes[-1].set_xlabel("Time, s")
         _label(axes[0], title)
         self.axes_, self.figure_ = axes, axes[0].figure

@@ -1,10 +1,12 @@
 """Colors that print and that the color-blind can tell apart, and what else displays share."""
 
+from typing import Any
+
 INK, GREY = "#1a1a1a", "#808080"
 CURVE, BAND, DENSITY = "#1f5a99", "#a9c6e3", "#b8b8b8"
 # Warm supports a class and blue speaks against it; in gray print warm is the lighter one.
 FOR, AGAINST = "#c8401e", "#1f5a99"
-ZERO = {"color": GREY, "linewidth": 0.6, "linestyle": (0, (4, 3)), "zorder": 1}
+ZERO: dict[str, Any] = {"color": GREY, "linewidth": 0.6, "linestyle": (0, (4, 3)), "zorder": 1}
 # Models in one panel differ in dashes as well as in color.
 SERIES = (
     (CURVE, "-"),

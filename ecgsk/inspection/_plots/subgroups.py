@@ -105,7 +105,7 @@ class SubgroupsDisplay:
             rows.append(
                 Row(
                     str(subgroup),
-                    tuple(float(row[name]) for name in ("AUROC", "AUROC low", "AUROC high")),
+                    (row["AUROC"], row["AUROC low"], row["AUROC high"]),
                     counts=f"{row['n_positive']:,.0f} / {row['n_records']:,.0f}",
                     unranked="one class" if one_class else "too few",
                 )

@@ -101,7 +101,7 @@ def check_records(records, n_records: int, y) -> list[int]:
         records = range(n_records) if y is None else ()
     records = list(records)
     for r in records:
-        if isinstance(r, bool) or not isinstance(r, Integral) or not 0 <= r < n_records:
+        if isinstance(r, bool) or not isinstance(r, int | np.integer) or not 0 <= r < n_records:
             raise ValueError(f"records holds {r!r}; use places in X, from 0 to {n_records - 1}.")
     if len(records) > _MOST_PATIENTS:
         raise ValueError(

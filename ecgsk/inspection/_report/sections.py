@@ -1,5 +1,7 @@
 """The parts of a report. Each says what it shows, on what, and by which call."""
 
+from typing import Any
+
 import pandas as pd
 
 from ecgsk._core.records import RecordArray
@@ -26,7 +28,7 @@ from ecgsk.metrics import (
 )
 from ecgsk.tabular import screen_predictors
 
-_RULES = {
+_RULES: dict[str, dict[str, Any]] = {
     "greatest F1": {"rule": "f1"},
     "greatest Youden index": {"rule": "youden"},
     "sensitivity at least 0.9": {"rule": "sensitivity", "sensitivity": 0.9},
