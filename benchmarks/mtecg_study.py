@@ -17,6 +17,7 @@ import numpy as np
 from _ptbxl_training_data import RATE, cinc2011, more_ptbxl, ptbxl, some_patients, targets
 
 from ecgsk import ECGAugmentation, MTECGClassifier, MTECGPretrainer
+from ecgsk.estimators import FullTraining
 
 EPOCHS = {0.1: 60, 0.3: 30, 1.0: 15}
 RATIOS = (0.05, 0.25, 0.5, 0.75)
@@ -29,14 +30,14 @@ RECIPE = {
     "batch_size": 32,
     "learning_rate": 1e-3,
     "layer_decay": "auto",
-    "stochastic_depth": 0.1,
+    "strategy": FullTraining(stochastic_depth=0.1),
     "weight_averaging": 0.99,
     "head_init": "prior",
     "augmentation": ECGAugmentation(shift=0.5, lead_drop=0.05, noise=0.1, amplitude=0.2),
 }
 WITHOUT = {
     "layer decay": {"layer_decay": 1.0},
-    "stochastic depth": {"stochastic_depth": 0.0},
+    "stochastic depth": {"strategy": "full"},
     "weight averaging": {"weight_averaging": 0.0},
     "prior of the head": {"head_init": "random"},
     "augmentation": {"augmentation": None},

@@ -30,6 +30,7 @@ from _ptbxl_training_data import (
     some_patients,
     targets,
 )
+from sklearn.base import clone
 
 from ecgsk import (
     ECGAugmentation,
@@ -38,6 +39,7 @@ from ecgsk import (
     MTECGPretrainer,
     load_ptbxl,
 )
+from ecgsk.estimators import FullTraining, LinearProbe, PostTraining
 from ecgsk.preprocessing import Standardize
 
 EPOCHS = {0.1: 40, 0.3: 20, 1.0: 10}
@@ -49,23 +51,20 @@ COMMON = {
     "sampling_rate": RATE,
     "batch_size": 32,
     "learning_rate": 5e-4,
-    "final_learning_rate": 1e-5,
     "weight_decay": 0.05,
     "layer_decay": 1.0,
-    "head_epochs": 30,
-    "head_learning_rate": 5e-3,
-    "head_weight_decay": 0.1,
     "precision": "float32",
 }
-WHOLE = {"strategy": "post_training", "stochastic_depth": 0.3, "dropout": 0.05}
-NONE = {"strategy": "full", "stochastic_depth": 0.0, "dropout": 0.0}
+SECOND = {"final_learning_rate": 1e-5, "stochastic_depth": 0.3, "dropout": 0.05}
+WHOLE = PostTraining(head_epochs=30, head_learning_rate=5e-3, head_weight_decay=0.1, **SECOND)
+NONE = FullTraining(final_learning_rate=1e-5)
 ARMS = {
     "plain": NONE,
     "post-training": WHOLE,
-    "without preview": {**WHOLE, "strategy": "full"},
-    "without stochastic depth": {**WHOLE, "stochastic_depth": 0.0},
-    "without dropout": {**WHOLE, "dropout": 0.0},
-    "head alone": {"strategy": "linear_probe"},
+    "without preview": FullTraining(**SECOND),
+    "without stochastic depth": clone(WHOLE).set_params(stochastic_depth=0.0),
+    "without dropout": clone(WHOLE).set_params(dropout=0.0),
+    "head alone": LinearProbe(max_epochs=30, learning_rate=5e-3, weight_decay=0.1),
 }
 MAIN = ("plain", "post-training", "head alone")
 RATES = {"depth 0.1": 0.1, "depth 0.5": 0.5}
@@ -170,7 +169,7 @@ class Study:
                     "small",
                     preprocessing="none",
                     max_epochs=60,
-                    stochastic_depth=0.1,
+                    strategy=FullTraining(stochastic_depth=0.1),
                     augmentation=ECGAugmentation(**augmentation | {"lead_drop": 0.05}),
                     head_init="prior",
                     weight_averaging=0.99,
@@ -191,10 +190,13 @@ class Study:
     def model(self, cell: dict):
         """Return the estimator of a cell."""
         arm, epochs = cell["arm"], EPOCHS[cell["fraction"]]
-        params = {**COMMON, **ARMS.get(arm, NONE), "random_state": cell["seed"]}
+        strategy = ARMS.get(arm, NONE)
         if arm in RATES:
-            params |= {**WHOLE, "stochastic_depth": RATES[arm]}
-        params["max_epochs"] = epochs + (params["strategy"] == "full")
+            strategy = clone(WHOLE).set_params(stochastic_depth=RATES[arm])
+        # Without a preview, one more pass takes its place.
+        max_epochs = epochs + (type(strategy) is FullTraining)
+        params = {**COMMON, "strategy": strategy, "max_epochs": max_epochs}
+        params["random_state"] = cell["seed"]
         weights = None if arm == "random start" else self.base(cell["base"])
         if cell["base"] == "ecgfounder":
             return ECGFounderClassifier(weights=weights, **{**params, "sampling_rate": 500})

@@ -23,6 +23,7 @@ from sklearn.metrics import roc_auc_score
 from ecgsk import ECGAugmentation, MTECGClassifier, MTECGPretrainer
 from ecgsk.datasets import PTBXL_TASKS, load_ptbxl
 from ecgsk.datasets._ptbxl.labels import labels_of
+from ecgsk.estimators import FullTraining
 from ecgsk.metrics import bootstrap, label_roc_auc, macro_roc_auc
 from ecgsk.weights import read_weights, write_weights
 
@@ -47,7 +48,7 @@ FINETUNING = {
     "learning_rate": 5e-4,
     "layer_decay": 0.75,
     "weight_decay": 0.05,
-    "stochastic_depth": 0.1,
+    "strategy": {"stochastic_depth": 0.1},
     "weight_averaging": 0.998,
     "head_init": "prior",
     "precision": "bf16",
@@ -123,7 +124,7 @@ def finetune(X, Y, valid, work, options):
         checkpoint_dir=work / "checkpoints",
         device=options.device,
         verbose=1,
-        **recipe,
+        **{**recipe, "strategy": FullTraining(**recipe["strategy"])},
     ).fit(X, pd.DataFrame(Y, columns=names))
     seconds = round(time.perf_counter() - start)
     model.save_weights(

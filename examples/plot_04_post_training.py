@@ -25,6 +25,7 @@ from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 
 from ecgsk import ECGFounderClassifier, make_lef_cohort
+from ecgsk.estimators import PostTraining
 from ecgsk.preprocessing import BandPass, Standardize
 
 parser = argparse.ArgumentParser()
@@ -80,7 +81,7 @@ plain = ECGFounderClassifier(
     precision="float32",
     random_state=0,
 )
-post = clone(plain).set_params(strategy="post_training", stochastic_depth=0.3, dropout=0.05)
+post = clone(plain).set_params(strategy=PostTraining(stochastic_depth=0.3, dropout=0.05))
 for name, model in {"plain fine-tuning": plain, "post-training": post}.items():
     model.fit(prepared(few), few.target)
     area = roc_auc_score(test.target, model.predict_proba(prepared(test))[:, 1])

@@ -39,7 +39,7 @@ def fitted() -> dict:
     """Return a model for each name, with what it is asked and how."""
     X, y = recordings(24)
     labels = pd.DataFrame({"AF": y, "LBBB": np.arange(24) // 2 % 2})
-    small = {"width": 16, "depth": 1, "max_epochs": 2}
+    small = {"preset__width": 16, "preset__depth": 1, "max_epochs": 2}
     mtecg = small_models()["mtecg"]
     extractor = mtecg.set_params(**small).fit(X, labels)
     glass = GroupedEBMClassifier(interactions=0, outer_bags=2, max_rounds=20, n_jobs=1)
@@ -63,9 +63,8 @@ def fitted() -> dict:
         ),
         "pretrainer": (
             MTECGPretrainer(
-                "nano",
+                {"preset": "nano", "width": 16},
                 sampling_rate=RATE,
-                width=16,
                 decoder_width=16,
                 max_epochs=1,
                 random_state=0,

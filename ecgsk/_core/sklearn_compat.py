@@ -4,6 +4,7 @@ scikit-learn keeps parameter validation private but maintains no public equal; w
 moves one of these, this file is what changes.
 """
 
+import sys
 from copy import deepcopy
 
 import pandas as pd
@@ -51,6 +52,7 @@ __all__ = [
     "RowAlignedFeatureUnion",
     "StrOptions",
     "available_if",
+    "being_displayed",
     "check_feature_names",
     "check_is_fitted",
     "check_method_params",
@@ -80,6 +82,8 @@ check_feature_names = _check_feature_names
 check_n_features = _check_n_features
 check_y = _check_y
 safe_indexing = _safe_indexing
+# The second is the name of before scikit-learn 1.7.
+_DISPLAY = ("sklearn.utils._repr_html", "sklearn.utils._estimator_html_repr")
 
 
 @public("ecgsk.tabular")
@@ -138,6 +142,20 @@ def output_container(estimator) -> str | None:
 def set_output_container(estimator, container: str) -> None:
     """Store what `output_container` returns: scikit-learn ties its own setter to column names."""
     estimator._sklearn_output_config = {"transform": container}
+
+
+def being_displayed() -> bool:
+    """Return whether scikit-learn draws an estimator at present.
+
+    It asks Pipelines and transformers for attributes of what is in them, in the same way as a user
+    would.
+    """
+    frame = sys._getframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith(_DISPLAY):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def clone_keeping(estimator, names: tuple[str, ...]):

@@ -7,7 +7,7 @@ from ecgsk._training.dataset import ECGDataset, signal_scale
 from ecgsk._training.device import PRECISIONS, resolve_device, resolve_precision, seeded
 from ecgsk._training.device_lock import on_device
 from ecgsk._training.distributed import SharedDataset, together
-from ecgsk._training.losses import Distillation
+from ecgsk._training.losses import DistillationLoss
 from ecgsk._training.prediction import predict_features, predict_logits
 from ecgsk._training.reconstruction import fill_masked, masked_losses
 from ecgsk._training.skorch_net import ECGNet, MaskedNet
@@ -17,7 +17,7 @@ from ecgsk._training.trainer import Trainer
 __all__ = [
     "BACKENDS",
     "Checkpoint",
-    "Distillation",
+    "DistillationLoss",
     "ECGAugmentation",
     "ECGDataset",
     "ECGNet",

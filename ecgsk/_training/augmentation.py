@@ -7,11 +7,10 @@ import torch
 from sklearn.base import BaseEstimator
 
 from ecgsk._core.public import public
-from ecgsk._core.sklearn_compat import Interval, validate_params
+from ecgsk._core.sklearn_compat import Interval, check_own_params
 
 _SHARE = [Interval(Real, 0, 1, closed="left")]
 _SIZE = [Interval(Real, 0, None, closed="left")]
-_CONSTRAINTS = {"shift": _SIZE, "lead_drop": _SHARE, "noise": _SIZE, "amplitude": _SIZE}
 
 
 @public("ecgsk")
@@ -41,6 +40,13 @@ class ECGAugmentation(BaseEstimator):
     >>> model.get_params()["augmentation__shift"]
     0.5
     """
+
+    _parameter_constraints: dict = {
+        "shift": _SIZE,
+        "lead_drop": _SHARE,
+        "noise": _SIZE,
+        "amplitude": _SIZE,
+    }
 
     def __init__(
         self,
@@ -74,12 +80,8 @@ class ECGAugmentation(BaseEstimator):
         ValueError
             For parameters out of range.
         """
-        return partial(augment, samples=sampling_rate, **_checked(**self.get_params()))
-
-
-@validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)
-def _checked(shift, lead_drop, noise, amplitude) -> dict:
-    return {"shift": shift, "lead_drop": lead_drop, "noise": noise, "amplitude": amplitude}
+        check_own_params(self)
+        return partial(augment, samples=sampling_rate, **self.get_params())
 
 
 def augment(

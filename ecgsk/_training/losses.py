@@ -41,7 +41,7 @@ class WeightedLoss(nn.Module):
         return (losses * weights).sum() / weights.sum().clamp(min=1e-12)
 
 
-class Distillation:
+class DistillationLoss:
     """Divergence of a network's answers from a teacher's, both softened by a temperature.
 
     Parameters

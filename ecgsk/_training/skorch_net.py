@@ -7,7 +7,7 @@ from skorch import NeuralNet
 from torch.nn import functional as F
 
 from ecgsk._training.dataset import keep_batch
-from ecgsk._training.losses import Distillation, WeightedLoss
+from ecgsk._training.losses import DistillationLoss, WeightedLoss
 
 
 class ECGNet(NeuralNet):
@@ -22,7 +22,7 @@ class ECGNet(NeuralNet):
         never bf16.
     augmentation : callable or None, default=None
         Takes and returns a batch of recordings while training.
-    distillation : Distillation or None, default=None
+    distillation : DistillationLoss or None, default=None
         Compares the answers with those of the teacher that the data set brings, while training.
     distillation_weight : float, default=0.0
         Share of the distillation in the loss.
@@ -39,7 +39,7 @@ class ECGNet(NeuralNet):
         *,
         precision: str = "float32",
         augmentation: Callable | None = None,
-        distillation: Distillation | None = None,
+        distillation: DistillationLoss | None = None,
         distillation_weight: float = 0.0,
         **kwargs,
     ):

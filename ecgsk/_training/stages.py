@@ -6,7 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from ecgsk._core.public import public
 
+
+@public("ecgsk.estimators")
 @dataclass(frozen=True)
 class TrainingStage:
     """One stretch of training with one optimiser.

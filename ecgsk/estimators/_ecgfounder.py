@@ -1,32 +1,28 @@
 """ECGFounder as a scikit-learn classifier."""
 
 import os
-from dataclasses import replace
-from numbers import Integral, Real
+from numbers import Integral
 
 from ecgsk import preprocessing as steps
 from ecgsk._core.public import public
 from ecgsk._core.signal import STANDARD_LEADS
-from ecgsk._core.sklearn_compat import Interval, StrOptions
-from ecgsk.estimators._base import BaseECGClassifier
+from ecgsk._core.sklearn_compat import StrOptions
+from ecgsk.estimators._classifier import BaseECGClassifier
 from ecgsk.estimators._ecgfounder_checkpoint import KIND, RATE, read_ecgfounder
-from ecgsk.estimators._from_weights import (
-    ClassifierFromWeights,
-    rate_of,
-    set_output_plain,
-)
-from ecgsk.estimators._strategy import STRATEGY_CONSTRAINTS, Strategy
+from ecgsk.estimators._estimator import FitContext
+from ecgsk.estimators._strategies import NOT_NEGATIVE, POSITIVE, PostTraining, TrainingNumbers
+from ecgsk.estimators._weights_source import rate_of, transformed
 from ecgsk.networks import NET1D_PRESETS, Net1D
 
 # Rates at which ten-second recordings are told apart by their length alone.
-_TOLD_BY_LENGTH = (100, 250, 500, 1000)
+_RATES = (100, 250, 500, 1000)
 _PREPROCESSOR = "ECGFounderPreprocessor"
 _AUTO = StrOptions({"auto"})
 
 
 @public("ecgsk")
-class ECGFounderClassifier(ClassifierFromWeights, Strategy, BaseECGClassifier):
-    """ECGFounder: a convolutional foundation model of the ECG, asked as it is or fine-tuned.
+class ECGFounderClassifier(BaseECGClassifier):
+    """ECGFounder: a convolutional foundation model of the ECG, used as it is or fine-tuned.
 
     With ``weights="12-lead"`` it answers at once with the probabilities of the 150 statements
     that it was trained on; `fit` replaces the head and fine-tunes, by default all weights. Binary,
@@ -35,10 +31,12 @@ class ECGFounderClassifier(ClassifierFromWeights, Strategy, BaseECGClassifier):
 
     Parameters
     ----------
-    preset : {"12-lead", "1-lead", "small", "nano"}, default=None
+    preset : {"12-lead", "1-lead", "small", "nano"} or dict, default=None
         Size of the network. None is that of ``weights``, else ``"12-lead"``: Net1D of 30.7
         million parameters. ``"1-lead"`` is as large and reads lead I alone. ``"small"`` (0.6
-        million) trains on a CPU; ``"nano"`` is for tests.
+        million) trains on a CPU; ``"nano"`` is for tests. A dict is arguments of
+        `ecgsk.networks.Net1D` that set its size, such as
+        ``{"widths": (32, 64), "depths": (1, 1)}``.
     weights : {"12-lead", "1-lead"}, path-like or None, default=None
         Weights to answer with and to fine-tune: the published ones, fetched once from their hub
         repository (extra ``hub``); a file of them that you have (``.pth``); or a file of
@@ -59,15 +57,12 @@ class ECGFounderClassifier(ClassifierFromWeights, Strategy, BaseECGClassifier):
         twelve, and other orders are rearranged by name. A one-lead network takes lead I of them.
     missing : {"error", "zero"}, default="error"
         Whether NaN and infinite samples are refused or read as 0 mV.
-    strategy : {"full", "linear_probe", "post_training"}, default="full"
-        ``"full"`` trains all weights. ``"linear_probe"`` trains the head alone. ``"post_training"``
-        trains the head first (preview linear probing), then all weights with stochastic depth,
-        dropout and a rate that falls to ``final_learning_rate``.
-    head_epochs : int, default=30
-        Passes over the training records in which the head alone learns. Without augmentation the
-        rest of the network is asked only once.
-    head_learning_rate, head_weight_decay : float, default=5e-3, 0.1
-        For these passes; second-hand, as all starting values of post-training are.
+    strategy : {"full", "linear_probe", "post_training"} or object, default="full"
+        ``"full"`` trains all weights (`ecgsk.estimators.FullTraining`). ``"linear_probe"`` trains
+        the head alone (`ecgsk.estimators.LinearProbe`). ``"post_training"`` trains the head first,
+        then all weights with stochastic depth, dropout and a rate that falls to a low one
+        (`ecgsk.estimators.PostTraining`). These objects hold the numbers of each; a search reaches
+        them as ``strategy__dropout`` and so on.
     max_epochs : int, default=30
         Passes over the training records in which all weights learn.
     batch_size : int, default=32
@@ -76,23 +71,11 @@ class ECGFounderClassifier(ClassifierFromWeights, Strategy, BaseECGClassifier):
         Peak rate of AdamW; it grows linearly over the first tenth of the steps and falls by half
         a cosine after that. ``"auto"`` is 1e-4 for fine-tuning, as published, 5e-4 for
         post-training (second-hand) and 1e-3 from a random start.
-    final_learning_rate : float or "auto", default="auto"
-        Rate at which the cosine ends. ``"auto"`` is 1e-5 for post-training (second-hand) and 0
-        otherwise.
     layer_decay : float, default=1.0
         The rate of a block is this factor times that of the next deeper one.
     weight_decay : float or "auto", default="auto"
         Of kernels and matrices. ``"auto"`` is 1e-5 for fine-tuning, as published, and 0.05
         otherwise (second-hand for post-training).
-    stochastic_depth : float or "auto", default="auto"
-        Probability that a record skips the branch of the deepest block while training. ``"auto"``
-        is 0.3 for post-training (second-hand, and contested: another source says 0.5) and 0
-        otherwise.
-    stochastic_depth_rule : {"linear", "constant"}, default="linear"
-        Whether that probability grows from 0 at the first block, or is the same everywhere.
-    dropout : float or "auto", default="auto"
-        Rate of dropout in front of convolutions. ``"auto"`` is 0.05 for post-training
-        (second-hand) and 0 otherwise.
     weight_averaging : float, default=0.0
         Memory of an exponential mean of the weights over the steps, which takes their place at
         the end; 0 is off.
@@ -101,25 +84,16 @@ class ECGFounderClassifier(ClassifierFromWeights, Strategy, BaseECGClassifier):
     augmentation : ECGAugmentation or None, default=None
         Random changes of the training recordings, after the preprocessing: noise is then in
         standard deviations, not in mV.
-    teacher : estimator or None, default=None
-        A fitted classifier of the same task, from whose probabilities of the training records the
-        network learns besides the labels. A clone keeps it as it is.
-    distillation_temperature : float, default=2.0
-        Softens the answers of teacher and network when they are compared.
-    distillation_weight : float, default=0.7
-        Share of the teacher in the loss, between 0 and 1; labels have the rest.
+    distillation : Distillation or None, default=None
+        A fitted classifier from which the network learns besides the labels, see
+        `ecgsk.estimators.Distillation`.
     class_weight : dict, list of dict, "balanced" or None, default=None
         Weights of classes in the loss, as in scikit-learn; for multilabel targets a list of
         ``{0: weight, 1: weight}``. Weights shift the probabilities: calibrate them afterwards.
-    early_stopping : bool, default=False
-        Whether to set records aside, to stop a stage when their loss no longer falls, and to keep
-        the weights of its best epoch.
-    validation_fraction : float, default=0.1
-        Share of records (of patients, where ``groups`` are given to `fit`) set aside.
-    n_iter_no_change : int, default=10
-        Epochs without a better validation loss after which a stage stops.
-    tol : float, default=1e-4
-        Smallest fall of the validation loss that counts as better.
+    early_stopping : bool or EarlyStopping, default=False
+        Whether to set records aside, to end a training stage when their loss no longer falls, and
+        to keep the weights of its best epoch. True means `ecgsk.estimators.EarlyStopping` with its
+        defaults.
     device : str or torch.device, default="auto"
         ``"auto"`` takes cuda, mps or cpu, the first there is; or a torch device.
     precision : {"auto", "float32", "bf16", "float64"}, default="auto"
@@ -195,26 +169,18 @@ class ECGFounderClassifier(ClassifierFromWeights, Strategy, BaseECGClassifier):
 
     _parameter_constraints: dict = {
         **BaseECGClassifier._parameter_constraints,
-        **STRATEGY_CONSTRAINTS,
-        "preset": [StrOptions(set(NET1D_PRESETS)), None],
+        "preset": [StrOptions(set(NET1D_PRESETS)), dict, None],
         "weights": [str, os.PathLike, None],
         "preprocessing": [StrOptions({"filtered", "unfiltered", "none"}), None],
-        "mains_frequency": [Interval(Real, 0, None, closed="neither"), _AUTO, None],
-        "sampling_rate": [Interval(Real, 0, None, closed="neither"), None],
-        "learning_rate": [Interval(Real, 0, None, closed="neither"), _AUTO],
-        "layer_decay": [Interval(Real, 0, 1, closed="right")],
-        "weight_decay": [Interval(Real, 0, None, closed="left"), _AUTO],
+        "mains_frequency": [POSITIVE, _AUTO, None],
+        "sampling_rate": [POSITIVE, None],
+        "learning_rate": [POSITIVE, _AUTO],
+        "weight_decay": [NOT_NEGATIVE, _AUTO],
         "n_jobs": [Integral, None],
     }
     _weights_kind = KIND
+    _default_weights = "12-lead"
     _module_class = Net1D
-    _takes_any_length = True
-    _learnt = (
-        *ClassifierFromWeights._told_by_weights,
-        "_n_samples_read",
-        "_starts_from",
-        "lead_names_",
-    )
 
     def __init__(
         self,
@@ -227,29 +193,17 @@ class ECGFounderClassifier(ClassifierFromWeights, Strategy, BaseECGClassifier):
         leads=None,
         missing="error",
         strategy="full",
-        head_epochs=30,
-        head_learning_rate=5e-3,
-        head_weight_decay=0.1,
         max_epochs=30,
         batch_size=32,
         learning_rate="auto",
-        final_learning_rate="auto",
         layer_decay=1.0,
         weight_decay="auto",
-        stochastic_depth="auto",
-        stochastic_depth_rule="linear",
-        dropout="auto",
         weight_averaging=0.0,
         head_init="random",
         augmentation=None,
-        teacher=None,
-        distillation_temperature=2.0,
-        distillation_weight=0.7,
+        distillation=None,
         class_weight=None,
         early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=1e-4,
         device="auto",
         precision="auto",
         backend="torch",
@@ -266,29 +220,17 @@ class ECGFounderClassifier(ClassifierFromWeights, Strategy, BaseECGClassifier):
         self.leads = leads
         self.missing = missing
         self.strategy = strategy
-        self.head_epochs = head_epochs
-        self.head_learning_rate = head_learning_rate
-        self.head_weight_decay = head_weight_decay
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
-        self.final_learning_rate = final_learning_rate
         self.layer_decay = layer_decay
         self.weight_decay = weight_decay
-        self.stochastic_depth = stochastic_depth
-        self.stochastic_depth_rule = stochastic_depth_rule
-        self.dropout = dropout
         self.weight_averaging = weight_averaging
         self.head_init = head_init
         self.augmentation = augmentation
-        self.teacher = teacher
-        self.distillation_temperature = distillation_temperature
-        self.distillation_weight = distillation_weight
+        self.distillation = distillation
         self.class_weight = class_weight
         self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
         self.device = device
         self.precision = precision
         self.backend = backend
@@ -297,47 +239,26 @@ class ECGFounderClassifier(ClassifierFromWeights, Strategy, BaseECGClassifier):
         self.random_state = random_state
         self.verbose = verbose
 
-    @classmethod
-    def from_pretrained(cls, name="12-lead", *, sampling_rate=None, **params):
-        """Return an estimator that answers without a fit.
+    def _read_weights(self, *, header_only=False):
+        return read_ecgfounder(self.weights, header_only=header_only)
 
-        Parameters
-        ----------
-        name : {"12-lead", "1-lead"} or path-like, default="12-lead"
-            The published weights, fetched at the first use, or a file of them, or one of
-            ``save_weights``.
-        sampling_rate : float or None, default=None
-            Of the recordings to come, Hz. None: the number of samples of ten-second recordings
-            tells 100, 250, 500 and 1000 Hz apart.
-        **params
-            Other parameters of the estimator.
-
-        Returns
-        -------
-        ECGFounderClassifier
-            With ``weights=name``.
-
-        Raises
-        ------
-        FileNotFoundError
-            When there is no such file, or it cannot be fetched; it says where to put the file.
-        ValueError
-            When the file is cut off, changed, or not of this network.
-        """
-        estimator = cls(weights=name, sampling_rate=sampling_rate, **params)
-        estimator._loaded()
-        return estimator
-
-    def _read_weights(self):
-        return read_ecgfounder(self.weights)
+    def _check_options(self) -> None:
+        sizes = NET1D_PRESETS["12-lead"]
+        if isinstance(self.preset, dict) and not set(self.preset) <= set(sizes):
+            raise ValueError(
+                f"preset={self.preset!r} is not allowed: a dict may have the keys "
+                f"{', '.join(sizes)}. Leave out the others."
+            )
+        super()._check_options()
 
     def _check_network(self, network, source) -> None:
         if self.preset is None:
             return
-        asked = dict(NET1D_PRESETS[self.preset])
+        named = isinstance(self.preset, str)
+        wanted = dict(NET1D_PRESETS[self.preset] if named else self.preset)
         if self.preset in ("12-lead", "1-lead"):
-            asked["n_leads"] = 12 if self.preset == "12-lead" else 1
-        wrong = {k: v for k, v in asked.items() if _plain(v) != _plain(network[k])}
+            wanted["n_leads"] = 12 if self.preset == "12-lead" else 1
+        wrong = {k: v for k, v in wanted.items() if _plain(v) != _plain(network[k])}
         if wrong:
             has = ", ".join(f"{name}={_plain(network[name])}" for name in wrong)
             raise ValueError(
@@ -345,17 +266,22 @@ class ECGFounderClassifier(ClassifierFromWeights, Strategy, BaseECGClassifier):
                 "preset at None: it comes with weights."
             )
 
-    def _samples_of(self, source) -> int | None:
-        return None
-
-    def _auto(self, name):
-        value = getattr(self, name)
-        fine_tunes = self.strategy == "full" and self.weights is not None
-        if value == "auto" and name == "learning_rate":
-            return 1e-4 if fine_tunes else 5e-4 if self.strategy == "post_training" else 1e-3
-        if value == "auto" and name == "weight_decay":
-            return 1e-5 if fine_tunes else 0.05
-        return super()._auto(name)
+    def _training_numbers(self, strategy, pretrained):
+        post_training = isinstance(strategy, PostTraining)
+        fine_tunes = pretrained and not post_training
+        learning_rate, weight_decay = self.learning_rate, self.weight_decay
+        if learning_rate == "auto":
+            learning_rate = 1e-4 if fine_tunes else 5e-4 if post_training else 1e-3
+        if weight_decay == "auto":
+            weight_decay = 1e-5 if fine_tunes else 0.05
+        return TrainingNumbers(
+            max_epochs=self.max_epochs,
+            learning_rate=learning_rate,
+            layer_decay=self.layer_decay,
+            weight_decay=weight_decay,
+            weight_averaging=self.weight_averaging,
+            pretrained=pretrained,
+        )
 
     def _wanted_leads(self) -> tuple[str, ...] | None:
         """Return the leads that the network reads, where they have names."""
@@ -369,7 +295,7 @@ class ECGFounderClassifier(ClassifierFromWeights, Strategy, BaseECGClassifier):
         # By the contract the first of twelve leads is lead I.
         takes_first = len(shape) == 3 and shape[1] == len(STANDARD_LEADS) and self.leads is None
         if takes_first and self._wanted_leads() == ("I",):
-            X = set_output_plain(steps.SelectLeads(["I"])).transform(X)
+            X = transformed(X, [steps.SelectLeads(["I"])])
         return super()._check_X(X, reset=reset)
 
     def _prepare(self, X):
@@ -380,9 +306,7 @@ class ECGFounderClassifier(ClassifierFromWeights, Strategy, BaseECGClassifier):
                 "Name the leads of X with leads=[...]: missing limb leads are computed from I and "
                 "II."
             )
-        for step in self._steps(X.shape[2]):
-            X = set_output_plain(step).transform(X)
-        return X
+        return transformed(X, self._steps(X.shape[2]))
 
     def _steps(self, n_samples: int) -> list:
         """Return the transformers from the user's recordings to what the network takes."""
@@ -399,8 +323,7 @@ class ECGFounderClassifier(ClassifierFromWeights, Strategy, BaseECGClassifier):
                 rate,
                 n_samples,
                 source,
-                "the network",
-                rates=_TOLD_BY_LENGTH,
+                rates=_RATES,
                 tolerance=0.0 if variant == "none" else 0.1,
             )
             own = [(name, params) for name, params in source.preprocessing if name != _PREPROCESSOR]
@@ -420,27 +343,26 @@ class ECGFounderClassifier(ClassifierFromWeights, Strategy, BaseECGClassifier):
 
     def _variant(self) -> tuple[str, float | None]:
         """Return the preprocessing and the frequency of its notch."""
-        told = {"variant": "filtered"}
+        own = {"variant": "filtered"}
         if self._source is not None:
-            told = dict(self._source.preprocessing).get(_PREPROCESSOR, {"variant": "none"})
-        variant = self.preprocessing or told["variant"]
+            own = dict(self._source.preprocessing).get(_PREPROCESSOR, {"variant": "none"})
+        variant = self.preprocessing or own["variant"]
         mains = self.mains_frequency
-        return variant, told.get("mains_frequency", 50.0) if mains == "auto" else mains
+        return variant, own.get("mains_frequency", 50.0) if mains == "auto" else mains
 
     def _network_rate(self) -> float:
         if self._source is not None:
             return self._source.sampling_rate
         return self.sampling_rate if self._variant()[0] == "none" else RATE
 
-    def _look_at(self, X, rows, weights) -> None:
-        self._n_samples_read = X.shape[2]
-
-    def _network(self, n_leads, n_samples, n_outputs):
-        if self._starts_from is None:
-            network = {"n_leads": n_leads, **NET1D_PRESETS[self.preset or "12-lead"]}
+    def _network(self, fit: FitContext) -> tuple[type, dict]:
+        if fit.start is not None:
+            network = fit.start.file.network
         else:
-            network = self._starts_from[1].network
-        return Net1D, {**network, "n_outputs": n_outputs}
+            named = isinstance(self.preset, str)
+            own = NET1D_PRESETS[self.preset] if named else self.preset or {}
+            network = {"n_leads": fit.X.shape[1], **NET1D_PRESETS["12-lead"], **own}
+        return Net1D, {**network, "n_outputs": fit.targets.n_outputs}
 
     def _preprocessing(self):
         source, before = self._source, []
@@ -452,29 +374,6 @@ class ECGFounderClassifier(ClassifierFromWeights, Strategy, BaseECGClassifier):
         if variant != "none":
             before.append((_PREPROCESSOR, {"variant": variant, "mains_frequency": mains}))
         return before
-
-    def to_weights(self, preprocessing=None, about=None):
-        """Return the fitted network with what has to be known to use it.
-
-        Parameters
-        ----------
-        preprocessing : list of transformers, default=None
-            Those of `ecgsk.preprocessing` that the recordings went through before ``fit``; what
-            the estimator itself does is added.
-        about : dict, default=None
-            Anything that JSON can hold: data, licence, figures.
-
-        Returns
-        -------
-        WeightFile
-            For `ecgsk.weights.write_weights`.
-        """
-        weights = super().to_weights(preprocessing, about)
-        return replace(weights, n_samples=self._network_input()[1])
-
-    def _network_input(self):
-        n_leads = self.net_.get_params_for("module")["n_leads"]
-        return n_leads, vars(self).get("_n_samples_read") or self._source.n_samples
 
 
 def _plain(value):

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ _CONVERSION = 1
 _PARTS = {"squeeze": "se_fc1", "excite": "se_fc2"}
 
 
-def read_ecgfounder(source: str | os.PathLike) -> WeightFile:
+def read_ecgfounder(source: str | os.PathLike, *, header_only: bool = False) -> WeightFile:
     """Return weights of ECGFounder.
 
     Parameters
@@ -39,6 +40,8 @@ def read_ecgfounder(source: str | os.PathLike) -> WeightFile:
     source : {"12-lead", "1-lead"} or path-like
         The published weights by name, fetched once; a checkpoint as published (``.pth``), which
         is converted once and then read from the cache; or a file of ``save_weights``.
+    header_only : bool, default=False
+        Whether the tensors of a file of ``save_weights`` may stay unread.
 
     Returns
     -------
@@ -64,7 +67,7 @@ def read_ecgfounder(source: str | os.PathLike) -> WeightFile:
             f"({', '.join(PUBLISHED)})."
         )
     if is_safetensors(path):
-        return read_weights(path, kind=KIND)
+        return read_weights(path, kind=KIND, header_only=header_only)
     return _converted(path)
 
 
@@ -139,8 +142,8 @@ def convert_checkpoint(path: str | os.PathLike, about: dict | None = None) -> We
     """
     state = _state_of(read_torch_file(path), path)
     n_leads, n_outputs = _ends_of(state, path)
-    network = {"n_leads": n_leads, "n_outputs": n_outputs, **NET1D_PRESETS["12-lead"]}
-    shapes, unused = _published_shapes(network)
+    header = published_header(n_leads, n_outputs)
+    shapes, unused = _published_shapes(header.network)
     missing = sorted(set(shapes) - set(state))
     unexpected = sorted(map(str, set(state) - set(shapes) - unused))
     wrong = [
@@ -158,20 +161,30 @@ def convert_checkpoint(path: str | os.PathLike, about: dict | None = None) -> We
     broken = [name for name, value in tensors.items() if not np.isfinite(value).all()]
     if broken:
         raise ValueError(f"{path} holds values that are not finite, in {_some(broken)}.")
+    return replace(header, tensors=tensors, about=about or {})
+
+
+def published_header(n_leads: int, n_outputs: int = len(ECGFOUNDER_TASKS)) -> WeightFile:
+    """Return what is known of a published checkpoint before its tensors are read.
+
+    Parameters
+    ----------
+    n_leads, n_outputs : int
+        Leads that the network reads, and its logits.
+    """
     labels = list(ECGFOUNDER_TASKS)
     if n_outputs != len(labels):
         labels = [f"label_{i}" for i in range(n_outputs)]
     return WeightFile(
         kind=KIND,
-        network=network,
-        tensors=tensors,
+        network={"n_leads": n_leads, "n_outputs": n_outputs, **NET1D_PRESETS["12-lead"]},
+        tensors={},
         sampling_rate=RATE,
         # Fine-tuning as published filters; nobody has said what the pre-training did.
         preprocessing=[("ECGFounderPreprocessor", {"variant": "filtered"})],
         n_samples=10 * RATE,
         classes=[0, 1] if n_outputs == 1 else None,
         label_names=None if n_outputs == 1 else labels,
-        about=about or {},
     )
 
 

@@ -11,8 +11,8 @@ import torch
 
 from ecgsk import preprocessing
 from ecgsk._core.tensor_store import TensorStore
-from ecgsk._training import ECGNet, resolve_device, seeded
-from ecgsk.estimators._from_weights import load_tensors
+from ecgsk._training import ECGNet, resolve_device
+from ecgsk.estimators._weights_source import net_for_prediction
 from ecgsk.weights import WeightFile
 
 _NET, _WEIGHTS = "net_", "_source"
@@ -32,28 +32,28 @@ def to_plain(estimator, state: dict, store: TensorStore) -> dict:
     """
     if "net_" not in state and state.get("weights") is not None:
         # Elsewhere the file of the weights is not there.
-        estimator._loaded()
+        estimator._load_weights()
         state = {**state, "_from_weights": vars(estimator)["_from_weights"]}
     plain = {}
     for name, value in state.items():
         if name == "_from_weights":
-            key, told = value
-            value = [list(key), _swap(told, lambda net: _net_to_plain(estimator, net, store))]
+            key, attributes = value
+            value = [list(key), _attributes_to_plain(estimator, attributes, store)]
         elif isinstance(value, os.PathLike):
             value = os.fspath(value)
         elif isinstance(value, torch.device):
             value = str(value)
         plain[name] = value
-    return _swap(plain, lambda net: _net_to_plain(estimator, net, store))
+    return _attributes_to_plain(estimator, plain, store)
 
 
 def from_plain(estimator, state: dict, store: TensorStore) -> dict:
-    """Return the state that `to_plain` was given, with networks on a device that is here.
+    """Return the state that `to_plain` received, with networks on a device that is here.
 
     Parameters
     ----------
     estimator : ECGEstimator
-        Says which network is built.
+        Its class determines which network is built.
     state : dict
         As `to_plain` returned it.
     store : TensorStore
@@ -64,42 +64,44 @@ def from_plain(estimator, state: dict, store: TensorStore) -> dict:
     ValueError
         When the state does not describe the network that the tensors belong to.
     """
-    state = _swap_back(state, lambda said: _net_from_plain(estimator, said, store))
+    state = _attributes_from_plain(estimator, state, store)
     if "_from_weights" in state:
-        key, told = state["_from_weights"]
-        told = _swap_back(told, lambda said: _net_from_plain(estimator, said, store))
-        state["_from_weights"] = (tuple(key), told)
+        key, attributes = state["_from_weights"]
+        state["_from_weights"] = (
+            tuple(key),
+            _attributes_from_plain(estimator, attributes, store),
+        )
     return state
 
 
-def _swap(attributes: dict, net_to_plain) -> dict:
-    swapped = dict(attributes)
-    if swapped.get(_NET) is not None:
-        swapped[_NET] = net_to_plain(swapped[_NET])
-    if swapped.get(_WEIGHTS) is not None:
+def _attributes_to_plain(estimator, attributes: dict, store: TensorStore) -> dict:
+    plain = dict(attributes)
+    if plain.get(_NET) is not None:
+        plain[_NET] = _net_to_plain(estimator, plain[_NET], store)
+    if plain.get(_WEIGHTS) is not None:
         # Its tensors are in the net.
-        swapped[_WEIGHTS] = {k: v for k, v in asdict(swapped[_WEIGHTS]).items() if k != "tensors"}
-    return swapped
+        plain[_WEIGHTS] = {k: v for k, v in asdict(plain[_WEIGHTS]).items() if k != "tensors"}
+    return plain
 
 
-def _swap_back(attributes: dict, net_from_plain) -> dict:
-    swapped = dict(attributes)
-    if swapped.get(_NET) is not None:
-        swapped[_NET] = net_from_plain(swapped[_NET])
-    if swapped.get(_WEIGHTS) is not None:
-        source = WeightFile(tensors={}, **swapped[_WEIGHTS])
+def _attributes_from_plain(estimator, plain: dict, store: TensorStore) -> dict:
+    attributes = dict(plain)
+    if attributes.get(_NET) is not None:
+        attributes[_NET] = _net_from_plain(estimator, attributes[_NET], store)
+    if attributes.get(_WEIGHTS) is not None:
+        source = WeightFile(tensors={}, **attributes[_WEIGHTS])
         source.preprocessing = [(name, params) for name, params in source.preprocessing]
         unknown = [n for n, _ in source.preprocessing if n not in preprocessing.__all__]
         if unknown:
             raise ValueError(f"preprocessing {unknown} is not in ecgsk.preprocessing")
-        swapped[_WEIGHTS] = source
-    return swapped
+        attributes[_WEIGHTS] = source
+    return attributes
 
 
 def _net_to_plain(estimator, net: ECGNet, store: TensorStore) -> dict:
     if (type(net), net.module) != (estimator._net_class, estimator._module_class):
         raise TypeError(
-            f"{type(estimator).__name__} holds another network than its class says "
+            f"{type(estimator).__name__} holds another network than its class determines "
             f"({net.module.__name__})"
         )
     return {
@@ -116,29 +118,25 @@ def _tensors_of(module: torch.nn.Module) -> dict[str, np.ndarray]:
     return {name: np.array(value.cpu().numpy(), order="C") for name, value in state.items()}
 
 
-def _net_from_plain(estimator, said: dict, store: TensorStore) -> ECGNet:
-    key = (type(estimator), repr(said))
-    return store.build(said["tensors"], key, lambda tensors: _build(estimator, said, tensors))
+def _net_from_plain(estimator, plain: dict, store: TensorStore) -> ECGNet:
+    key = (type(estimator), repr(plain))
+    return store.build(plain["tensors"], key, lambda tensors: _build(estimator, plain, tensors))
 
 
-def _build(estimator, said: dict, tensors: dict[str, np.ndarray]) -> ECGNet:
-    module_class, arguments = estimator._module_class, said["arguments"]
-    _compare_sizes(module_class, arguments, tensors)
-    device = _device_here(said["device"])
-    with seeded(0, device):  # the weights to be overwritten draw from a generator of their own
-        net = estimator._net_class(
-            module_class,
-            precision=said["precision"],
-            batch_size=said["batch_size"],
-            device=device,
-            criterion=torch.nn.Module,  # an estimator that is only asked has no loss
-            **{f"module__{name}": value for name, value in arguments.items()},
-        ).initialize()
-    # A change of precision after the fit leaves the weights in that of the fit.
-    net.module_.to(torch.from_numpy(tensors["head.weight"]).dtype)
-    load_tensors(net.module_, tensors, source="the file")
-    net.trim_for_prediction()
-    return net
+def _build(estimator, plain: dict, tensors: dict[str, np.ndarray]) -> ECGNet:
+    _compare_sizes(estimator._module_class, plain["arguments"], tensors)
+    return net_for_prediction(
+        estimator._net_class,
+        estimator._module_class,
+        plain["arguments"],
+        tensors,
+        precision=plain["precision"],
+        batch_size=plain["batch_size"],
+        device=_device_here(plain["device"]),
+        source="the file",
+        # A change of precision after the fit leaves the weights in that of the fit.
+        dtype=torch.from_numpy(tensors["head.weight"]).dtype,
+    )
 
 
 def _compare_sizes(module_class, arguments: dict, tensors: dict[str, np.ndarray]) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from ecgsk._core.fingerprint import fingerprint
 from ecgsk._core.public import public
-from ecgsk._core.sklearn_compat import HasMethods, Interval, StrOptions, fit_context
+from ecgsk._core.sklearn_compat import Interval, StrOptions, fit_context
 from ecgsk._training import (
     ECGDataset,
     MaskedNet,
@@ -25,15 +25,19 @@ from ecgsk._training import (
     signal_scale,
     together,
 )
-from ecgsk.estimators._from_weights import load_tensors
-from ecgsk.estimators._mtecg_network import SIZE_CONSTRAINTS, network_size
-from ecgsk.estimators._mtecg_source import MTECGFromWeights
-from ecgsk.estimators._recordings import ECGEstimator
-from ecgsk.networks import RECONSTRUCTION_TARGETS, MaskedMTECG
+from ecgsk.estimators._estimator import ECGEstimator, FitContext
+from ecgsk.estimators._mtecg_size import (
+    MTECGSize,
+    as_mtecg_reads,
+    check_mtecg_size,
+    mtecg_size_of,
+)
+from ecgsk.estimators._weights_source import StartingWeights, load_tensors
+from ecgsk.networks import MTECG_PRESETS, RECONSTRUCTION_TARGETS, MaskedMTECG
 
 
 @public("ecgsk")
-class MTECGPretrainer(MTECGFromWeights, ECGEstimator):
+class MTECGPretrainer(ECGEstimator):
     """Learn to fill masked parts of ECGs, and with that what an ECG is, without any labels.
 
     Segments of all leads are masked at random; MTECG's encoder reads those that are left and a
@@ -42,17 +46,12 @@ class MTECGPretrainer(MTECGFromWeights, ECGEstimator):
 
     Parameters
     ----------
-    preset : {"ti_12_25", "compact", "small", "nano"}, default=None
+    preset : {"ti_12_25", "compact", "small", "nano"}, MTECGSize or dict, default=None
         Size of the encoder, see `MTECGClassifier`. None is that of ``weights``, else
         ``"ti_12_25"``.
     weights : path-like, "ptbxl" or None, default=None
         A file of ``save_weights``, or the encoder that comes with ecgsk: it transforms and
         reconstructs without `fit`; `fit` goes on from it.
-    patch_size : int, default=None
-        Samples of a segment. None: the preset's duration at ``sampling_rate``, and at most half
-        a recording.
-    width, depth, n_heads : int, default=None
-        Size of a token, blocks, attention heads of a block. None: the preset's.
     decoder_width, decoder_depth, decoder_heads : int, default=128, 1, 4
         Size of the decoder.
     mask_ratio : float, default=0.5
@@ -143,7 +142,7 @@ class MTECGPretrainer(MTECGFromWeights, ECGEstimator):
 
     _parameter_constraints: dict = {
         **ECGEstimator._parameter_constraints,
-        **SIZE_CONSTRAINTS,
+        "preset": [StrOptions(set(MTECG_PRESETS)), MTECGSize, dict, None],
         "weights": [str, os.PathLike, None],
         "decoder_width": [Interval(Integral, 1, None, closed="left")],
         "decoder_depth": [Interval(Integral, 1, None, closed="left")],
@@ -156,24 +155,21 @@ class MTECGPretrainer(MTECGFromWeights, ECGEstimator):
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "warmup": [Interval(Real, 0, 1, closed="left")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "augmentation": [HasMethods("bind"), None],
         "distributed": ["boolean"],
     }
+    _short_forms = {"preset": mtecg_size_of}
     _weights_kind = "mtecg-pretrainer"
+    _default_weights = "ptbxl"
     _module_class = MaskedMTECG
     _net_class = MaskedNet
-    _told_by_weights = (*MTECGFromWeights._told_by_weights, "_mask_seed")
-    _learnt = (*_told_by_weights, "_starts_from", "lead_names_")
+    _from_weights_names = (*ECGEstimator._from_weights_names, "_mask_seed", "scale_")
+    _learned = (*ECGEstimator._learned, "_mask_seed")
 
     def __init__(
         self,
         preset=None,
         *,
         weights=None,
-        patch_size=None,
-        width=None,
-        depth=None,
-        n_heads=None,
         decoder_width=128,
         decoder_depth=1,
         decoder_heads=4,
@@ -198,10 +194,6 @@ class MTECGPretrainer(MTECGFromWeights, ECGEstimator):
     ):
         self.preset = preset
         self.weights = weights
-        self.patch_size = patch_size
-        self.width = width
-        self.depth = depth
-        self.n_heads = n_heads
         self.decoder_width = decoder_width
         self.decoder_depth = decoder_depth
         self.decoder_heads = decoder_heads
@@ -251,34 +243,30 @@ class MTECGPretrainer(MTECGFromWeights, ECGEstimator):
         RuntimeError
             With ``distributed=True`` when another process has ended.
         """
-        with self._fresh():
+        with self._new_fit() as start:
             if self.distributed:
                 with together(self.device) as ranks:
-                    self._fit(X, ranks)
+                    self._fit(X, start, ranks)
             else:
-                self._fit(X)
+                self._fit(X, start)
         return self
 
-    def _fit(self, X, ranks=None) -> None:
+    def _fit(self, X, start: StartingWeights | None, ranks=None) -> None:
         X = self._check_X(X, reset=True, part=ranks and (ranks.number, ranks.count))
         self.device_ = resolve_device(self.device) if ranks is None else ranks.device
         seed = self._seed() if ranks is None else ranks.of_first(self._seed())
         rows, ones = np.arange(len(X)), np.ones(len(X))
-        named, self._starts_from = self._starts_from, None
-        self.scale_ = (
-            signal_scale(X, rows, ones) if named is None else named[1].network["input_scale"]
-        )
         # Processes that wait for one another in every step would wait for ever in turns.
         held = on_device(self.device_, self.batch_size, in_turn=ranks is None)
         with seeded(seed, self.device_), held:
-            net = self._build_net(X.shape, named)
-            start = [value.cpu().numpy() for value in net.module_.state_dict().values()]
-            checkpoint = self._checkpoint(X, *start)
+            net = self._build_net(FitContext(X, rows, ones, start))
+            begin = [value.cpu().numpy() for value in net.module_.state_dict().values()]
+            checkpoint = self._checkpoint(X, *begin)
             data = (X, np.zeros(len(X), np.float32), ones, rows)
             if ranks is None:
                 train, shared = ECGDataset(*data), nullcontext()
             else:
-                ranks.check_same(fingerprint(X, *start))
+                ranks.check_same(fingerprint(X, *begin))
                 checkpoint = ranks.checkpoint(checkpoint)
                 train, shared = SharedDataset(ranks, *data), ranks.train(net)
             stage = TrainingStage(
@@ -289,7 +277,7 @@ class MTECGPretrainer(MTECGFromWeights, ECGEstimator):
                 warmup=self.warmup,
                 betas=(0.9, 0.95),
             )
-            run = Trainer(
+            trainer = Trainer(
                 net,
                 [stage],
                 train,
@@ -298,12 +286,13 @@ class MTECGPretrainer(MTECGFromWeights, ECGEstimator):
                 verbose=int(self.verbose) if ranks is None or ranks.number == 0 else 0,
             )
             with shared:
-                self.history_ = run.execute()
+                self.history_ = trainer.execute()
         net.trim_for_prediction()
         self._mask_seed = seed
         self.net_ = net
 
-    def _build_net(self, shape, named) -> MaskedNet:
+    def _network(self, fit: FitContext) -> tuple[type, dict]:
+        n_leads, n_samples = fit.X.shape[1:]
         network = {
             "mask_ratio": self.mask_ratio,
             "target": self.target,
@@ -312,28 +301,48 @@ class MTECGPretrainer(MTECGFromWeights, ECGEstimator):
             "decoder_heads": self.decoder_heads,
             "pooling": self.pooling,
         }
-        if named is None:
-            network |= network_size(self, longest=shape[2] // 2)
-            network |= {"n_leads": shape[1], "n_samples": shape[2], "input_scale": self.scale_}
+        if fit.start is None:
+            size = self._option("preset").arguments(self.sampling_rate, longest=n_samples // 2)
+            scale = signal_scale(fit.X, fit.rows, fit.weights)
+            network |= size | {"n_leads": n_leads, "n_samples": n_samples, "input_scale": scale}
         else:
-            network = {**named[1].network, "mask_ratio": self.mask_ratio, "target": self.target}
-        if -(-shape[2] // network["patch_size"]) < 2:
+            network = fit.start.file.network | {k: network[k] for k in ("mask_ratio", "target")}
+        if -(-n_samples // network["patch_size"]) < 2:
             raise ValueError(
-                f"X has {shape[2]} sample(s) a record (with two dimensions: {shape[2]} "
+                f"X has {n_samples} sample(s) a record (with two dimensions: {n_samples} "
                 f"feature(s)), one segment of patch_size={network['patch_size']}: masking needs "
-                "two. Give longer recordings or a smaller patch_size."
+                "two. Pass longer recordings or set a smaller patch_size."
             )
+        self.scale_ = network["input_scale"]
+        return MaskedMTECG, network
+
+    def _build_net(self, fit: FitContext) -> MaskedNet:
+        module, network = self._network(fit)
         net = MaskedNet(
-            MaskedMTECG,
+            module,
             precision=resolve_precision(self.precision, self.device_, training=True),
             augmentation=self.augmentation and self.augmentation.bind(self._network_rate()),
             batch_size=self.batch_size,
             device=self.device_,
             **{f"module__{name}": value for name, value in network.items()},
         ).initialize()
-        if named is not None:
-            load_tensors(net.module_, named[1].tensors, source=named[0])
+        if fit.start is not None:
+            load_tensors(net.module_, fit.start.file.tensors, source=fit.start.parameter)
         return net
+
+    def _check_options(self) -> None:
+        check_mtecg_size(self._option("preset"))
+        super()._check_options()
+
+    def _check_network(self, network, source) -> None:
+        self._option("preset").check(network, source)
+
+    def _prepare(self, X):
+        return as_mtecg_reads(X, self._source, self.sampling_rate, self.leads)
+
+    def _attributes_of(self, weights) -> dict:
+        own = {"scale_": weights.network["input_scale"], "_mask_seed": 0}
+        return super()._attributes_of(weights) | own
 
     def reconstruct(self, X, *, return_mask: bool = False):
         """Mask recordings at random and fill the masked parts.
@@ -388,9 +397,6 @@ class MTECGPretrainer(MTECGFromWeights, ECGEstimator):
             "learning_rate": FloatDistribution(low, high, log=True),
             "mask_ratio": FloatDistribution(0.25, 0.75),
         }
-
-    def _tell(self, source) -> dict:
-        return super()._tell(source) | {"_mask_seed": 0}
 
     @property
     def _n_features_out(self) -> int:

@@ -146,7 +146,11 @@ def _plain(value):
 
 @public("ecgsk.weights")
 def read_weights(
-    source: str | os.PathLike, *, kind: str | None = None, parameter: str = "weights"
+    source: str | os.PathLike,
+    *,
+    kind: str | None = None,
+    parameter: str = "weights",
+    header_only: bool = False,
 ) -> WeightFile:
     """Read a weight file, or weights that come with ecgsk.
 
@@ -159,6 +163,8 @@ def read_weights(
         any).
     parameter : str, default="weights"
         Who asks, for messages.
+    header_only : bool, default=False
+        Whether to leave the tensors unread.
 
     Returns
     -------
@@ -189,7 +195,8 @@ def read_weights(
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = [] if header_only else file.keys()
+            tensors = {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
         raise ValueError(f"{path} is no safetensors file: {error}.") from error
     if metadata.get("format") != _FORMAT:

@@ -164,7 +164,7 @@ def test_engines_answer_as_torch(fits, X, asked, name, kind, backend, monkeypatc
         assert_array_equal(model.predict(X), expected)
         assert_same(model, backend, X[:1])
         # The engine is kept.
-        monkeypatch.setattr("ecgsk.estimators._base.compiled", None)
+        monkeypatch.setattr("ecgsk.estimators._classifier.compiled", None)
     assert set(asked) == {backend}
 
 
@@ -226,7 +226,7 @@ def test_an_engine_that_there_is_not(fits, X):
 
 
 def test_a_fit_needs_no_engine(X, targets, monkeypatch, asked):
-    monkeypatch.setattr("ecgsk.estimators._base.compiled", None)
+    monkeypatch.setattr("ecgsk.estimators._classifier.compiled", None)
     fits = [
         make("mtecg", backend=backend, early_stopping=True).fit(X, targets["binary"])
         for backend in (*ENGINES, "torch")

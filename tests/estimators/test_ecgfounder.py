@@ -291,7 +291,7 @@ def test_other_rates_are_resampled(path, X, rate):
 
 @pytest.mark.parametrize("n_samples", [2500, 1000])
 def test_a_rate_that_does_not_fit_the_length_is_an_error_that_names_both(path, X, n_samples):
-    with pytest.raises(ValueError, match=r"say sampling_rate=(250|100)"):
+    with pytest.raises(ValueError, match=r"set sampling_rate=(250|100)"):
         ECGFounderClassifier(weights=path).predict_proba(X[..., :n_samples])
 
 

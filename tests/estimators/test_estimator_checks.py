@@ -12,6 +12,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import check_estimator
 
 from ecgsk import ECGFounderClassifier, MTECGClassifier, MTECGPretrainer, ProbabilityTransformer
+from ecgsk.estimators import MTECGSize, PostTraining
 
 QUICK = {
     "max_epochs": 8,
@@ -26,11 +27,10 @@ QUICK = {
 @pytest.mark.parametrize(
     ("estimator", "n_passed"),
     [
-        (MTECGClassifier("nano", depth=1, **QUICK), 72),
+        (MTECGClassifier({"preset": "nano", "depth": 1}, **QUICK), 72),
         (
             MTECGClassifier(
-                "nano",
-                depth=1,
+                MTECGSize("nano", depth=1),
                 missing="zero",
                 pooling="mean",
                 head_init="prior",
@@ -46,16 +46,13 @@ QUICK = {
             ECGFounderClassifier(
                 "nano",
                 preprocessing="none",
-                strategy="post_training",
-                head_epochs=2,
-                stochastic_depth=0.0,
-                dropout=0.0,
+                strategy=PostTraining(head_epochs=2, stochastic_depth=0.0, dropout=0.0),
                 missing="zero",
                 **QUICK,
             ),
             71,
         ),
-        (MTECGPretrainer("nano", depth=1, **{**QUICK, "max_epochs": 3}), 46),
+        (MTECGPretrainer(MTECGSize("nano", depth=1), **{**QUICK, "max_epochs": 3}), 46),
         (ProbabilityTransformer(GaussianNB()), 53),
     ],
     ids=[

@@ -23,6 +23,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from ecgsk import RecordArray
+from ecgsk.estimators import EarlyStopping
 from ecgsk.preprocessing import BandPass, Resample, Standardize
 
 pytestmark = pytest.mark.parametrize("name", list(small_models()))
@@ -264,11 +265,11 @@ def test_records_without_weight_are_as_if_left_out(model, data):
 @pytest.fixture
 def rows_of_splits(monkeypatch):
     """Return a list that receives the training and the validation rows of a fit."""
-    from ecgsk.estimators import _base
+    from ecgsk.estimators import _classifier
 
-    original, seen = _base.ECGDataset, []
+    original, seen = _classifier.ECGDataset, []
     monkeypatch.setattr(
-        _base, "ECGDataset", lambda *args: (seen.append(args[3]), original(*args))[1]
+        _classifier, "ECGDataset", lambda *args: (seen.append(args[3]), original(*args))[1]
     )
     return seen
 
@@ -277,7 +278,8 @@ def test_early_stopping_keeps_the_best_epoch(model, data, rows_of_splits):
     X = data[0]
     y = np.random.default_rng(0).permutation(data[1])  # nothing to learn: the loss soon rises
     model.set_params(
-        early_stopping=True, max_epochs=60, n_iter_no_change=3, validation_fraction=0.25, tol=0
+        early_stopping=EarlyStopping(n_iter_no_change=3, validation_fraction=0.25, tol=0),
+        max_epochs=60,
     ).fit(X, y)
     losses = [row["valid_loss"] for row in model.history_]
     valid = rows_of_splits[1]
@@ -331,7 +333,8 @@ def test_pickles_load_in_a_fresh_process_and_are_small(model, data, tmp_path):
 
 def test_a_killed_fit_goes_on_and_ends_as_an_unbroken_one(model, data, tmp_path, name):
     X, y = data
-    model.set_params(max_epochs=40, dropout=0.1, early_stopping=True, n_iter_no_change=40)
+    model.set_params(max_epochs=40, strategy__dropout=0.1)
+    model.set_params(early_stopping=EarlyStopping(n_iter_no_change=40))
     script = (
         "import sys, time; sys.path.insert(0, sys.argv[1])\n"
         "from _models import recordings, small_models\n"
@@ -340,7 +343,8 @@ def test_a_killed_fit_goes_on_and_ends_as_an_unbroken_one(model, data, tmp_path,
         "def slowly(self):\n    original(self); time.sleep(0.05)\n"
         "trainer.Trainer.after_epoch = slowly\n"
         "model = small_models()[sys.argv[2]]\n"
-        "model.set_params(max_epochs=40, dropout=0.1, early_stopping=True, n_iter_no_change=40)\n"
+        "model.set_params(max_epochs=40, strategy__dropout=0.1, early_stopping=True)\n"
+        "model.set_params(early_stopping__n_iter_no_change=40)\n"
         "model.set_params(checkpoint_dir=sys.argv[3]).fit(*recordings())\n"
     )
     process = subprocess.Popen([sys.executable, "-c", script, str(TESTS), name, str(tmp_path)])

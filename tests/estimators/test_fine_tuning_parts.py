@@ -13,7 +13,7 @@ from torch import nn
 from ecgsk import ECGAugmentation
 from ecgsk._training import (
     Checkpoint,
-    Distillation,
+    DistillationLoss,
     ECGDataset,
     ECGNet,
     Trainer,
@@ -381,7 +381,7 @@ KINDS = pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
 def test_who_answers_as_the_teacher_has_nothing_to_learn(kind):
     _, teacher = example(kind)
     own = teacher.reshape(len(teacher), -1).clone().requires_grad_()
-    loss = Distillation(kind)(own, teacher, torch.ones(6))
+    loss = DistillationLoss(kind)(own, teacher, torch.ones(6))
     loss.backward()
     assert loss.item() == pytest.approx(0.0, abs=1e-12)
     assert own.grad.abs().max() < 1e-12
@@ -391,7 +391,7 @@ def test_who_answers_as_the_teacher_has_nothing_to_learn(kind):
 @pytest.mark.parametrize("temperature", [1.0, 2.0, 5.0])
 def test_distillation_is_the_divergence_of_softened_answers(kind, temperature):
     own, teacher = example(kind)
-    loss = Distillation(kind, temperature)(own, teacher, torch.ones(6))
+    loss = DistillationLoss(kind, temperature)(own, teacher, torch.ones(6))
     (gradient,) = torch.autograd.grad(loss, own)
     p, q = teacher.reshape(own.shape) / temperature, own / temperature
     if kind == "multiclass":
@@ -416,7 +416,7 @@ def test_saturated_answers_stay_finite(kind):
     own = (100 * own.detach().sign()).float().requires_grad_()
     teacher = (-100 * own.detach()).clamp(-100, 100).reshape(teacher.shape)
     for temperature in (1.0, 2.0):
-        loss = Distillation(kind, temperature)(own, teacher, torch.ones(6))
+        loss = DistillationLoss(kind, temperature)(own, teacher, torch.ones(6))
         (gradient,) = torch.autograd.grad(loss, own)
         assert torch.isfinite(loss) and torch.isfinite(gradient).all()
         assert loss > 1
@@ -427,7 +427,7 @@ def test_weights_of_a_distillation_repeat_records(kind):
     own, teacher = example(kind)
     weights = torch.tensor([0.0, 1, 3, 2, 1, 0])
     repeats = weights.long()
-    loss = Distillation(kind)
+    loss = DistillationLoss(kind)
     repeated = loss(
         own.repeat_interleave(repeats, 0),
         teacher.repeat_interleave(repeats, 0),
@@ -439,7 +439,7 @@ def test_weights_of_a_distillation_repeat_records(kind):
 def test_the_teacher_counts_by_its_weight_and_in_training_alone():
     own, teacher = example("multilabel")
     target, weights = (teacher > 1).float(), torch.arange(1.0, 7)
-    distillation = Distillation("multilabel", 3.0)
+    distillation = DistillationLoss("multilabel", 3.0)
     net = ECGNet(
         MTECG,
         module__n_leads=2,

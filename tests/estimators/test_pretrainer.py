@@ -38,8 +38,7 @@ def waves(n_records=48, n_samples=200, seed=0):
 def small(**params):
     return MTECGPretrainer(
         **{
-            "preset": "nano",
-            "patch_size": 10,
+            "preset": {"preset": "nano", "patch_size": 10},
             "decoder_width": 32,
             "decoder_heads": 2,
             "sampling_rate": RATE,
@@ -156,7 +155,7 @@ def test_recordings_larger_than_memory_are_read_a_batch_at_a_time(tmp_path):
 
 def test_a_killed_pretraining_goes_on_to_the_same_end(tmp_path):
     script = (
-        f"import sys, time; sys.path.insert(0, {str(TESTS)!r})\n"
+        f"import sys, time; sys.path[:0] = [{str(TESTS)!r}, {str(TESTS / 'estimators')!r}]\n"
         "from test_pretrainer import small, waves\n"
         "from ecgsk import ECGAugmentation\n"
         "from ecgsk._training import Trainer\n"
@@ -203,7 +202,9 @@ def test_pretraining_helps_where_labels_are_few(fitted):
     X_new, y_new = labelled(200)
     common = {"sampling_rate": RATE, "max_epochs": 20, "learning_rate": 3e-3, "random_state": 0}
     tuned = MTECGClassifier(pretrained=fitted, pooling="mean", **common).fit(X, y)
-    scratch = MTECGClassifier("nano", patch_size=10, pooling="mean", **common).fit(X, y)
+    scratch = MTECGClassifier({"preset": "nano", "patch_size": 10}, pooling="mean", **common).fit(
+        X, y
+    )
     assert tuned.score(X_new, y_new) > scratch.score(X_new, y_new) + 0.2
     assert tuned.scale_ == fitted.scale_
     assert [row["stage"] for row in tuned.history_][0] == "fine-tuning"
@@ -215,7 +216,9 @@ def test_pretraining_helps_where_labels_are_few(fitted):
         ({"mask_ratio": 1.0}, "mask_ratio"),
         ({"target": "fluctuated"}, "target"),
         ({"decoder_heads": 5}, "decoder_heads"),
-        ({"patch_size": 200}, "masking needs two"),
+        ({"preset": {"preset": "nano", "patch_size": 200}}, "masking needs two"),
+        ({"preset": {"size": 5}}, "may have the keys preset, patch_size"),
+        ({"preset": {"depth": 0}}, "'depth' parameter of MTECGSize"),
         ({"sampling_rate": None}, "sampling_rate=None"),
         ({"checkpoint_dir": "x", "random_state": None}, "random_state to be an int"),
     ],

@@ -6,20 +6,22 @@ import numpy as np
 import pytest
 import torch
 from _models import recordings, small_models
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
+from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import GridSearchCV
 
 from ecgsk import ECGAugmentation, ECGFounderClassifier, MTECGClassifier
 from ecgsk._training import TrainingStage, trainer
+from ecgsk.estimators import Distillation, EarlyStopping, FullTraining, LinearProbe, PostTraining
 from ecgsk.networks import StochasticDepth
 
 pytestmark = pytest.mark.parametrize("name", list(small_models()))
-QUICK = {"head_epochs": 4, "max_epochs": 3}
+PROBE, POST = LinearProbe(max_epochs=4), PostTraining(head_epochs=4)
 
 
 @pytest.fixture
 def model(name):
-    return small_models()[name].set_params(**QUICK)
+    return small_models()[name].set_params(max_epochs=3)
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def parameters(model):
 
 
 def test_the_head_alone_learns(model, data, weights):
-    model = started(model, weights).set_params(strategy="linear_probe", head_init="prior")
+    model = started(model, weights).set_params(strategy=PROBE, head_init="prior")
     before = {n: p.detach() for n, p in model.net_.module_.named_parameters()}
     before = copy.deepcopy(before)
     model.fit(*data)
@@ -64,7 +66,7 @@ def test_the_head_alone_learns(model, data, weights):
 
 def test_the_head_learns_the_same_from_features_as_through_the_network(model, data, monkeypatch):
     """Asking the resting network once is an economy, not another training."""
-    model.set_params(strategy="linear_probe")
+    model.set_params(strategy=PROBE)
     quick = clone(model).fit(*data)
     n_seen = []
     features = type(quick.net_.module_).features
@@ -84,7 +86,7 @@ def test_the_head_learns_the_same_from_features_as_through_the_network(model, da
 
 
 def test_augmentation_reaches_the_resting_network(model, data, monkeypatch):
-    model.set_params(strategy="linear_probe", augmentation=ECGAugmentation(noise=0.5))
+    model.set_params(strategy=PROBE, augmentation=ECGAugmentation(noise=0.5))
     n_seen = []
     plain = clone(model).fit(*data)
     network = type(plain.net_.module_)
@@ -111,7 +113,7 @@ def test_post_training_is_a_preview_and_then_all_weights(model, data, monkeypatc
         seen.append((trainer.stage, max(rates), drops, len(frozen)))
 
     monkeypatch.setattr(trainer.Trainer, "_run_stage", spy)
-    model.set_params(strategy="post_training").fit(*data)
+    model.set_params(strategy=POST).fit(*data)
     (head, rate, drops, frozen), (everything, rate2, drops2, frozen2) = seen
     assert isinstance(head, TrainingStage) and head.trainable == "head"
     assert (head.epochs, head.learning_rate, head.weight_decay) == (4, 5e-3, 0.1)
@@ -126,9 +128,12 @@ def test_post_training_is_a_preview_and_then_all_weights(model, data, monkeypatc
 
 def test_the_second_stage_starts_from_the_head_of_the_first(model, data, weights):
     """A preview that were thrown away would leave no trace."""
-    still = {"strategy": "post_training", "learning_rate": 1e-30, "final_learning_rate": 0.0}
+    still = {
+        "strategy": clone(POST).set_params(final_learning_rate=0.0),
+        "learning_rate": 1e-30,
+    }
     model = started(model, weights)
-    probe = clone(model).set_params(strategy="linear_probe").fit(*data)
+    probe = clone(model).set_params(strategy=PROBE).fit(*data)
     both = clone(model).set_params(**still).fit(*data)
     np.testing.assert_allclose(both.predict_proba(data[0]), probe.predict_proba(data[0]), atol=1e-6)
 
@@ -136,36 +141,72 @@ def test_the_second_stage_starts_from_the_head_of_the_first(model, data, weights
 @pytest.mark.parametrize(
     "part",
     [
-        {"stochastic_depth": 0.0},
-        {"stochastic_depth_rule": "constant"},
-        {"dropout": 0.0},
-        {"final_learning_rate": 0.0},
-        {"head_epochs": 1},
-        {"head_learning_rate": 1e-4},
-        {"strategy": "full"},
+        {"strategy__stochastic_depth": 0.0},
+        {"strategy__stochastic_depth_rule": "constant"},
+        {"strategy__dropout": 0.0},
+        {"strategy__final_learning_rate": 0.0},
+        {"strategy__head_epochs": 1},
+        {"strategy__head_learning_rate": 1e-4},
+        {"strategy": FullTraining(final_learning_rate=5e-3, stochastic_depth=0.3, dropout=0.05)},
     ],
 )
 def test_each_part_of_post_training_has_an_effect(model, data, part):
-    model.set_params(strategy="post_training", max_epochs=2, final_learning_rate=5e-3)
+    model.set_params(strategy=POST, max_epochs=2, strategy__final_learning_rate=5e-3)
     whole = clone(model).fit(*data).decision_function(data[0])
     without = clone(model).set_params(**part).fit(*data).decision_function(data[0])
     assert abs(whole - without).max() > 1e-4
 
 
-def test_auto_means_nothing_outside_post_training(model, data):
-    plain = clone(model).fit(*data).predict_proba(data[0])
-    said = {"stochastic_depth": 0.0, "dropout": 0.0, "final_learning_rate": 0.0}
-    explicit = clone(model).set_params(**said).fit(*data).predict_proba(data[0])
-    np.testing.assert_array_equal(plain, explicit)
+@pytest.mark.parametrize(
+    ("short", "meant"),
+    [
+        ("full", FullTraining(final_learning_rate=0.0, stochastic_depth=0.0, dropout=0.0)),
+        ("linear_probe", LinearProbe(max_epochs=30, learning_rate=5e-3, weight_decay=0.1)),
+        ("post_training", PostTraining(stochastic_depth=0.3, dropout=0.05)),
+    ],
+)
+def test_a_name_means_the_object_with_its_defaults(model, data, short, meant):
+    model.set_params(max_epochs=1)
+    one = clone(model).set_params(strategy=short).fit(*data).predict_proba(data[0])
+    other = clone(model).set_params(strategy=meant).fit(*data).predict_proba(data[0])
+    np.testing.assert_array_equal(one, other)
+
+
+class Thaw(BaseEstimator):
+    """A user's own strategy."""
+
+    def __init__(self, warmup=0.5):
+        self.warmup = warmup
+
+    def stages(self, numbers):
+        head = TrainingStage("head", 1, numbers.learning_rate, trainable="head")
+        rest = TrainingStage("rest", numbers.max_epochs, 1e-3, warmup=self.warmup)
+        return [head, rest]
+
+
+def test_a_strategy_of_ones_own(model, data):
+    model.set_params(strategy=Thaw(), strategy__warmup=0.1).fit(*data)
+    assert [row["stage"] for row in model.history_] == ["head", "rest", "rest", "rest"]
+
+
+def test_numbers_of_a_name_are_reached_through_it(model):
+    model.set_params(strategy="post_training")
+    assert model.get_params()["strategy__dropout"] == 0.05
+    assert clone(model).strategy == "post_training"
+    model.set_params(strategy__dropout=0.2)
+    assert (model.strategy.dropout, model.strategy.stochastic_depth) == (0.2, 0.3)
+    model.set_params(strategy="linear_probe", strategy__max_epochs=2, early_stopping=True)
+    assert model.strategy.max_epochs == 2
+    model.set_params(early_stopping__tol=0.5)
+    assert model.early_stopping.tol == 0.5
+    with pytest.raises(ValueError, match="early_stopping=False has no parameters of its own"):
+        model.set_params(early_stopping=False, early_stopping__tol=0.5)
 
 
 def test_each_stage_stops_by_itself(model, data):
     model.set_params(
-        strategy="post_training",
-        early_stopping=True,
-        n_iter_no_change=1,
-        tol=10.0,
-        head_epochs=9,
+        strategy=PostTraining(head_epochs=9),
+        early_stopping=EarlyStopping(n_iter_no_change=1, tol=10.0),
         max_epochs=9,
     ).fit(*data)
     stages = [row["stage"] for row in model.history_]
@@ -175,7 +216,7 @@ def test_each_stage_stops_by_itself(model, data):
 
 @pytest.mark.parametrize("killed_after", [2, 5])
 def test_a_killed_fit_goes_on_in_its_stage(model, data, tmp_path, monkeypatch, killed_after):
-    model.set_params(strategy="post_training", device="cpu")
+    model.set_params(strategy=POST, device="cpu")
     whole = clone(model).fit(*data)
     model.set_params(checkpoint_dir=tmp_path)
     after_epoch = trainer.Trainer.after_epoch
@@ -199,8 +240,8 @@ def test_a_killed_fit_goes_on_in_its_stage(model, data, tmp_path, monkeypatch, k
 
 def test_the_numbers_can_be_searched(model, data):
     search = GridSearchCV(
-        model.set_params(strategy="post_training", head_epochs=1, max_epochs=1),
-        {"stochastic_depth": [0.1, 0.5], "strategy": ["full", "post_training"]},
+        model.set_params(strategy=PostTraining(head_epochs=1), max_epochs=1),
+        {"strategy__stochastic_depth": [0.1, 0.5], "strategy": [FullTraining(), POST]},
         cv=2,
     ).fit(*data)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
@@ -210,7 +251,7 @@ def test_multilabel_probing_with_weights_of_records_and_classes(model, data):
     X, y = data
     Y = np.stack([y, 1 - y, X[:, 0, 0] > 0], axis=1).astype(int)
     weights = np.linspace(0, 1, len(X))
-    model.set_params(strategy="linear_probe", class_weight="balanced")
+    model.set_params(strategy=PROBE, class_weight="balanced")
     assert model.fit(X, Y, sample_weight=weights).predict_proba(X).shape == (len(X), 3)
 
 
@@ -218,11 +259,15 @@ def test_multilabel_probing_with_weights_of_records_and_classes(model, data):
     ("params", "said"),
     [
         ({"strategy": "both"}, "strategy"),
-        ({"head_epochs": 0}, "head_epochs"),
-        ({"stochastic_depth": 1.0}, "stochastic_depth"),
-        ({"stochastic_depth_rule": "cubic"}, "stochastic_depth_rule"),
-        ({"final_learning_rate": -1.0}, "final_learning_rate"),
-        ({"final_learning_rate": 0.1}, "must not be above learning_rate=0.01"),
+        ({"strategy": PostTraining(head_epochs=0)}, "'head_epochs' parameter of PostTraining"),
+        ({"strategy": LinearProbe(max_epochs=0)}, "'max_epochs' parameter of LinearProbe"),
+        ({"strategy__stochastic_depth": 1.0}, "'stochastic_depth' parameter of FullTraining"),
+        ({"strategy__stochastic_depth_rule": "cubic"}, "stochastic_depth_rule"),
+        ({"strategy__final_learning_rate": -1.0}, "final_learning_rate"),
+        ({"strategy__final_learning_rate": 0.1}, "must not be above learning_rate=0.01"),
+        ({"early_stopping": EarlyStopping(1.5)}, "'validation_fraction' parameter of Early"),
+        ({"augmentation": ECGAugmentation(shift=-1)}, "'shift' parameter of ECGAugmentation"),
+        ({"distillation": Distillation(DummyClassifier(), weight=2)}, "'weight' parameter of Dist"),
     ],
 )
 def test_wrong_numbers_are_named(model, data, params, said):
@@ -233,10 +278,12 @@ def test_wrong_numbers_are_named(model, data, params, said):
 def test_defaults_are_the_published_and_the_second_hand_ones(name):
     if name != "ecgfounder":
         pytest.skip("MTECG has numbers for defaults")
-    model = ECGFounderClassifier(weights="12-lead")
-    assert (model._auto("learning_rate"), model._auto("weight_decay")) == (1e-4, 1e-5)
-    model.set_params(strategy="post_training")
-    assert (model._auto("learning_rate"), model._auto("weight_decay")) == (5e-4, 0.05)
-    model.set_params(weights=None, strategy="full")
-    assert (model._auto("learning_rate"), model._auto("weight_decay")) == (1e-3, 0.05)
+
+    def numbers(pretrained, strategy):
+        found = ECGFounderClassifier()._training_numbers(strategy, pretrained)
+        return found.learning_rate, found.weight_decay
+
+    assert numbers(True, FullTraining()) == (1e-4, 1e-5)
+    assert numbers(True, PostTraining()) == (5e-4, 0.05)
+    assert numbers(False, FullTraining()) == (1e-3, 0.05)
     assert MTECGClassifier().get_params()["learning_rate"] == 5e-4

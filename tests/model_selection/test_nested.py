@@ -24,7 +24,7 @@ from sklearn.model_selection import (
 )
 
 from ecgsk import MTECGClassifier, OptunaSearchCV, make_lef_classifier
-from ecgsk.estimators import _base
+from ecgsk.estimators import EarlyStopping, _classifier
 from ecgsk.model_selection import MultilabelStratifiedGroupKFold
 from ecgsk.tabular import GroupedEBMClassifier
 
@@ -116,7 +116,7 @@ def watch(monkeypatch):
     """Look at the splits that are made inside a fit: early stopping's and those of bags."""
     LEAKS.clear()
     LOOKS.clear()
-    run, fit = _base.Trainer, ExplainableBoostingClassifier.fit
+    run, fit = _classifier.Trainer, ExplainableBoostingClassifier.fit
 
     def watched_run(net, stages, train, valid, **params):
         if valid is not None:
@@ -134,7 +134,7 @@ def watch(monkeypatch):
             LEAKS["bags"] += bool(sides[0] & sides[1]) or not sides[1]
         return fit(self, X, y, bags=bags, init_score=init_score)
 
-    monkeypatch.setattr(_base, "Trainer", watched_run)
+    monkeypatch.setattr(_classifier, "Trainer", watched_run)
     monkeypatch.setattr(ExplainableBoostingClassifier, "fit", watched_fit)
     with sklearn.config_context(enable_metadata_routing=True):
         yield
@@ -169,12 +169,10 @@ def glass_box():
 
 def network(**params):
     return Network(
-        "nano",
-        patch_size=10,
+        {"preset": "nano", "patch_size": 10},
         sampling_rate=100,
         max_epochs=1,
-        early_stopping=True,
-        validation_fraction=0.3,
+        early_stopping=EarlyStopping(validation_fraction=0.3),
         precision="float32",
         random_state=0,
         **params,

@@ -34,6 +34,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import ecgsk
 from ecgsk import MTECGClassifier, ProbabilityTransformer, RecordArray, make_lef_classifier
+from ecgsk.estimators import PostTraining
 from ecgsk.model_selection import OptunaSearchCV, search_space
 from ecgsk.tabular import GroupedEBMClassifier
 
@@ -414,7 +415,7 @@ def test_routed_metadata_is_shared_between_front_and_rest():
 def test_networks_are_searched(name):
     X, y = recordings(24)
     model = small_models()[name].set_params(max_epochs=1)
-    space = {key: search_space(model)[key] for key in ("learning_rate", "dropout")}
+    space = {key: search_space(model)[key] for key in ("learning_rate", "strategy__dropout")}
     found = search(model, space, n_trials=2, cv=2, scoring="roc_auc", error_score="raise")
     assert found.fit(X, y).predict_proba(X).shape == (24, 2)
 
@@ -424,7 +425,13 @@ def test_spaces_of_our_estimators():
         return {name.rpartition("__")[2] for name in search_space(estimator)}
 
     assert {"learning_rate", "dropout"} <= names(MTECGClassifier())
-    assert names(MTECGClassifier(strategy="linear_probe")) == {"head_learning_rate"}
+    assert names(MTECGClassifier(strategy="linear_probe")) == {"learning_rate"}
+    assert set(search_space(MTECGClassifier(strategy="linear_probe"))) == {
+        "strategy__learning_rate"
+    }
+    assert set(search_space(MTECGClassifier(strategy=PostTraining()))) == set(
+        search_space(MTECGClassifier(strategy="post_training"))
+    )
     assert "layer_decay" in names(MTECGClassifier(weights="ptbxl"))
     lef = make_lef_classifier("mtecg", covariates=["age"])
     assert {name.split("__")[0] for name in search_space(lef)} == {"classifier"}

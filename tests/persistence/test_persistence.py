@@ -40,6 +40,7 @@ from ecgsk import (
     make_lef_classifier,
 )
 from ecgsk._core.tensor_store import being_loaded, being_saved
+from ecgsk.estimators import Distillation
 from ecgsk.model_selection import OptunaSearchCV
 from ecgsk.persistence import ModelFileError, ModelVersionWarning, _types, describe, load, save
 from ecgsk.persistence._archive import open_plain, pack
@@ -73,7 +74,7 @@ def networks() -> dict:
         "pretrainer": pretrainer,
         "taught": MTECGClassifier(
             pretrained=pretrainer,
-            teacher=teacher,
+            distillation=Distillation(teacher),
             sampling_rate=RATE,
             max_epochs=1,
             random_state=0,
@@ -214,9 +215,9 @@ def test_another_process_answers_the_same_whatever_the_file(models, answers, fol
 
 def test_what_the_parameters_hold_survives(models, folder):
     taught, before = load(folder / "taught.ecgsk"), models["taught"]
-    for name in ("teacher", "pretrained"):
+    for name in ("distillation__teacher", "pretrained"):
         np.testing.assert_array_equal(
-            getattr(taught, name).transform(X), getattr(before, name).transform(X)
+            taught.get_params()[name].transform(X), before.get_params()[name].transform(X)
         )
     multilabel = load(folder / "multilabel.ecgsk")
     assert multilabel.label_names_ == ["AF", "LBBB"]
@@ -348,7 +349,10 @@ def test_own_types_have_to_be_trusted(tmp_path):
     ("model", "said"),
     [
         (FunctionTransformer(lambda x: x), "<lambda>"),
-        (quick(teacher=LogisticRegression(), class_weight={True: 1}), "keys of type bool"),
+        (
+            quick(distillation=Distillation(LogisticRegression()), class_weight={True: 1}),
+            "keys of type bool",
+        ),
         (quick(checkpoint_dir=PATIENTS), "RecordArray"),
         (FunctionTransformer(kw_args={"parent": []}), "holds the whole"),
         (LogisticRegression(class_weight=TABLE), "DataFrame"),

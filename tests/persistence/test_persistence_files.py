@@ -43,7 +43,9 @@ def logistic():
 @pytest.fixture(scope="module")
 def network():
     X, y = recordings(8)
-    return small_models()["mtecg"].set_params(max_epochs=1, width=8, depth=1).fit(X, y)
+    return (
+        small_models()["mtecg"].set_params(max_epochs=1, preset__width=8, preset__depth=1).fit(X, y)
+    )
 
 
 def whole(model, tmp_path) -> Container:

@@ -28,6 +28,7 @@ from ecgsk import (
     make_ecg,
 )
 from ecgsk.datasets import PTBXL_TASKS
+from ecgsk.estimators import MTECGSize
 from ecgsk.metrics import macro_roc_auc
 from ecgsk.preprocessing import BandPass, Resample
 from ecgsk.weights import WeightFile, read_weights, write_weights
@@ -429,7 +430,7 @@ def test_labels_without_names_are_numbered(X, Y, tmp_path):
 
 
 def test_sizes_of_numpy_are_written(X, Y, tmp_path):
-    model = MTECGClassifier("nano", width=np.int64(32), **COMMON).fit(X, Y)
+    model = MTECGClassifier(MTECGSize("nano", width=np.int64(32)), **COMMON).fit(X, Y)
     model.save_weights(tmp_path / "w")
     assert read_weights(tmp_path / "w").network["width"] == 32
 
@@ -544,8 +545,8 @@ def test_a_clone_keeps_the_fitted_pretrainer(pretrainer):
     ("size", "said"),
     [
         ({"preset": "small"}, "width=96, depth=4, n_heads=3 does not fit.*width=32, depth=2"),
-        ({"patch_size": 10}, "patch_size=10 does not fit.*patch_size=20"),
-        ({"width": 64}, "width=64 does not fit.*at None"),
+        ({"preset": {"patch_size": 10}}, "patch_size=10 does not fit.*patch_size=20"),
+        ({"preset": MTECGSize(width=64)}, "width=64 does not fit.*at None"),
     ],
 )
 def test_another_size_than_that_of_the_start_is_refused(pretrainer, path, X, Y, size, said):

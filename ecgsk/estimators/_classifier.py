@@ -1,8 +1,9 @@
-"""What every network classifier of ecgsk does alike."""
+"""What every network classifier of ecgsk does alike: targets, training and predictions."""
 
 import os
 import threading
-from numbers import Integral, Real
+from dataclasses import replace
+from numbers import Real
 
 import numpy as np
 import torch
@@ -15,17 +16,15 @@ from ecgsk._core.sklearn_compat import (
     HasMethods,
     Interval,
     StrOptions,
-    check_is_fitted,
     check_sample_weight,
     fit_context,
 )
 from ecgsk._training import (
     BACKENDS,
-    Distillation,
+    DistillationLoss,
     ECGDataset,
     ECGNet,
     Trainer,
-    TrainingStage,
     compiled,
     on_device,
     predict_logits,
@@ -34,52 +33,79 @@ from ecgsk._training import (
     seeded,
     write_onnx,
 )
-from ecgsk.estimators._recordings import ECGEstimator
+from ecgsk.estimators._estimator import ECGEstimator, FitContext
+from ecgsk.estimators._options import Distillation, EarlyStopping, early_stopping_of
 from ecgsk.estimators._split import validation_split
+from ecgsk.estimators._strategies import (
+    EPOCHS,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SHARE,
+    STRATEGIES,
+    LinearProbe,
+    TrainingNumbers,
+    around,
+    strategy_of,
+)
 from ecgsk.estimators._targets import class_weights, encode_targets, teacher_logits
+from ecgsk.estimators._weights_source import start_classifier
 from ecgsk.weights import as_json
 
-# Threads that share an estimator make its engine once.
+# Threads that share an estimator build its engine once.
 _ENGINES = threading.RLock()
 
 
 class BaseECGClassifier(ClassifierMixin, ECGEstimator):
-    """Composes a skorch net around a network.
+    """Base of the classifiers around a network.
 
-    A subclass lists its parameters in ``__init__`` and says which network they mean
-    (`_network`) and how it is fitted (`_stages`). Everything else is here.
+    The network is a torch module with ``features(x)``, what its head reads, and ``head``, a linear
+    layer with one logit for binary targets and one for each class or label otherwise. It may have
+    ``layer_of(parameter_name)`` and ``n_layers`` for layer decay, ``no_weight_decay``, names of
+    parameters without it, and `ecgsk.networks.StochasticDepth` modules.
+
+    A subclass lists its parameters in ``__init__`` and defines what `ECGEstimator` asks for, and
+    ``_training_numbers``, where parameters can be "auto".
     """
 
     _parameter_constraints: dict = {
         **ECGEstimator._parameter_constraints,
+        "strategy": [StrOptions(set(STRATEGIES)), HasMethods("stages")],
+        "max_epochs": [EPOCHS],
+        "learning_rate": [POSITIVE],
+        "layer_decay": [Interval(Real, 0, 1, closed="right")],
+        "weight_decay": [NOT_NEGATIVE],
+        "weight_averaging": [SHARE],
+        "head_init": [StrOptions({"random", "prior"})],
+        "distillation": [Distillation, None],
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
-        "augmentation": [HasMethods("bind"), None],
-        "teacher": [HasMethods("predict_proba"), None],
-        "distillation_temperature": [Interval(Real, 0, None, closed="neither")],
-        "distillation_weight": [Interval(Real, 0, 1, closed="both")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
+        "early_stopping": ["boolean", EarlyStopping],
         "backend": [StrOptions(set(BACKENDS))],
     }
-    _kept_by_clones = ("teacher",)
-    _takes_any_length = False
-    _learnt = ("net_", "lead_names_", "classes_", "label_names_", "multilabel_")
+    _short_forms = {"strategy": strategy_of, "early_stopping": early_stopping_of}
+    _from_weights_names = (
+        *ECGEstimator._from_weights_names,
+        "_target_dtype",
+        "_target_kind",
+        "classes_",
+        "label_names_",
+        "multilabel_",
+    )
+    _learned = (*ECGEstimator._learned, "_target_dtype", "_target_kind")
 
-    def _network(self, n_leads: int, n_samples: int, n_outputs: int) -> tuple[type, dict]:
+    def _network(self, fit: FitContext) -> tuple[type, dict]:
         """Return the network's class and its keyword arguments."""
         raise NotImplementedError(f"{type(self).__name__} has to define _network")
 
-    def _stages(self) -> list[TrainingStage]:
-        """Return the recipe."""
-        raise NotImplementedError(f"{type(self).__name__} has to define _stages")
-
-    def _look_at(self, X, rows: np.ndarray, weights: np.ndarray) -> None:
-        """Learn what the network has to know of the training records before it is built."""
-
-    def _start(self, network, targets, rows: np.ndarray, weights: np.ndarray) -> None:
-        """Give the new network the weights it starts from."""
+    def _training_numbers(self, strategy, pretrained: bool) -> TrainingNumbers:
+        """Return the numbers that a strategy starts from."""
+        return TrainingNumbers(
+            max_epochs=self.max_epochs,
+            learning_rate=self.learning_rate,
+            layer_decay=self.layer_decay,
+            weight_decay=self.weight_decay,
+            weight_averaging=self.weight_averaging,
+            pretrained=pretrained,
+        )
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, *, sample_weight=None, groups=None):
@@ -110,11 +136,13 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
             For recordings that are no ECG (see `ecgsk.check_ecg`), targets of fewer than two
             classes, and devices that are not there.
         """
-        with self._fresh():
-            self._fit(X, y, sample_weight, groups)
+        with self._new_fit() as start:
+            self._fit(X, y, sample_weight, groups, start)
         return self
 
-    def _fit(self, X, y, sample_weight, groups) -> None:
+    def _fit(self, X, y, sample_weight, groups, start) -> None:
+        strategy = self._option("strategy")
+        stages = strategy.stages(self._training_numbers(strategy, start is not None))
         given, X = X, self._check_X(X, reset=True)
         check_consistent_length(X, y)
         groups = check_groups(groups, len(X))
@@ -130,70 +158,88 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
         self.device_ = resolve_device(self.device)
 
         seed = self._seed()
-        train = np.flatnonzero(weights > 0)
-        valid = None
-        if self.early_stopping:
+        train, valid = np.flatnonzero(weights > 0), None
+        early_stopping = self._option("early_stopping")
+        patience = {}
+        if early_stopping:
             strata = targets.strata()
             kept, held = validation_split(
                 len(train),
-                fraction=self.validation_fraction,
+                fraction=early_stopping.validation_fraction,
                 strata=None if strata is None else strata[train],
                 groups=None if groups is None else groups[train],
                 seed=seed,
             )
             train, valid = train[kept], train[held]
-        teacher = None
-        if self.teacher is not None:
-            teacher = teacher_logits(self.teacher, given, targets)
+            patience = {n: getattr(early_stopping, n) for n in ("n_iter_no_change", "tol")}
+        soft: list = []
+        if self.distillation is not None:
+            soft = [teacher_logits(self.distillation.teacher, given, targets)]
         class_weight = class_weights(self.class_weight, targets, train)
-        self._look_at(X, train, weights)
+        fit = FitContext(X, train, weights, start, targets)
         with seeded(seed, self.device_), on_device(self.device_, self.batch_size):
-            net = self._build_net(targets, X.shape, class_weight)
-            self._start(net.module_, targets, train, weights)
-            start = [value.cpu().numpy() for value in net.module_.state_dict().values()]
-            known = [] if teacher is None else [teacher]
-            checkpoint = self._checkpoint(X, targets.encoded, weights, train, *start, *known)
-            run = Trainer(
+            net = self._build_net(fit, class_weight)
+            start_classifier(net.module_, start, targets, train, weights, head_init=self.head_init)
+            begin = [value.cpu().numpy() for value in net.module_.state_dict().values()]
+            numbers = [(d.temperature, d.weight) for d in [self.distillation] if d is not None]
+            parts = (X, targets.encoded, weights, train, *begin, *soft, *numbers)
+            trainer = Trainer(
                 net,
-                self._stages(),
-                ECGDataset(X, targets.encoded, weights, train, teacher),
+                stages,
+                ECGDataset(X, targets.encoded, weights, train, *soft),
                 None if valid is None else ECGDataset(X, targets.encoded, weights, valid),
-                n_iter_no_change=self.n_iter_no_change,
-                tol=self.tol,
+                **patience,
                 generator=torch.Generator().manual_seed(seed),
-                checkpoint=checkpoint,
+                checkpoint=self._checkpoint(*parts),
                 verbose=int(self.verbose),
             )
-            self.history_ = run.execute()
+            self.history_ = trainer.execute()
         net.trim_for_prediction()
         self.net_ = net
 
-    def _build_net(self, targets, shape, class_weight) -> ECGNet:
-        module, kwargs = self._network(shape[1], shape[2], targets.n_outputs)
+    def _build_net(self, fit: FitContext, class_weight) -> ECGNet:
+        module, arguments = self._network(fit)
         if class_weight is not None:
             class_weight = torch.as_tensor(class_weight, dtype=torch.float64)
             if self.device_ == "mps":
                 class_weight = class_weight.float()
-        distillation = None
-        if self.teacher is not None:
-            distillation = Distillation(targets.kind, self.distillation_temperature)
+        taught = {}
+        if self.distillation is not None:
+            loss = DistillationLoss(fit.targets.kind, self.distillation.temperature)
+            taught = {"distillation": loss, "distillation_weight": self.distillation.weight}
         augmentation = self.augmentation
-        net = ECGNet(
+        return ECGNet(
             module,
             precision=resolve_precision(self.precision, self.device_, training=True),
-            augmentation=None if augmentation is None else self._bind(augmentation),
-            distillation=distillation,
-            distillation_weight=self.distillation_weight,
+            augmentation=augmentation and augmentation.bind(self._network_rate()),
             batch_size=self.batch_size,
             device=self.device_,
-            criterion__kind=targets.kind,
+            criterion__kind=fit.targets.kind,
             criterion__class_weights=class_weight,
-            **{f"module__{name}": value for name, value in kwargs.items()},
-        )
-        return net.initialize()
+            **taught,
+            **{f"module__{name}": value for name, value in arguments.items()},
+        ).initialize()
 
-    def _bind(self, augmentation):
-        return augmentation.bind(self.sampling_rate)
+    def _search_space(self) -> dict:
+        """Return what is worth searching: rates within a decade of the present ones."""
+        from optuna.distributions import FloatDistribution
+
+        strategy = self._option("strategy")
+        own = getattr(strategy, "_search_space", dict)()
+        space = {f"strategy__{name}": values for name, values in own.items()}
+        if isinstance(strategy, LinearProbe):
+            return space
+        pretrained = any(
+            getattr(self, name, None) is not None for name in ("pretrained", "weights")
+        )
+        numbers = self._training_numbers(strategy, pretrained)
+        final = getattr(strategy, "final_learning_rate", 0.0)
+        space["learning_rate"] = around(numbers.learning_rate, final)
+        if numbers.weight_decay:
+            space["weight_decay"] = around(numbers.weight_decay)
+        if pretrained:
+            space["layer_decay"] = FloatDistribution(0.5, 1.0)
+        return space
 
     def decision_function(self, X) -> np.ndarray:
         """Return the network's logits.
@@ -305,11 +351,13 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
         for binary targets) and ``features``. The file's metadata say, as JSON, what the logits
         mean, the sampling rate and the preprocessing.
         """
-        check_is_fitted(self, "net_")
-        n_leads, fitted_on = self._network_input()
-        if n_samples not in (None, fitted_on) and not self._takes_any_length:
+        net = self._fitted_net()
+        n_leads, fitted_on = self._shape_read
+        any_length = self._takes_any_length(net.get_params_for("module"))
+        if n_samples not in (None, fitted_on) and not any_length:
             raise ValueError(
-                f"n_samples={n_samples!r} is not to be had: the network reads {fitted_on} samples."
+                f"n_samples={n_samples!r} is not allowed: the network reads {fitted_on} samples. "
+                "Leave n_samples at None."
             )
         about = {
             "classes": None if self.multilabel_ else self.classes_.tolist(),
@@ -319,7 +367,43 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
             "preprocessing": self._preprocessing(),
         }
         about = {key: as_json(value) for key, value in about.items()}
-        write_onnx(path, self.net_.module_, (n_leads, n_samples or fitted_on), about)
+        write_onnx(path, net.module_, (n_leads, n_samples or fitted_on), about)
+
+    def _attributes_of(self, weights) -> dict:
+        names = weights.label_names
+        multilabel = names is not None
+        classes = np.arange(len(names)) if multilabel else np.array(weights.classes)
+        kind = "multilabel" if multilabel else "binary" if len(classes) == 2 else "multiclass"
+        return {
+            **super()._attributes_of(weights),
+            "_target_dtype": np.dtype(int) if multilabel else classes.dtype,
+            "_target_kind": kind,
+            "classes_": classes,
+            "multilabel_": multilabel,
+            **({"label_names_": list(names)} if multilabel else {}),
+        }
+
+    def to_weights(self, preprocessing=None, about: dict | None = None):
+        """Return the fitted network with what has to be known to use it.
+
+        Parameters
+        ----------
+        preprocessing : list of transformers, default=None
+            Those of `ecgsk.preprocessing` that the recordings went through before ``fit``; what
+            the estimator itself does is added.
+        about : dict, default=None
+            Anything that JSON can hold: data, license, figures.
+
+        Returns
+        -------
+        WeightFile
+            For `ecgsk.weights.write_weights`.
+        """
+        weights = super().to_weights(preprocessing, about)
+        if self.multilabel_:
+            default = [f"label_{i}" for i in range(len(self.classes_))]
+            return replace(weights, label_names=getattr(self, "label_names_", default))
+        return replace(weights, classes=self.classes_.tolist())
 
     @property
     def _n_features_out(self) -> int:

@@ -1,0 +1,584 @@
+"""What every estimator around a network does alike: recordings, device, weights and state."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
+
+from ecgsk._core.fingerprint import fingerprint
+from ecgsk._core.records import RecordArray, is_lazy
+from ecgsk._core.signal import check_ecg, lead_name
+from ecgsk._core.sklearn_compat import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    being_displayed,
+    check_feature_names,
+    check_is_fitted,
+    check_n_features,
+    check_own_params,
+    clone_keeping,
+    validate_data,
+)
+from ecgsk._core.tensor_store import being_loaded, being_saved
+from ecgsk._training import (
+    PRECISIONS,
+    Checkpoint,
+    ECGNet,
+    predict_features,
+    resolve_device,
+    resolve_precision,
+)
+from ecgsk.estimators._known_weights import known_weights
+from ecgsk.estimators._old_states import with_present_names
+from ecgsk.estimators._plain_state import from_plain, to_plain
+from ecgsk.estimators._targets import Targets
+from ecgsk.estimators._weights_source import (
+    StartingWeights,
+    WeightsError,
+    are_rearranged,
+    net_for_prediction,
+)
+from ecgsk.weights import WeightFile, read_weights, write_weights
+
+
+@dataclass(frozen=True)
+class FitContext:
+    """What a fit knows when it builds the network.
+
+    Parameters
+    ----------
+    X : ndarray or RecordArray of shape (n_records, n_leads, n_samples)
+        Recordings as the network reads them.
+    rows : ndarray of int
+        Training records.
+    weights : ndarray of shape (n_records,)
+        Weight of each record.
+    start : StartingWeights or None
+        Weights that the network starts from.
+    targets : Targets or None, default=None
+        The task of a classifier.
+    """
+
+    X: np.ndarray | RecordArray
+    rows: np.ndarray
+    weights: np.ndarray
+    start: StartingWeights | None
+    targets: Targets | None = None
+
+
+class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Base of the estimators around a network.
+
+    It checks recordings, remembers their shape, and computes embeddings. An estimator that has a
+    parameter ``weights`` predicts with them without a fit: what a fit would have learned is looked
+    up in the weights, so that parameters stay verbatim and a clone predicts alike.
+
+    A subclass defines
+
+    - ``_network(fit)``: the network's class and arguments, from a `FitContext`;
+    - ``_prepare(X)``, where the network reads something else than the recordings;
+
+    and, if it has ``weights``,
+
+    - ``_weights_kind``, ``_module_class``: the kind of weight files and the network's class;
+    - ``_check_network(network, source)``: raises if the parameters contradict the weights;
+    - ``_attributes_of(weights)``, where weights have more attributes than those here.
+    """
+
+    _parameter_constraints: dict = {
+        "leads": ["array-like", None],
+        "sampling_rate": [Interval(Real, 0, None, closed="neither")],
+        "missing": [StrOptions({"error", "zero"})],
+        "augmentation": [HasMethods("bind"), None],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "device": [str, torch.device],
+        "precision": [StrOptions(set(PRECISIONS))],
+        "checkpoint_dir": [str, os.PathLike, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+    # Parameters that are fitted models: a clone uses the very same ones.
+    _kept_by_clones: tuple[str, ...] = ()
+    # Parameters with a short form, such as a name, and what returns the object that is meant.
+    _short_forms: dict[str, Callable] = {}
+    # An estimator without this parameter never reads weights.
+    weights = None
+    _weights_kind: str | None = None
+    _default_weights: str | None = None
+    _net_class = ECGNet
+    _module_class: type[torch.nn.Module]
+    # Attributes that weights have in the place of a fit.
+    _from_weights_names: tuple[str, ...] = (
+        "_n_dims_in",
+        "_shape_read",
+        "_source",
+        "device_",
+        "n_features_in_",
+        "n_samples_in_",
+        "net_",
+    )
+    _learned = ("_n_dims_in", "_shape_read", "_source", "_engine_in_use")
+
+    @classmethod
+    def from_pretrained(cls, name=None, *, sampling_rate=None, **params):
+        """Return an estimator that predicts without a fit.
+
+        Parameters
+        ----------
+        name : str, path-like or None, default=None
+            Named weights, or a file of ``save_weights``. None is ``"ptbxl"`` for MTECG, which
+            comes with ecgsk, and ``"12-lead"`` for ECGFounder, which is fetched at the first use.
+        sampling_rate : float or None, default=None
+            Of the recordings to come, Hz. None derives it from their number of samples, because
+            the weights take recordings of a known length.
+        **params
+            Other parameters of the estimator.
+
+        Returns
+        -------
+        estimator
+            With ``weights=name``. The preprocessing that the weights were trained with is part of
+            it: pass recordings in mV as they come from the file.
+
+        Raises
+        ------
+        FileNotFoundError
+            When there are no such weights, or they cannot be fetched.
+        ValueError
+            When the file is damaged, or does not hold what the estimator needs.
+        """
+        name = cls._default_weights if name is None else name
+        estimator = cls(weights=name, sampling_rate=sampling_rate, **params)
+        estimator._load_weights()
+        return estimator
+
+    # A fit
+
+    @contextmanager
+    def _new_fit(self) -> Iterator[StartingWeights | None]:
+        """Drop what an earlier fit learned, and what this one has learned if it fails.
+
+        An estimator that kept half of either would predict with one's network for another's
+        classes.
+
+        Yields
+        ------
+        StartingWeights or None
+            Weights that the fit starts from.
+        """
+        self._forget()
+        try:
+            yield self._starting_point()
+        except BaseException:
+            self._forget()
+            raise
+        vars(self).pop("_from_weights", None)
+
+    def _forget(self) -> None:
+        for name in list(vars(self)):
+            if name in self._learned or (name.endswith("_") and not name.startswith("_")):
+                delattr(self, name)
+
+    def _starting_point(self) -> StartingWeights | None:
+        """Check parameters that depend on each other, and read the weights of the fit."""
+        self._check_options()
+        if self.checkpoint_dir is not None and not isinstance(self.random_state, Integral):
+            raise ValueError(
+                f"checkpoint_dir needs random_state to be an int; got {self.random_state!r}. A fit "
+                "that does not repeat cannot go on where it was killed."
+            )
+        start = self._start()
+        self._source = None
+        if start is not None:
+            self._check_network(start.file.network, start.parameter)
+            # What recordings to come need to know of the weights; tensors are in the net.
+            self._source = replace(start.file, tensors={})
+        elif self.sampling_rate is None:
+            raise ValueError(
+                "sampling_rate=None is for weights, which have a rate: set the recordings' rate in "
+                "Hz."
+            )
+        return start
+
+    def _start(self) -> StartingWeights | None:
+        """Return the weights that a fit starts from."""
+        if self.weights is None:
+            return None
+        return StartingWeights(f"weights={os.fspath(self.weights)!r}", self._read_weights())
+
+    def _check_options(self) -> None:
+        """Raise for wrong numbers in the objects among the parameters."""
+        for name in self.get_params(deep=False):
+            option = self._option(name)
+            # Fitted models among the parameters have checked their own.
+            if hasattr(option, "_parameter_constraints") and not hasattr(option, "fit"):
+                check_own_params(option)
+
+    def _option(self, name: str):
+        """Return the object that a parameter means."""
+        value = getattr(self, name)
+        return self._short_forms[name](value) if name in self._short_forms else value
+
+    def _seed(self) -> int:
+        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+
+    def _checkpoint(self, *parts) -> Checkpoint | None:
+        """Return the file of a fit that depends on the parts and on the parameters."""
+        if self.checkpoint_dir is None:
+            return None
+        incidental = {"backend", "checkpoint_dir", "device", "distributed", "n_jobs", "verbose"}
+        incidental |= {*self._kept_by_clones, "distillation"}
+        own = {k: v for k, v in self.get_params(deep=False).items() if k not in incidental}
+        return Checkpoint(self.checkpoint_dir, fingerprint(*parts, own))
+
+    # Recordings
+
+    def _prepare(self, X):
+        """Turn valid recordings into what the network reads."""
+        return X
+
+    def _check_X(self, X, *, reset: bool, part: tuple[int, int] | None = None):
+        """Return what the network reads, and remember or compare the recordings' shape.
+
+        Of records on disk, a process that fits together with others checks its part: (number,
+        count).
+        """
+        if not reset:
+            X = self._with_dimensions_of_fit(X)
+        n_leads = None if self.leads is None else len(self.leads)
+        n_samples = None
+        if not reset and self._n_dims_in == 3:
+            n_leads = self.n_features_in_
+            # With weights, _prepare checks the length and has the better message.
+            n_samples = None if getattr(self, "_source", None) else self.n_samples_in_
+        if len(getattr(X, "shape", ())) == 3:
+            X = check_ecg(X, n_leads=n_leads, n_samples=n_samples, missing=self.missing)
+            check_n_features(self, X, reset=reset)
+            check_feature_names(self, X, reset=reset)
+            n_dims = 3
+        else:
+            with np.errstate(over="ignore"):
+                X = validate_data(
+                    self, X, reset=reset, dtype=np.float32, allow_nd=True, ensure_all_finite=False
+                )
+            n_dims = X.ndim
+            X = check_ecg(X, n_leads=n_leads, n_samples=n_samples, missing=self.missing)
+        if reset:
+            self._n_dims_in, self.n_samples_in_ = n_dims, X.shape[2]
+            if self.leads is not None:
+                self.lead_names_ = [lead_name(lead) for lead in self.leads]
+            if is_lazy(X):
+                # An error in the last record should come now, not hours into the fit.
+                number, count = part or (0, 1)
+                for start in range(256 * number, len(X), 256 * count):
+                    X.read(np.arange(start, min(start + 256, len(X))))
+        X = self._prepare(X)
+        if reset:
+            self._shape_read = tuple(X.shape[1:])
+        return X
+
+    def _with_dimensions_of_fit(self, X):
+        """Return one lead with the number of dimensions that it had in fit."""
+        n_dims = len(getattr(X, "shape", ()))
+        if n_dims != 3 and self._n_dims_in == 3 and self.n_features_in_ > 1 and n_dims:
+            raise ValueError(
+                f"X has {n_dims} dimension(s) and shape {tuple(X.shape)}; expected (n_records, "
+                f"{self.n_features_in_}, {self.n_samples_in_}) as in fit. "
+                "Give a single recording as X[np.newaxis]."
+            )
+        if n_dims == 2 and self._n_dims_in == 3 and self.n_features_in_ == 1:
+            return np.asarray(X)[:, np.newaxis, :]
+        if n_dims == 3 and self._n_dims_in == 2 and X.shape[1] == 1:
+            return np.asarray(X)[:, 0, :]
+        return X
+
+    def _fitted_net(self) -> ECGNet:
+        """Return the net of the fit or of the weights; NotFittedError without either."""
+        check_is_fitted(self)
+        if "net_" not in vars(self):
+            self._load_weights()
+        return self.net_
+
+    def _ready(self, X):
+        """Return the net, set for prediction, and what it reads of recordings."""
+        check_is_fitted(self)
+        check_own_params(self)  # without a fit, nothing has checked them
+        self._check_options()
+        net = self._fitted_net()
+        X = self._check_X(X, reset=False)
+        net.precision = resolve_precision(self.precision, net.device, training=False)
+        return net, X
+
+    def prepare(self, X):
+        """Return what the network reads of recordings: after the estimator's own preprocessing.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples)
+            Recordings, mV.
+
+        Returns
+        -------
+        ndarray of shape (n_records, n_leads, n_samples), or RecordArray
+            float32, mV, at the network's sampling rate; X itself where nothing is to be done.
+        """
+        self._fitted_net()
+        return self._check_X(X, reset=False)
+
+    def transform(self, X) -> np.ndarray:
+        """Return embeddings: what the network makes of whole recordings before its head.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+            Recordings, mV.
+
+        Returns
+        -------
+        ndarray of shape (n_records, width)
+            float32.
+        """
+        net, X = self._ready(X)
+        return predict_features(
+            net,
+            X,
+            width=self._n_features_out,
+            batch_size=self.batch_size,
+            engine=self._engine(net, X),
+        )
+
+    def _engine(self, net, X):
+        """Return what computes in the place of torch; None is torch itself."""
+        return None
+
+    # Weights
+
+    def _read_weights(self, *, header_only: bool = False) -> WeightFile:
+        """Return what the parameter ``weights`` names, without tensors if they are not needed."""
+        return read_weights(self.weights, kind=self._weights_kind, header_only=header_only)
+
+    def _load_weights(self, *, header_only: bool = False) -> dict:
+        """Return the attributes that weights have; they are read once for each setting."""
+        key = (os.fspath(self.weights), str(self.device), self.sampling_rate, str(self.leads))
+        found, attributes = vars(self).get("_from_weights", (None, {}))
+        if found == key and (header_only or "net_" in attributes):
+            return attributes
+        source = known_weights(self.weights, self._weights_kind) if header_only else None
+        if source is None:
+            if being_displayed():
+                raise WeightsError("Weights are not read for the display of an estimator.")
+            source = self._read_weights(header_only=header_only)
+        attributes = self._attributes_of(source)
+        if not header_only:
+            device = resolve_device(self.device)
+            named = f"weights={os.fspath(self.weights)!r}"
+            self._check_network(source.network, named)
+            attributes["device_"] = device
+            attributes["net_"] = net_for_prediction(
+                self._net_class,
+                self._module_class,
+                source.network,
+                source.tensors,
+                precision=resolve_precision(self.precision, device, training=False),
+                batch_size=self.batch_size,
+                device=device,
+                source=named,
+            )
+        self._from_weights = (key, attributes)
+        return attributes
+
+    def _attributes_of(self, weights: WeightFile) -> dict:
+        """Return the attributes that an estimator has from weights, without ``net_``."""
+        n_leads = weights.network["n_leads"]
+        rate, n_samples = self.sampling_rate, weights.network.get("n_samples", weights.n_samples)
+        fixed = rate is not None and not self._takes_any_length(weights.network)
+        return {
+            "_n_dims_in": 3,
+            "_shape_read": (n_leads, n_samples),
+            "_source": replace(weights, tensors={}),
+            "n_features_in_": n_leads if self.leads is None else len(self.leads),
+            "n_samples_in_": round(weights.seconds * rate) if fixed else None,
+        }
+
+    def _check_network(self, network: dict, source: str) -> None:
+        """Raise if the parameters contradict the network of the weights."""
+
+    @staticmethod
+    def _takes_any_length(network: dict) -> bool:
+        return "n_samples" not in network
+
+    def __getattr__(self, name):
+        own = vars(self)
+        has_weights = own.get("weights") is not None and "net_" not in own
+        # A fit's own results are complete: what it did not learn does not come from the file.
+        if has_weights and name in type(self)._from_weights_names:
+            attributes = self._attribute_from_weights(name)
+            if name in attributes:
+                return attributes[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def _attribute_from_weights(self, name: str) -> dict:
+        """Return attributes that have the named one, if weights have it at all."""
+        try:
+            if name == "device_":
+                return {name: resolve_device(self.device)}
+            return self._load_weights(header_only=name != "net_")
+        except Exception as error:
+            raise WeightsError(
+                f"{type(self).__name__}.{name} comes from weights={os.fspath(self.weights)!r}, "
+                f"which cannot be used: {error}"
+            ) from error
+
+    def _network_rate(self) -> float:
+        """Return the sampling rate at which the network reads recordings, Hz."""
+        return self.sampling_rate if self._source is None else self._source.sampling_rate
+
+    def _preprocessing(self) -> list[tuple[str, dict]]:
+        """Return what recordings go through inside the estimator, as a weight file keeps it."""
+        if self._source is not None:
+            return self._source.preprocessing
+        if self.leads is not None and are_rearranged(self.leads):
+            # Whoever reads the file passes the standard leads, or names theirs.
+            return [("SelectLeads", {"leads": self.lead_names_, "input_leads": None})]
+        return []
+
+    def to_weights(self, preprocessing=None, about: dict | None = None) -> WeightFile:
+        """Return the fitted network with what has to be known to use it.
+
+        Parameters
+        ----------
+        preprocessing : list of transformers, default=None
+            Those of `ecgsk.preprocessing` that the recordings went through before ``fit``, in
+            their order; whoever loads the weights then passes recordings as they were before.
+        about : dict, default=None
+            Anything that JSON can hold: data, license, figures.
+
+        Returns
+        -------
+        WeightFile
+            For `ecgsk.weights.write_weights`.
+        """
+        net = self._fitted_net()
+        before = [(type(step).__name__, step.get_params()) for step in preprocessing or []]
+        lengthening = [name for name, _ in before if name in ("Resample", "CropPad")]
+        if lengthening:
+            raise ValueError(
+                f"preprocessing holds {', '.join(lengthening)}, which change the number of "
+                "samples: weights resample by themselves, and take records of one length. Leave "
+                "them out."
+            )
+        network = net.get_params_for("module")
+        return WeightFile(
+            kind=self._weights_kind,
+            network=network,
+            tensors={k: v.float().cpu().numpy() for k, v in net.module_.state_dict().items()},
+            sampling_rate=self._network_rate(),
+            preprocessing=before + self._preprocessing(),
+            about=about or {},
+            n_samples=self._shape_read[1] if self._takes_any_length(network) else None,
+        )
+
+    def save_weights(self, path, *, preprocessing=None, about=None, dtype="float32") -> None:
+        """Write the fitted network to one safetensors file, which cannot run code when read.
+
+        Parameters
+        ----------
+        path : path-like
+            Where to; by custom it ends in ``.safetensors``.
+        preprocessing : list of transformers, default=None
+            Those of `ecgsk.preprocessing` that the recordings went through before ``fit``; they
+            travel with the weights.
+        about : dict, default=None
+            Anything that JSON can hold: data, license, figures.
+        dtype : {"float32", "float16"}, default="float32"
+            float16 takes half the space.
+        """
+        write_weights(path, self.to_weights(preprocessing, about), dtype=dtype)
+
+    # scikit-learn
+
+    def get_params(self, deep=True):
+        """Return the parameters.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to return the numbers of objects among the parameters as well, such as
+            ``strategy__dropout``; a short form has those of the object that it means.
+
+        Returns
+        -------
+        dict
+            Values by name.
+        """
+        params = super().get_params(deep)
+        for name in self._short_forms if deep else ():
+            meant = self._option(name)
+            if meant is not params[name] and hasattr(meant, "get_params"):
+                params |= {f"{name}__{key}": value for key, value in meant.get_params().items()}
+        return params
+
+    def set_params(self, **params):
+        """Set parameters.
+
+        Parameters
+        ----------
+        **params
+            Values by name, also ``strategy__dropout`` and the like. Where ``strategy`` is a short
+            form, the object that it means takes its place.
+
+        Returns
+        -------
+        self
+            The estimator.
+        """
+        for name in {key.partition("__")[0] for key in params if "__" in key}:
+            if name in self._short_forms:
+                meant = self._short_forms[name](params.get(name, getattr(self, name, None)))
+                if not hasattr(meant, "set_params"):
+                    raise ValueError(
+                        f"{name}={meant!r} has no parameters of its own: set {name} to an object "
+                        "first."
+                    )
+                params[name] = meant
+        return super().set_params(**params)
+
+    def __sklearn_clone__(self):
+        return clone_keeping(self, self._kept_by_clones)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self.weights is not None or "net_" in vars(self)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = self.missing == "zero"
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.requires_fit = self.weights is None
+        return tags
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        # Engines belong to a process and are made where they are needed.
+        state = {name: value for name, value in state.items() if name != "_engine_in_use"}
+        store = being_saved()
+        return state if store is None else to_plain(self, state, store)
+
+    def __setstate__(self, state):
+        store = being_loaded()
+        if store is not None:
+            state = from_plain(self, state, store)
+        super().__setstate__(with_present_names(state))
+        # skorch falls back to a device that is here.
+        if "net_" in vars(self):
+            self.device_ = self.net_.device
+        attributes = vars(self).get("_from_weights", (None, {}))[1]
+        if "net_" in attributes:
+            attributes["device_"] = attributes["net_"].device

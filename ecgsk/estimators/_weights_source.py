@@ -1,0 +1,229 @@
+"""Weights as what a fit starts from, and as what an estimator predicts with."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ecgsk._core.signal import STANDARD_LEADS, lead_name
+from ecgsk._core.sklearn_compat import set_output_container
+from ecgsk._training import ECGNet, seeded
+from ecgsk.estimators._targets import Targets, prior_logits
+from ecgsk.networks import start_head
+from ecgsk.weights import WeightFile
+
+
+class WeightsError(AttributeError):
+    """An attribute comes from weights that cannot be read."""
+
+
+@dataclass(frozen=True)
+class StartingWeights:
+    """What a fit starts from.
+
+    Parameters
+    ----------
+    parameter : str
+        The parameter that names the weights, for messages.
+    file : WeightFile
+        The weights.
+    """
+
+    parameter: str
+    file: WeightFile
+
+    def encoder(self) -> dict:
+        """Return the tensors of the encoder by the names of its own module, without a head."""
+        tensors = self.file.tensors
+        if self.file.kind == "mtecg-pretrainer":
+            start = "encoder."
+            tensors = {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+        return {name: value for name, value in tensors.items() if not name.startswith("head.")}
+
+
+def start_classifier(
+    network: torch.nn.Module,
+    start: StartingWeights | None,
+    targets: Targets,
+    rows: np.ndarray,
+    weights: np.ndarray,
+    *,
+    head_init: str,
+) -> None:
+    """Load the weights that a new classifier starts from; its head stays where labels differ.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Changed in place.
+    start : StartingWeights or None
+        The weights, if the fit starts from any.
+    targets : Targets
+        The task.
+    rows : ndarray of int
+        Training records.
+    weights : ndarray of shape (n_records,)
+        Weight of each record.
+    head_init : {"random", "prior"}
+        Whether a new head starts with the log-odds of the classes.
+    """
+    keeps_head = False
+    if start is not None:
+        tensors, names = start.encoder(), start.file.label_names
+        keeps_head = bool(names) and names == targets.label_names
+        if keeps_head:
+            tensors |= {k: v for k, v in start.file.tensors.items() if k.startswith("head.")}
+        load_tensors(network, tensors, source=start.parameter, without=("head.",))
+    if head_init == "prior" and not keeps_head:
+        start_head(network.head, prior_logits(targets, rows, weights))
+
+
+def net_for_prediction(
+    net_class: type[ECGNet],
+    module_class: type[torch.nn.Module],
+    arguments: dict,
+    tensors: dict,
+    *,
+    precision: str,
+    batch_size: int,
+    device: str,
+    source: str,
+    dtype: torch.dtype | None = None,
+) -> ECGNet:
+    """Return a net with given weights that predicts and is not trained.
+
+    Parameters
+    ----------
+    net_class, module_class : type
+        Of the net, and of its network.
+    arguments : dict
+        Of the network.
+    tensors : dict of str to ndarray
+        The network's state.
+    precision, batch_size, device
+        As `ECGNet` takes them.
+    source : str
+        Where the tensors come from, for messages.
+    dtype : torch.dtype or None, default=None
+        Of the weights; None is that of the precision.
+    """
+    with seeded(0, device):  # the weights to be overwritten draw from a generator of their own
+        net = net_class(
+            module_class,
+            precision=precision,
+            batch_size=batch_size,
+            device=device,
+            criterion=torch.nn.Module,  # there is no loss in prediction
+            **{f"module__{name}": value for name, value in arguments.items()},
+        ).initialize()
+    if dtype is not None:
+        net.module_.to(dtype)
+    load_tensors(net.module_, tensors, source=source)
+    net.trim_for_prediction()
+    return net
+
+
+def load_tensors(module: torch.nn.Module, tensors: dict, *, source: str, without=()) -> None:
+    """Give a module its weights; all of them have to be there, and no others.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Changed in place.
+    tensors : dict of str to ndarray
+        Its state.
+    source : str
+        Where they come from, for the message.
+    without : tuple of str
+        Beginnings of names that may be missing.
+
+    Raises
+    ------
+    ValueError
+        Listing what is missing, unexpected or of another shape.
+    """
+    own = module.state_dict()
+    missing = [k for k in own if k not in tensors and not k.startswith(tuple(without))]
+    unexpected = [k for k in tensors if k not in own]
+    shapes = [
+        f"{k} {tuple(v.shape)} instead of {tuple(own[k].shape)}"
+        for k, v in tensors.items()
+        if k in own and tuple(v.shape) != tuple(own[k].shape)
+    ]
+    if missing or unexpected or shapes:
+        raise ValueError(
+            f"{source} does not match the network. Missing: {missing or 'none'}; unexpected: "
+            f"{unexpected or 'none'}; of another shape: {shapes or 'none'}."
+        )
+    with torch.no_grad():
+        for name, value in tensors.items():
+            own[name].copy_(torch.from_numpy(np.asarray(value)))
+
+
+def rate_of(
+    sampling_rate: float | None,
+    n_samples: int,
+    weights: WeightFile,
+    *,
+    rates: tuple[int, ...],
+    tolerance: float = 0.0,
+) -> float:
+    """Return the recordings' sampling rate, and check that they are as long as they must be.
+
+    Parameters
+    ----------
+    sampling_rate : float or None
+        As the user set it; None derives it from the length.
+    n_samples : int
+        Of the recordings.
+    weights : WeightFile
+        Those of the network that is to read them.
+    rates : tuple of int
+        Rates in Hz that may be derived from a length alone.
+    tolerance : float, default=0.0
+        Seconds that a recording may be shorter or longer.
+    """
+    seconds = weights.seconds
+    if sampling_rate is None:
+        for rate in rates:
+            if n_samples == rate * seconds:
+                return rate
+        raise ValueError(
+            f"X has {n_samples} samples a record; the network takes {seconds:g} s, which would be "
+            f"{' or '.join(f'{rate * seconds:g} at {rate} Hz' for rate in rates)}. Give "
+            f"sampling_rate, and bring records to {seconds:g} s with ecgsk.preprocessing.CropPad."
+        )
+    if abs(n_samples - round(seconds * sampling_rate)) > tolerance * sampling_rate:
+        other = next((r for r in rates if n_samples == r * seconds), None)
+        hint = f" If the recordings have {other} Hz, set sampling_rate={other}." if other else ""
+        raise ValueError(
+            f"X has {n_samples} samples a record, {n_samples / sampling_rate:g} s at sampling_rate="
+            f"{sampling_rate:g} Hz; the network takes {seconds:g} s.{hint} Otherwise bring them to "
+            f"{round(seconds * sampling_rate)} samples with ecgsk.preprocessing.CropPad."
+        )
+    return sampling_rate
+
+
+def are_rearranged(leads) -> bool:
+    """Return whether leads are the standard twelve in another order.
+
+    Raises
+    ------
+    ValueError
+        For other leads: a weight file does not hold their names.
+    """
+    names = [lead_name(lead) for lead in leads]
+    if sorted(names) != sorted(STANDARD_LEADS):
+        raise ValueError(
+            f"leads={names} are not the standard twelve: weight files are for those. Keep a model "
+            "of other leads with ecgsk.save."
+        )
+    return names != list(STANDARD_LEADS)
+
+
+def transformed(X, steps: list):
+    """Return recordings after some transformers, as arrays in any configuration of scikit-learn."""
+    for step in steps:
+        set_output_container(step, "default")
+        X = step.transform(X)
+    return X
