@@ -1,6 +1,6 @@
-"""A recipe is data: a fit is a list of stages."""
+"""What a fit does is data: a list of training stages."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -70,14 +70,28 @@ def trainable_parameters(
             yield name, parameter
 
 
+def layers_in_order(network: nn.Module) -> tuple[Callable[[str], int], int]:
+    """Return the depth of a parameter by its name, and the number of layers.
+
+    A network without ``layer_of`` and ``n_layers`` has its children as layers, in their order, and
+    the head behind them; parameters of its own count for the first.
+    """
+    if hasattr(network, "layer_of"):
+        return network.layer_of, network.n_layers
+    children = [name for name, _ in network.named_children() if name != "head"]
+    depths = {name: depth for depth, name in enumerate([*children, "head"])}
+    return lambda name: depths.get(name.partition(".")[0], 0), len(depths)
+
+
 def parameter_groups(network: nn.Module, stage: TrainingStage) -> list[dict]:
     """Return AdamW's parameter groups: one for each depth and kind of weight decay.
 
     Parameters
     ----------
     network : torch.nn.Module
-        With ``layer_of`` and ``n_layers``, and ``no_weight_decay`` where it exempts parameters.
-        What the stage does not train is frozen.
+        It may have ``layer_of(parameter_name)`` and ``n_layers``, else `layers_in_order` has them,
+        and ``no_weight_decay``, names of parameters without it. What the stage does not train is
+        frozen.
     stage : TrainingStage
         The stage to come.
 
@@ -88,16 +102,17 @@ def parameter_groups(network: nn.Module, stage: TrainingStage) -> list[dict]:
         power of the layers between the group and the head.
     """
     exempt = getattr(network, "no_weight_decay", frozenset())
+    layer_of, n_layers = layers_in_order(network)
     groups: dict[tuple[int, bool], dict] = {}
     for name, parameter in trainable_parameters(network, stage):
         decays = parameter.ndim > 1 and name not in exempt
-        depth = network.layer_of(name)
+        depth = layer_of(name)
         group = groups.setdefault(
             (depth, decays),
             {
                 "params": [],
                 "weight_decay": stage.weight_decay if decays else 0.0,
-                "lr_scale": stage.layer_decay ** (network.n_layers - 1 - depth),
+                "lr_scale": stage.layer_decay ** (n_layers - 1 - depth),
                 "lr": 0.0,
             },
         )

@@ -8,6 +8,7 @@ import torch
 from skorch.callbacks import Callback
 from skorch.helper import predefined_split
 from skorch.history import History
+from torch import nn
 from tqdm.auto import tqdm
 
 from ecgsk._training.checkpoint import Checkpoint
@@ -16,7 +17,7 @@ from ecgsk._training.prediction import predict_features
 from ecgsk._training.skorch_net import ECGNet
 from ecgsk._training.stages import TrainingStage, parameter_groups, rate_factor
 from ecgsk._training.weight_average import Average
-from ecgsk.networks import set_dropout, set_stochastic_depth
+from ecgsk.networks import StochasticDepth, set_dropout, set_stochastic_depth
 
 
 class _StopStage(Exception):  # noqa: N818 - a signal, not an error
@@ -75,6 +76,11 @@ class Trainer:
         self.epoch = 0
         self.step = 0
         self.best_weights = None
+        self.built_rates = {
+            layer: layer.p if isinstance(layer, nn.Dropout) else layer.rate
+            for layer in net.module_.modules()
+            if isinstance(layer, (nn.Dropout, StochasticDepth))
+        }
 
     @property
     def stage(self) -> TrainingStage:
@@ -108,10 +114,7 @@ class Trainer:
     def _run_stage(self, index: int, state: dict | None) -> None:
         net = self.net
         self.stage_index, self.epoch, self.step, self.best_weights = index, 0, 0, None
-        set_stochastic_depth(
-            net.module_, self.stage.stochastic_depth, self.stage.stochastic_depth_rule
-        )
-        set_dropout(net.module_, self.stage.dropout)
+        self._set_regularization()
         groups = parameter_groups(net.module_, self.stage)
         net.optimizer_ = torch.optim.AdamW(groups, betas=self.stage.betas)
         self.average = Average(net.module_, self.stage.averaging)
@@ -134,6 +137,24 @@ class Trainer:
         self.average.put_in()
         if self.best_weights is not None:
             net.module_.load_state_dict(self.best_weights)
+
+    def _set_regularization(self) -> None:
+        """Set the stage's rates; where they are 0, those that the network was built with stay."""
+        module, stage = self.net.module_, self.stage
+        for layer, built in self.built_rates.items():
+            setattr(layer, "p" if isinstance(layer, nn.Dropout) else "rate", built)
+        for name, kind in {"dropout": nn.Dropout, "stochastic_depth": StochasticDepth}.items():
+            if getattr(stage, name) and not any(
+                isinstance(layer, kind) for layer in self.built_rates
+            ):
+                raise ValueError(
+                    f"{name}={getattr(stage, name):g} needs {kind.__name__} modules, and "
+                    f"{type(module).__name__} has none. Set {name} to 0."
+                )
+        if stage.stochastic_depth:
+            set_stochastic_depth(module, stage.stochastic_depth, stage.stochastic_depth_rule)
+        if stage.dropout:
+            set_dropout(module, stage.dropout)
 
     def _features_are_constant(self) -> bool:
         """Return whether what the head reads is the same in each epoch, and is computed once."""

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from _models import recordings
+from torch import nn
 
-from ecgsk._training import ECGDataset, ECGNet, Trainer, TrainingStage
+from ecgsk._training import ECGDataset, ECGNet, Trainer, TrainingStage, parameter_groups
 from ecgsk.networks import MTECG, StochasticDepth
 
 
@@ -126,3 +127,42 @@ def test_history_does_not_grow_with_batches():
     rows = trainer.execute()
     assert set(rows[0]) == {"stage", "epoch", "train_loss", "dur"}
     assert all(len(row["batches"]) == 1 for row in trainer.net.history)
+
+
+class Plain(nn.Module):
+    """A network without names for its layers and without stochastic depth."""
+
+    def __init__(self):
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(1))
+        self.head = nn.Linear(4, 1)
+        self.first = nn.Conv1d(3, 4, 5)
+        self.second = nn.Conv1d(4, 4, 5)
+        self.dropout = nn.Dropout(0.3)
+
+    def features(self, x):
+        return self.dropout(self.second(self.first(x + self.shift)).mean(dim=-1))
+
+
+def fit_plain(**rates):
+    X, y = recordings()
+    net = ECGNet(Plain, criterion__kind="binary", batch_size=16).initialize()
+    data = ECGDataset(X, y.astype(np.float32), np.ones(48), np.arange(48))
+    stages = [TrainingStage("x", 1, 1e-3, **rates), TrainingStage("y", 1, 1e-3)]
+    Trainer(net, stages, data, generator=torch.Generator().manual_seed(0)).execute()
+    return net.module_
+
+
+def test_layers_without_names_follow_their_order_with_the_head_last():
+    groups = parameter_groups(Plain(), TrainingStage("x", 1, 1.0, layer_decay=0.5))
+    scales = {tuple(p.shape): group["lr_scale"] for group in groups for p in group["params"]}
+    # The dropout counts as a layer: nothing learns there.
+    assert scales[1, 4] == 1.0 and scales[4, 4, 5] == 0.25
+    assert scales[4, 3, 5] == scales[(1,)] == 0.125
+
+
+def test_rates_of_the_network_stay_where_a_stage_sets_none():
+    assert fit_plain().dropout.p == 0.3
+    assert fit_plain(dropout=0.5).dropout.p == 0.3  # of the second stage
+    with pytest.raises(ValueError, match="stochastic_depth=0.2 needs StochasticDepth modules"):
+        fit_plain(stochastic_depth=0.2)
