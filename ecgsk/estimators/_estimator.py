@@ -12,19 +12,15 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 
 from ecgsk._core.fingerprint import fingerprint
-from ecgsk._core.records import RecordArray, is_lazy
-from ecgsk._core.signal import check_ecg, lead_name
+from ecgsk._core.records import RecordArray
 from ecgsk._core.sklearn_compat import (
     HasMethods,
     Interval,
     StrOptions,
     being_displayed,
-    check_feature_names,
     check_is_fitted,
-    check_n_features,
     check_own_params,
     clone_keeping,
-    validate_data,
 )
 from ecgsk._core.tensor_store import being_loaded, being_saved
 from ecgsk._training import (
@@ -37,12 +33,15 @@ from ecgsk._training import (
 )
 from ecgsk.estimators._known_weights import known_weights
 from ecgsk.estimators._old_states import with_present_names
+from ecgsk.estimators._options import check_option, numbers_of_short_forms, objects_to_set
 from ecgsk.estimators._plain_state import from_plain, to_plain
+from ecgsk.estimators._recordings import check_recordings
 from ecgsk.estimators._targets import Targets
 from ecgsk.estimators._weights_source import (
     StartingWeights,
     WeightsError,
     are_rearranged,
+    as_kept_in_files,
     net_for_prediction,
 )
 from ecgsk.weights import WeightFile, read_weights, write_weights
@@ -216,10 +215,7 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def _check_options(self) -> None:
         """Raise for wrong numbers in the objects among the parameters."""
         for name in self.get_params(deep=False):
-            option = self._option(name)
-            # Fitted models among the parameters have checked their own.
-            if hasattr(option, "_parameter_constraints") and not hasattr(option, "fit"):
-                check_own_params(option)
+            check_option(self._option(name))
 
     def _option(self, name: str):
         """Return the object that a parameter means."""
@@ -245,58 +241,10 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return X
 
     def _check_X(self, X, *, reset: bool, part: tuple[int, int] | None = None):
-        """Return what the network reads, and remember or compare the recordings' shape.
-
-        Of records on disk, a process that fits together with others checks its part: (number,
-        count).
-        """
-        if not reset:
-            X = self._with_dimensions_of_fit(X)
-        n_leads = None if self.leads is None else len(self.leads)
-        n_samples = None
-        if not reset and self._n_dims_in == 3:
-            n_leads = self.n_features_in_
-            # With weights, _prepare checks the length and has the better message.
-            n_samples = None if getattr(self, "_source", None) else self.n_samples_in_
-        if len(getattr(X, "shape", ())) == 3:
-            X = check_ecg(X, n_leads=n_leads, n_samples=n_samples, missing=self.missing)
-            check_n_features(self, X, reset=reset)
-            check_feature_names(self, X, reset=reset)
-            n_dims = 3
-        else:
-            with np.errstate(over="ignore"):
-                X = validate_data(
-                    self, X, reset=reset, dtype=np.float32, allow_nd=True, ensure_all_finite=False
-                )
-            n_dims = X.ndim
-            X = check_ecg(X, n_leads=n_leads, n_samples=n_samples, missing=self.missing)
-        if reset:
-            self._n_dims_in, self.n_samples_in_ = n_dims, X.shape[2]
-            if self.leads is not None:
-                self.lead_names_ = [lead_name(lead) for lead in self.leads]
-            if is_lazy(X):
-                # An error in the last record should come now, not hours into the fit.
-                number, count = part or (0, 1)
-                for start in range(256 * number, len(X), 256 * count):
-                    X.read(np.arange(start, min(start + 256, len(X))))
-        X = self._prepare(X)
+        """Return what the network reads, and remember or compare the recordings' shape."""
+        X = self._prepare(check_recordings(self, X, reset=reset, part=part))
         if reset:
             self._shape_read = tuple(X.shape[1:])
-        return X
-
-    def _with_dimensions_of_fit(self, X):
-        """Return one lead with the number of dimensions that it had in fit."""
-        n_dims = len(getattr(X, "shape", ()))
-        if n_dims != 3 and self._n_dims_in == 3 and self.n_features_in_ > 1 and n_dims:
-            raise ValueError(
-                f"X has {n_dims} dimension(s) and shape {tuple(X.shape)}; expected (n_records, "
-                f"{self.n_features_in_}, {self.n_samples_in_}) as in fit. "
-                "Give a single recording as X[np.newaxis]."
-            )
-        if n_dims == 2 and self._n_dims_in == 3 and self.n_features_in_ == 1:
-            return np.asarray(X)[:, np.newaxis, :]
-        if n_dims == 3 and self._n_dims_in == 2 and X.shape[1] == 1:
-            return np.asarray(X)[:, 0, :]
         return X
 
     def _fitted_net(self) -> ECGNet:
@@ -377,13 +325,11 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             source = self._read_weights(header_only=header_only)
         attributes = self._attributes_of(source)
         if not header_only:
-            device = resolve_device(self.device)
             named = f"weights={os.fspath(self.weights)!r}"
             self._check_network(source.network, named)
-            attributes["device_"] = device
+            device = attributes["device_"] = resolve_device(self.device)
             attributes["net_"] = net_for_prediction(
-                self._net_class,
-                self._module_class,
+                self,
                 source.network,
                 source.tensors,
                 precision=resolve_precision(self.precision, device, training=False),
@@ -466,21 +412,13 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             For `ecgsk.weights.write_weights`.
         """
         net = self._fitted_net()
-        before = [(type(step).__name__, step.get_params()) for step in preprocessing or []]
-        lengthening = [name for name, _ in before if name in ("Resample", "CropPad")]
-        if lengthening:
-            raise ValueError(
-                f"preprocessing holds {', '.join(lengthening)}, which change the number of "
-                "samples: weights resample by themselves, and take records of one length. Leave "
-                "them out."
-            )
         network = net.get_params_for("module")
         return WeightFile(
             kind=self._weights_kind,
             network=network,
             tensors={k: v.float().cpu().numpy() for k, v in net.module_.state_dict().items()},
             sampling_rate=self._network_rate(),
-            preprocessing=before + self._preprocessing(),
+            preprocessing=as_kept_in_files(preprocessing) + self._preprocessing(),
             about=about or {},
             n_samples=self._shape_read[1] if self._takes_any_length(network) else None,
         )
@@ -505,25 +443,16 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     # scikit-learn
 
     def get_params(self, deep=True):
-        """Return the parameters.
+        """Return the parameters by name.
 
         Parameters
         ----------
         deep : bool, default=True
-            Whether to return the numbers of objects among the parameters as well, such as
+            Whether to add the numbers of objects among the parameters, such as
             ``strategy__dropout``; a short form has those of the object that it means.
-
-        Returns
-        -------
-        dict
-            Values by name.
         """
         params = super().get_params(deep)
-        for name in self._short_forms if deep else ():
-            meant = self._option(name)
-            if meant is not params[name] and hasattr(meant, "get_params"):
-                params |= {f"{name}__{key}": value for key, value in meant.get_params().items()}
-        return params
+        return params | (numbers_of_short_forms(params, self._short_forms) if deep else {})
 
     def set_params(self, **params):
         """Set parameters.
@@ -531,24 +460,10 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         Parameters
         ----------
         **params
-            Values by name, also ``strategy__dropout`` and the like. Where ``strategy`` is a short
+            Values by name, also ``strategy__dropout`` and the like: where ``strategy`` is a short
             form, the object that it means takes its place.
-
-        Returns
-        -------
-        self
-            The estimator.
         """
-        for name in {key.partition("__")[0] for key in params if "__" in key}:
-            if name in self._short_forms:
-                meant = self._short_forms[name](params.get(name, getattr(self, name, None)))
-                if not hasattr(meant, "set_params"):
-                    raise ValueError(
-                        f"{name}={meant!r} has no parameters of its own: set {name} to an object "
-                        "first."
-                    )
-                params[name] = meant
-        return super().set_params(**params)
+        return super().set_params(**params | objects_to_set(self, params, self._short_forms))
 
     def __sklearn_clone__(self):
         return clone_keeping(self, self._kept_by_clones)

@@ -1,11 +1,12 @@
 """Parts of a training that are switched on as a whole and have numbers of their own."""
 
+from collections.abc import Callable
 from numbers import Integral, Real
 
 from sklearn.base import BaseEstimator
 
 from ecgsk._core.public import public
-from ecgsk._core.sklearn_compat import HasMethods, Interval, clone_keeping
+from ecgsk._core.sklearn_compat import HasMethods, Interval, check_own_params, clone_keeping
 
 
 @public("ecgsk.estimators")
@@ -102,3 +103,39 @@ class Distillation(BaseEstimator):
 
     def __sklearn_clone__(self):
         return clone_keeping(self, self._kept_by_clones)
+
+
+def check_option(value) -> None:
+    """Raise for wrong numbers in an object that is the value of a parameter."""
+    # Fitted models among the parameters have checked their own.
+    if hasattr(value, "_parameter_constraints") and not hasattr(value, "fit"):
+        check_own_params(value)
+
+
+def numbers_of_short_forms(params: dict, short_forms: dict[str, Callable]) -> dict:
+    """Return the numbers of the objects that short forms mean, such as ``strategy__dropout``."""
+    numbers = {}
+    for name, object_of in short_forms.items():
+        meant = object_of(params[name])
+        if meant is not params[name] and hasattr(meant, "get_params"):
+            numbers |= {f"{name}__{key}": value for key, value in meant.get_params().items()}
+    return numbers
+
+
+def objects_to_set(estimator, params: dict, short_forms: dict[str, Callable]) -> dict:
+    """Return the objects whose numbers are among parameters to be set.
+
+    Raises
+    ------
+    ValueError
+        When a parameter has no numbers.
+    """
+    objects = {}
+    for name in {key.partition("__")[0] for key in params if "__" in key} & set(short_forms):
+        meant = short_forms[name](params.get(name, getattr(estimator, name)))
+        if not hasattr(meant, "set_params"):
+            raise ValueError(
+                f"{name}={meant!r} has no parameters of its own: set {name} to an object first."
+            )
+        objects[name] = meant
+    return objects

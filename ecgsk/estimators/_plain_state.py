@@ -126,8 +126,7 @@ def _net_from_plain(estimator, plain: dict, store: TensorStore) -> ECGNet:
 def _build(estimator, plain: dict, tensors: dict[str, np.ndarray]) -> ECGNet:
     _compare_sizes(estimator._module_class, plain["arguments"], tensors)
     return net_for_prediction(
-        estimator._net_class,
-        estimator._module_class,
+        estimator,
         plain["arguments"],
         tensors,
         precision=plain["precision"],

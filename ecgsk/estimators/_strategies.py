@@ -168,13 +168,7 @@ class LinearProbe(BaseEstimator):
         self.weight_decay = weight_decay
 
     def stages(self, numbers) -> list[TrainingStage]:
-        """Return the training stages.
-
-        Parameters
-        ----------
-        numbers : object
-            Not used.
-        """
+        """Return the training stages, as `FullTraining.stages` does; ``numbers`` are not used."""
         return [
             TrainingStage(
                 "linear probing",
@@ -254,18 +248,7 @@ class PostTraining(FullTraining):
         self.dropout = dropout
 
     def stages(self, numbers) -> list[TrainingStage]:
-        """Return the training stages.
-
-        Parameters
-        ----------
-        numbers : object
-            With the numbers that all strategies share as attributes.
-
-        Raises
-        ------
-        ValueError
-            When the final rate is above the peak rate.
-        """
+        """Return the training stages, as `FullTraining.stages` does."""
         head = LinearProbe(
             max_epochs=self.head_epochs,
             learning_rate=self.head_learning_rate,

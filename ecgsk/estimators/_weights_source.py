@@ -52,20 +52,8 @@ def start_classifier(
 ) -> None:
     """Load the weights that a new classifier starts from; its head stays where labels differ.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Changed in place.
-    start : StartingWeights or None
-        The weights, if the fit starts from any.
-    targets : Targets
-        The task.
-    rows : ndarray of int
-        Training records.
-    weights : ndarray of shape (n_records,)
-        Weight of each record.
-    head_init : {"random", "prior"}
-        Whether a new head starts with the log-odds of the classes.
+    ``rows`` are the training records and ``weights`` those of all records. ``head_init`` is
+    "random", or "prior" for a new head that starts with the log-odds of the classes.
     """
     keeps_head = False
     if start is not None:
@@ -79,8 +67,7 @@ def start_classifier(
 
 
 def net_for_prediction(
-    net_class: type[ECGNet],
-    module_class: type[torch.nn.Module],
+    estimator,
     arguments: dict,
     tensors: dict,
     *,
@@ -90,26 +77,14 @@ def net_for_prediction(
     source: str,
     dtype: torch.dtype | None = None,
 ) -> ECGNet:
-    """Return a net with given weights that predicts and is not trained.
+    """Return an estimator's net with given weights, which predicts and is not trained.
 
-    Parameters
-    ----------
-    net_class, module_class : type
-        Of the net, and of its network.
-    arguments : dict
-        Of the network.
-    tensors : dict of str to ndarray
-        The network's state.
-    precision, batch_size, device
-        As `ECGNet` takes them.
-    source : str
-        Where the tensors come from, for messages.
-    dtype : torch.dtype or None, default=None
-        Of the weights; None is that of the precision.
+    ``arguments`` are those of the network, ``source`` is where the tensors come from, for
+    messages, and ``dtype`` that of the weights, where it is not that of the precision.
     """
     with seeded(0, device):  # the weights to be overwritten draw from a generator of their own
-        net = net_class(
-            module_class,
+        net = estimator._net_class(
+            estimator._module_class,
             precision=precision,
             batch_size=batch_size,
             device=device,
@@ -126,21 +101,8 @@ def net_for_prediction(
 def load_tensors(module: torch.nn.Module, tensors: dict, *, source: str, without=()) -> None:
     """Give a module its weights; all of them have to be there, and no others.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        Changed in place.
-    tensors : dict of str to ndarray
-        Its state.
-    source : str
-        Where they come from, for the message.
-    without : tuple of str
-        Beginnings of names that may be missing.
-
-    Raises
-    ------
-    ValueError
-        Listing what is missing, unexpected or of another shape.
+    ``without`` are beginnings of names that may be missing. The ValueError lists what is missing,
+    unexpected or of another shape.
     """
     own = module.state_dict()
     missing = [k for k in own if k not in tensors and not k.startswith(tuple(without))]
@@ -170,18 +132,8 @@ def rate_of(
 ) -> float:
     """Return the recordings' sampling rate, and check that they are as long as they must be.
 
-    Parameters
-    ----------
-    sampling_rate : float or None
-        As the user set it; None derives it from the length.
-    n_samples : int
-        Of the recordings.
-    weights : WeightFile
-        Those of the network that is to read them.
-    rates : tuple of int
-        Rates in Hz that may be derived from a length alone.
-    tolerance : float, default=0.0
-        Seconds that a recording may be shorter or longer.
+    Where the user left the rate at None, one of ``rates`` is derived from the length; recordings
+    may be longer or shorter by ``tolerance`` seconds.
     """
     seconds = weights.seconds
     if sampling_rate is None:
@@ -219,6 +171,18 @@ def are_rearranged(leads) -> bool:
             "of other leads with ecgsk.save."
         )
     return names != list(STANDARD_LEADS)
+
+
+def as_kept_in_files(transformers) -> list[tuple[str, dict]]:
+    """Return the transformers before an estimator, or None of them, as a weight file keeps them."""
+    kept = [(type(step).__name__, step.get_params()) for step in transformers or []]
+    lengthening = [name for name, _ in kept if name in ("Resample", "CropPad")]
+    if lengthening:
+        raise ValueError(
+            f"preprocessing holds {', '.join(lengthening)}, which change the number of samples: "
+            "weights resample by themselves, and take records of one length. Leave them out."
+        )
+    return kept
 
 
 def transformed(X, steps: list):

@@ -558,7 +558,7 @@ def test_another_size_than_that_of_the_start_is_refused(pretrainer, path, X, Y, 
 
 def test_a_fit_has_one_start(pretrainer, path, X, Y):
     model = MTECGClassifier(pretrained=pretrainer, weights=path, **COMMON)
-    with pytest.raises(ValueError, match="weights=.*pretrained were both given.*one"):
+    with pytest.raises(ValueError, match="weights=.*pretrained were both set.*one"):
         model.fit(X, Y)
 
 

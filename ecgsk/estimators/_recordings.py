@@ -1,0 +1,71 @@
+"""Recordings that an estimator is fitted on, and those that it is applied to."""
+
+import numpy as np
+
+from ecgsk._core.records import is_lazy
+from ecgsk._core.signal import check_ecg, lead_name
+from ecgsk._core.sklearn_compat import check_feature_names, check_n_features, validate_data
+
+
+def check_recordings(estimator, X, *, reset: bool, part: tuple[int, int] | None = None):
+    """Return valid recordings of shape (n_records, n_leads, n_samples).
+
+    Parameters
+    ----------
+    estimator : ECGEstimator
+        Gets the attributes ``n_features_in_``, ``n_samples_in_``, ``lead_names_`` and the like, or
+        has them from its fit or its weights.
+    X : array-like
+        Recordings, mV.
+    reset : bool
+        Whether this is a fit.
+    part : tuple of (int, int) or None, default=None
+        Of records on disk, a process that fits together with others checks its part: (number,
+        count).
+    """
+    if not reset:
+        X = _with_dimensions_of_fit(estimator, X)
+    n_leads = None if estimator.leads is None else len(estimator.leads)
+    n_samples = None
+    if not reset and estimator._n_dims_in == 3:
+        n_leads = estimator.n_features_in_
+        # With weights, _prepare checks the length and has the better message.
+        n_samples = None if getattr(estimator, "_source", None) else estimator.n_samples_in_
+    expected = {"n_leads": n_leads, "n_samples": n_samples, "missing": estimator.missing}
+    n_dims = 3
+    if len(getattr(X, "shape", ())) == 3:
+        X = check_ecg(X, **expected)
+        check_n_features(estimator, X, reset=reset)
+        check_feature_names(estimator, X, reset=reset)
+    else:
+        options = {"dtype": np.float32, "allow_nd": True, "ensure_all_finite": False}
+        with np.errstate(over="ignore"):
+            X = validate_data(estimator, X, reset=reset, **options)
+        n_dims = X.ndim
+        X = check_ecg(X, **expected)
+    if reset:
+        estimator._n_dims_in, estimator.n_samples_in_ = n_dims, X.shape[2]
+        if estimator.leads is not None:
+            estimator.lead_names_ = [lead_name(lead) for lead in estimator.leads]
+        if is_lazy(X):
+            # An error in the last record should come now, not hours into the fit.
+            number, count = part or (0, 1)
+            for start in range(256 * number, len(X), 256 * count):
+                X.read(np.arange(start, min(start + 256, len(X))))
+    return X
+
+
+def _with_dimensions_of_fit(estimator, X):
+    """Return one lead with the number of dimensions that it had in fit."""
+    n_dims, in_fit = len(getattr(X, "shape", ())), estimator._n_dims_in
+    if n_dims not in (0, 3) and in_fit == 3 and estimator.n_features_in_ > 1:
+        raise ValueError(
+            f"X has {n_dims} dimension(s) and shape {tuple(X.shape)}; expected (n_records, "
+            f"{estimator.n_features_in_}, {estimator.n_samples_in_}) as in fit. "
+            "Give a single recording as X[np.newaxis]."
+        )
+    if n_dims == 2 and in_fit == 3 and estimator.n_features_in_ == 1:
+        return np.asarray(X)[:, np.newaxis, :]
+    if n_dims == 3 and in_fit == 2 and X.shape[1] == 1:
+        return np.asarray(X)[:, 0, :]
+    return X
