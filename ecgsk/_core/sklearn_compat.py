@@ -6,6 +6,7 @@ moves one of these, this file is what changes.
 
 import sys
 from copy import deepcopy
+from types import FrameType
 
 import pandas as pd
 from sklearn.base import _fit_context, clone
@@ -150,7 +151,7 @@ def being_displayed() -> bool:
     It asks Pipelines and transformers for attributes of what is in them, in the same way as a user
     would.
     """
-    frame = sys._getframe()
+    frame: FrameType | None = sys._getframe()
     while frame is not None:
         if frame.f_globals.get("__name__", "").startswith(_DISPLAY):
             return True

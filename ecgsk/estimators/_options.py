@@ -114,7 +114,7 @@ def check_option(value) -> None:
 
 def numbers_of_short_forms(params: dict, short_forms: dict[str, Callable]) -> dict:
     """Return the numbers of the objects that short forms mean, such as ``strategy__dropout``."""
-    numbers = {}
+    numbers: dict = {}
     for name, object_of in short_forms.items():
         meant = object_of(params[name])
         if meant is not params[name] and hasattr(meant, "get_params"):

@@ -5,8 +5,9 @@ import io
 import os
 import pathlib
 import socket
+import sys
+import types
 
-import huggingface_hub
 import numpy as np
 import pytest
 import safetensors
@@ -57,6 +58,9 @@ def calls(monkeypatch):
 
         return knock
 
+    hub = types.ModuleType("huggingface_hub")
+    hub.hf_hub_download = None
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
     for module, name in [
         (builtins, "open"),
         (io, "open"),
@@ -67,7 +71,7 @@ def calls(monkeypatch):
         (pathlib.Path, "is_file"),
         (safetensors, "safe_open"),
         (socket, "socket"),
-        (huggingface_hub, "hf_hub_download"),
+        (hub, "hf_hub_download"),
         (_estimator, "read_weights"),
         (_ecgfounder_checkpoint, "read_weights"),
         (_ecgfounder_checkpoint, "find_published"),
