@@ -146,14 +146,16 @@ def set_output_container(estimator, container: str) -> None:
 
 
 def being_displayed() -> bool:
-    """Return whether scikit-learn draws an estimator at present.
+    """Return whether scikit-learn draws an estimator, or lists its attributes, at present.
 
     It asks Pipelines and transformers for attributes of what is in them, in the same way as a user
     would.
     """
     frame: FrameType | None = sys._getframe()
     while frame is not None:
-        if frame.f_globals.get("__name__", "").startswith(_DISPLAY):
+        module = frame.f_globals.get("__name__", "")
+        listed = module == "sklearn.base" and frame.f_code.co_name == "__dir__"
+        if listed or module.startswith(_DISPLAY):
             return True
         frame = frame.f_back
     return False

@@ -405,10 +405,6 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
             return replace(weights, label_names=getattr(self, "label_names_", default))
         return replace(weights, classes=self.classes_.tolist())
 
-    @property
-    def _n_features_out(self) -> int:
-        return self.net_.module_.head.in_features
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True

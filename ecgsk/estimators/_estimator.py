@@ -297,10 +297,14 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return predict_features(
             net,
             X,
-            width=self._n_features_out,
+            width=self._embedding_width(),
             batch_size=self.batch_size,
             engine=self._engine(net, X),
         )
+
+    def _embedding_width(self) -> int:
+        """Return the number of values that `transform` computes for a recording."""
+        return self.net_.module_.head.in_features
 
     def _engine(self, net, X):
         """Return what computes in the place of torch; None is torch itself."""
@@ -362,6 +366,9 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     def __getattr__(self, name):
         own = vars(self)
+        # Not a property: dir asks for those, and looking must not read weights.
+        if name == "_n_features_out" and ("net_" in own or own.get("weights") is not None):
+            return self._embedding_width()
         has_weights = own.get("weights") is not None and "net_" not in own
         # A fit's own results are complete: what it did not learn does not come from the file.
         if has_weights and name in type(self)._from_weights_names:

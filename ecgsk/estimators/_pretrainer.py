@@ -398,6 +398,5 @@ class MTECGPretrainer(ECGEstimator):
             "mask_ratio": FloatDistribution(0.25, 0.75),
         }
 
-    @property
-    def _n_features_out(self) -> int:
+    def _embedding_width(self) -> int:
         return self.net_.module_.encoder.patch_embed.out_features
