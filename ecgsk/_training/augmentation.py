@@ -15,7 +15,7 @@ _SIZE = [Interval(Real, 0, None, closed="left")]
 
 @public("ecgsk")
 class ECGAugmentation(BaseEstimator):
-    """Random changes of the recordings of a batch, drawn anew in each epoch.
+    """Random changes of the recordings of a batch, drawn again in each epoch.
 
     For the ``augmentation`` parameter of the network estimators; a search reaches its parameters
     as ``augmentation__shift`` and so on. Nothing is changed in prediction.
@@ -110,6 +110,6 @@ def augment(
         x = x * (amplitude * torch.randn((n_records, 1, 1), device=x.device)).exp().to(x.dtype)
     if lead_drop:
         kept = torch.rand((n_records, n_leads, 1), device=x.device)
-        # The luckiest lead stays whatever the others draw.
+        # The lead with the largest draw always stays.
         x = x * ((kept >= lead_drop) | (kept == kept.amax(dim=1, keepdim=True)))
     return x

@@ -22,8 +22,8 @@ _AT_ONCE = 4
 _EXPORTS = threading.RLock()
 
 
-class _Answers(nn.Module):
-    """A network that gives logits and features."""
+class _LogitsAndFeatures(nn.Module):
+    """A network that returns logits and features."""
 
     def __init__(self, network: nn.Module):
         super().__init__()
@@ -56,11 +56,11 @@ def to_onnx(network: nn.Module, shape: tuple[int, int]) -> bytes:
     """
     for package in ("onnx", "onnxscript"):
         import_optional(package, extra="onnx", purpose="The ONNX format")
-    answers = _Answers(copy.deepcopy(network).float().cpu()).eval()
+    both = _LogitsAndFeatures(copy.deepcopy(network).float().cpu()).eval()
     buffer = io.BytesIO()
     with _EXPORTS, _quiet(), torch.inference_mode():
         program = torch.onnx.export(
-            answers,
+            both,
             (torch.zeros(2, *shape),),
             dynamo=True,
             verbose=False,
@@ -99,7 +99,7 @@ def write_onnx(path, network: nn.Module, shape: tuple[int, int], about: dict) ->
     onnx = import_optional("onnx", extra="onnx", purpose="The ONNX format")
     content = to_onnx(network, shape)
     x = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0))
-    module = _Answers(copy.deepcopy(network).float().cpu()).eval()
+    module = _LogitsAndFeatures(copy.deepcopy(network).float().cpu()).eval()
     with torch.inference_mode():
         expected = module(x)[0].numpy()
     found = OnnxRuntime(content)(x)[0]
@@ -134,7 +134,7 @@ def compiled(backend: str, network: nn.Module, shape: tuple[int, int], precision
     Returns
     -------
     callable
-        Takes a Tensor (n_records, n_leads, n_samples), gives two ndarrays.
+        Takes a Tensor (n_records, n_leads, n_samples), returns two ndarrays.
 
     Raises
     ------
@@ -144,7 +144,7 @@ def compiled(backend: str, network: nn.Module, shape: tuple[int, int], precision
     allowed = {"openvino": ("float32", "bf16"), "onnxruntime": ("float32",)}[backend]
     if precision not in allowed:
         raise ValueError(
-            f"precision={precision!r} is not to be had with backend={backend!r}, which computes "
+            f"precision={precision!r} is not allowed with backend={backend!r}, which computes "
             f"in {' or '.join(allowed)}. Change one of them."
         )
     import_optional(backend, extra="onnx", purpose=f"backend={backend!r}")
@@ -235,7 +235,7 @@ class OpenVINO(_Engine):
                 rows = slice(number * _AT_ONCE, (number + 1) * _AT_ONCE)
                 self.queue.start_async({"recordings": x[rows]}, (parts, number))
             self.queue.wait_all()
-        return [np.concatenate(answers)[:n_records] for answers in zip(*parts, strict=True)]
+        return [np.concatenate(outputs)[:n_records] for outputs in zip(*parts, strict=True)]
 
 
 def _keep(request, place: tuple[list, int]) -> None:
@@ -245,7 +245,7 @@ def _keep(request, place: tuple[list, int]) -> None:
 
 @contextlib.contextmanager
 def _quiet():
-    """Silence what the exporter tells its developers."""
+    """Silence the exporter's messages to its developers."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     with warnings.catch_warnings():

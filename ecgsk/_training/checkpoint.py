@@ -26,7 +26,7 @@ class Checkpoint:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(
-                f"checkpoint_dir={str(folder)!r} is no folder and cannot be made one: {error}."
+                f"checkpoint_dir={str(folder)!r} cannot be created: {error}. Use another folder."
             ) from error
 
     def save(self, state: dict, history: list) -> None:
@@ -36,7 +36,7 @@ class Checkpoint:
             torch.save({**state, "history": json.dumps(history)}, temporary)
 
     def load(self) -> dict | None:
-        """Return the state, or None where there is none.
+        """Return the state, or None if there is no file.
 
         Raises
         ------
@@ -51,7 +51,7 @@ class Checkpoint:
         except Exception as error:
             raise ValueError(
                 f"The checkpoint {self.path} cannot be read ({type(error).__name__}). "
-                "Delete it to start the fit anew."
+                "Delete it to start the fit from the beginning."
             ) from error
         return state
 

@@ -19,7 +19,7 @@ def read_batch(X: np.ndarray | RecordArray, rows) -> torch.Tensor:
 def signal_scale(X: np.ndarray | RecordArray, rows: np.ndarray, weights: np.ndarray) -> float:
     """Return the weighted median of the records' standard deviations, mV.
 
-    The median, because one record of artefacts must not decide how all others are seen.
+    The median, because one record of artifacts must not decide how all others are seen.
 
     Parameters
     ----------
@@ -66,29 +66,29 @@ class ECGDataset(Dataset):
 
     def __init__(self, X, y: np.ndarray, weights: np.ndarray, rows: np.ndarray, teacher=None):
         self.X = X
-        self.beside = [torch.tensor(y), torch.tensor(weights)]
+        self.targets = [torch.tensor(y), torch.tensor(weights)]
         if teacher is not None:
-            self.beside.append(torch.tensor(teacher, dtype=torch.float32))
+            self.targets.append(torch.tensor(teacher, dtype=torch.float32))
         self.rows = np.asarray(rows)
 
     def with_features(self, features: np.ndarray) -> "ECGDataset":
         """Return the data set with a row of features in the place of each record."""
         other = copy.copy(self)
         other.X, other.rows = features, np.arange(len(self))
-        other.beside = [part[self.rows] for part in self.beside]
+        other.targets = [part[self.rows] for part in self.targets]
         return other
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitems__(self, indices: list[int]):
-        """Fetch a batch: torch asks for all of its indices at once."""
+        """Fetch a batch: torch passes all of its indices at once."""
         rows = self.rows[indices]
-        return read_batch(self.X, rows), tuple(part[rows] for part in self.beside)
+        return read_batch(self.X, rows), tuple(part[rows] for part in self.targets)
 
     def __getitem__(self, index: int):
-        records, beside = self.__getitems__([index])
-        return records[0], tuple(part[0] for part in beside)
+        records, targets = self.__getitems__([index])
+        return records[0], tuple(part[0] for part in targets)
 
 
 def keep_batch(batch):

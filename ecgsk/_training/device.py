@@ -28,7 +28,7 @@ def resolve_device(device: "str | torch.device") -> str:
     Raises
     ------
     ValueError
-        When torch does not know the device, or it is not there.
+        When torch has no such device, or it is not there.
     RuntimeError
         For cuda in a process that was forked from one that has used it.
     """
@@ -60,7 +60,7 @@ def worker_number(process_name: str) -> int | None:
     Parameters
     ----------
     process_name : str
-        As multiprocessing gives it: ``"LokyProcess-3"``, ``"SpawnPoolWorker-1:2"`` for a worker's
+        As multiprocessing names it: ``"LokyProcess-3"``, ``"SpawnPoolWorker-1:2"`` for a worker's
         worker.
 
     Returns
@@ -73,15 +73,15 @@ def worker_number(process_name: str) -> int | None:
 
 
 def has_fast_bfloat16(device: str) -> bool:
-    """Tell whether the device multiplies bfloat16 matrices in hardware."""
+    """Return whether the device multiplies bfloat16 matrices in hardware."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_capability(device)[0] >= 8
     if device == "cpu":
-        # Older processors emulate bfloat16 and are slower with it. torch keeps these questions
-        # private; where a version lacks them, float32 is the safe answer.
+        # Older processors emulate bfloat16 and are slower with it. torch keeps these tests
+        # private; where a version lacks them, float32 is the safe choice.
         return any(
-            getattr(torch.cpu, question, lambda: False)()
-            for question in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+            getattr(torch.cpu, test, lambda: False)()
+            for test in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
         )
     return False
 
@@ -93,7 +93,7 @@ def resolve_precision(precision: str, device: str, *, training: bool) -> str:
     ----------
     precision : {"auto", "float32", "bf16", "float64"}
         "auto" trains in bf16 autocast where the hardware has it and predicts in float32 always,
-        so that a model answers alike on every machine.
+        so that a model predicts alike on every machine.
     device : str
         As `resolve_device` returns it.
     training : bool

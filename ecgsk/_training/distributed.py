@@ -17,11 +17,12 @@ from ecgsk._training.device import resolve_device
 from ecgsk._training.skorch_net import MaskedNet
 
 # How long a process waits for another. One that ends is noticed at once.
-_PATIENCE = timedelta(minutes=30)
-_TOLD_BY_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+_TIMEOUT = timedelta(minutes=30)
+_SET_BY_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 # One after another, groups of the same processes meet in the same store: under other names.
 _NUMBER = itertools.count()
-# What torch's backends say, in errors of no class of their own, when another process is gone.
+# Parts of the messages of torch's backends, which have no class of their own, when another
+# process is gone.
 _LOST = ("gloo", "Connection closed by peer", "Connection reset by peer")
 
 
@@ -46,7 +47,7 @@ def together(device: "str | torch.device") -> Iterator["Ranks"]:
     RuntimeError
         When another process has ended or no longer answers.
     """
-    if not distributed.is_initialized() and any(k not in os.environ for k in _TOLD_BY_TORCHRUN):
+    if not distributed.is_initialized() and any(k not in os.environ for k in _SET_BY_TORCHRUN):
         raise ValueError(
             "distributed=True is for a script that torchrun starts: `torchrun --nproc-per-node 2 "
             "script.py` with the number of GPUs of the machine. Use distributed=False elsewhere."
@@ -66,19 +67,19 @@ def together(device: "str | torch.device") -> Iterator["Ranks"]:
                 raise
             raise RuntimeError(
                 "Another process of this distributed fit has ended or no longer answers: its own "
-                "message says why. Start the script again; with checkpoint_dir the fit goes on "
-                "after its last epoch."
+                "message has the reason. Start the script again; with checkpoint_dir the fit goes "
+                "on after its last epoch."
             ) from error
 
 
 def _start_group(backend: str) -> None:
-    store, rank, world_size = next(distributed.rendezvous("env://", timeout=_PATIENCE))
+    store, rank, world_size = next(distributed.rendezvous("env://", timeout=_TIMEOUT))
     distributed.init_process_group(
         backend,
         store=distributed.PrefixStore(f"ecgsk/{next(_NUMBER)}", store),
         rank=rank,
         world_size=world_size,
-        timeout=_PATIENCE,
+        timeout=_TIMEOUT,
     )
 
 
@@ -87,7 +88,7 @@ def _device_of_rank(device) -> str:
     if device not in ("auto", "cuda", "cpu"):
         raise ValueError(
             f"device={device!r} is not allowed with distributed=True: use 'auto' or 'cuda', which "
-            "give each process a GPU of its own, or 'cpu'."
+            "use a GPU for each process, or 'cpu'."
         )
     if device == "cpu" or device == "auto" and not torch.cuda.is_available():
         return "cpu"
@@ -126,13 +127,13 @@ class Ranks:
         return values[0]
 
     def check_same(self, identity: str) -> None:
-        """Raise ValueError unless all processes were given the same recordings."""
+        """Raise ValueError unless all processes have the same recordings."""
         others: list = [None] * self.count
         distributed.all_gather_object(others, identity)
         if len(set(others)) > 1:
             raise ValueError(
-                "The processes of a distributed fit were given different recordings or networks. "
-                "Give each of them all recordings, in the same order: every process reads its "
+                "The processes of a distributed fit have different recordings or networks. "
+                "Pass all recordings to each of them, in the same order: every process reads its "
                 "share of a batch by itself."
             )
 
@@ -151,7 +152,7 @@ class Ranks:
 
 
 class SharedBatches:
-    """What a net asks while several processes train it.
+    """What a net uses while several processes train it.
 
     torch's `DistributedDataParallel` averages the gradients; the network itself stays as it is.
 
@@ -175,7 +176,7 @@ class SharedBatches:
         Parameters
         ----------
         x : Tensor of shape (n_records, n_leads, n_samples)
-            The whole batch, of which only the share is looked at.
+            The whole batch, of which only the share is read.
         order : Tensor of int of shape (n_records, n_tokens)
             Of the whole batch.
         """
@@ -237,10 +238,10 @@ class SharedDataset(ECGDataset):
         """Fetch a batch of full length."""
         rows = self.rows[indices]
         share = at_least_one(self.ranks.share(len(rows)))
-        # NumPy's zeros take no memory until they are looked at, torch's do.
+        # NumPy's zeros take no memory until they are read, torch's do.
         records = torch.from_numpy(np.zeros((len(rows), *self.X.shape[1:]), np.float32))
         records[share] = read_batch(self.X, rows[share])
-        return records, tuple(part[rows] for part in self.beside)
+        return records, tuple(part[rows] for part in self.targets)
 
 
 class SharedCheckpoint:

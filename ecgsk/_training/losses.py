@@ -42,12 +42,12 @@ class WeightedLoss(nn.Module):
 
 
 class DistillationLoss:
-    """Divergence of a network's answers from a teacher's, both softened by a temperature.
+    """Divergence of a network's predictions from a teacher's, both softened by a temperature.
 
     Parameters
     ----------
     kind : {"binary", "multiclass", "multilabel"}
-        Whether answers are one probability for each logit or one distribution over logits.
+        Whether predictions are one probability for each logit or one distribution over logits.
     temperature : float, default=2.0
         What logits are divided by. The divergence is multiplied by its square, so that gradients
         keep their size.

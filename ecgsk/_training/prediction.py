@@ -20,13 +20,13 @@ def predict_logits(net: ECGNet, X, *, batch_size: int, engine=None) -> np.ndarra
     batch_size : int
         Records that pass the network together.
     engine : callable or None, default=None
-        Gives logits and features of a batch in the place of the net, see
+        Computes logits and features of a batch in the place of the net, see
         `ecgsk._training.compiled`.
     """
-    ask = net.infer if engine is None else lambda x: engine(x)[0]
+    function = net.infer if engine is None else lambda x: engine(x)[0]
     width = net.module_.head.out_features
     with _place(net, engine, batch_size):
-        return _in_batches(net, ask, X, width, batch_size, np.float64)
+        return _in_batches(net, function, X, width, batch_size, np.float64)
 
 
 def predict_features(
@@ -49,9 +49,9 @@ def predict_features(
     engine : callable or None, default=None
         As `predict_logits` takes it.
     """
-    ask = net.embed if engine is None else lambda x: engine(x)[1]
+    function = net.embed if engine is None else lambda x: engine(x)[1]
     with _place(net, engine, batch_size):
-        return _in_batches(net, ask, X, width, batch_size, np.float32, rows)
+        return _in_batches(net, function, X, width, batch_size, np.float32, rows)
 
 
 def _place(net, engine, batch_size):
@@ -62,7 +62,7 @@ def _place(net, engine, batch_size):
 def _in_batches(net, function, X, width, batch_size, dtype, rows=None) -> np.ndarray:
     rows = np.arange(len(X)) if rows is None else rows
     net.module_.eval()
-    # One array for all answers: many small ones that stay, between large ones that go, would
+    # One array for all results: many small ones that stay, between large ones that go, would
     # break the heap into pieces too small for the next batch, and memory would grow with X.
     out = np.empty((len(rows), width), dtype=dtype)
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""What a fitted masked autoencoder makes of masked recordings."""
+"""Masked recordings, filled by a fitted masked autoencoder."""
 
 from collections.abc import Iterator
 
@@ -94,7 +94,7 @@ def _between(deviation, masked, order, n_masked) -> np.ndarray:
 
 
 def _join(segments: np.ndarray, masked: np.ndarray) -> None:
-    """Give masked segments, which are deflections about an unknown level, a level.
+    """Add a level to masked segments, which are deflections about an unknown one.
 
     A run of them starts where the segment before it ends, each goes on where the last one ended,
     and what is missing to the segment after the run is shared out evenly over the joints.

@@ -23,7 +23,7 @@ class ECGNet(NeuralNet):
     augmentation : callable or None, default=None
         Takes and returns a batch of recordings while training.
     distillation : DistillationLoss or None, default=None
-        Compares the answers with those of the teacher that the data set brings, while training.
+        Compares logits with those of the teacher, which the data set has, while training.
     distillation_weight : float, default=0.0
         Share of the distillation in the loss.
     **kwargs
@@ -91,7 +91,7 @@ class ECGNet(NeuralNet):
         return x
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
-        """Return the weighted loss of a batch whose target is (y, weights, answers of a teacher).
+        """Return the weighted loss of a batch whose target is (y, weights, logits of a teacher).
 
         The last is there only with distillation.
         """

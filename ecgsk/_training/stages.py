@@ -12,7 +12,7 @@ from ecgsk._core.public import public
 @public("ecgsk.estimators")
 @dataclass(frozen=True)
 class TrainingStage:
-    """One stretch of training with one optimiser.
+    """One stretch of training with one optimizer.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def rate_factor(step: int, n_steps: int, stage: TrainingStage) -> float:
     n_steps : int
         Steps of the whole stage.
     stage : TrainingStage
-        Gives ``warmup`` and ``final_rate``.
+        Has ``warmup`` and ``final_rate``.
     """
     n_warmup = int(stage.warmup * n_steps)
     if step < n_warmup:

@@ -1,4 +1,4 @@
-"""One fit: stages in order over one skorch net, watched, checkpointed and stopped early."""
+"""One fit: training stages in order, with a progress bar, checkpoints and early stopping."""
 
 import copy
 import math
@@ -198,7 +198,7 @@ class Trainer:
         history = self.net.history
         history.record("stage", self.stage.name)
         if not math.isfinite(history[-1]["train_loss"]):
-            self._give_up()
+            self._handle_divergence()
         # One row a batch would make long fits' histories, and pickles, grow without bound.
         history[-1].pop("batches")
         history[-1]["batches"] = [{}]
@@ -213,13 +213,15 @@ class Trainer:
             self.checkpoint.save(self._state(), [_plain(row) for row in history])
         self._stop_if_done()
 
-    def _give_up(self) -> None:
+    def _handle_divergence(self) -> None:
         """Fall back on the best epoch where there is one."""
-        said = f"The training loss is no longer finite in epoch {self.epoch} of {self.stage.name!r}"
-        remedy = "Lower learning_rate, or look for recordings of absurd amplitude."
+        reason = (
+            f"The training loss is no longer finite in epoch {self.epoch} of {self.stage.name!r}"
+        )
+        remedy = "Lower learning_rate, or check recordings for absurd amplitudes."
         if self.best_weights is None:
-            raise ValueError(f"{said}. {remedy}")
-        warnings.warn(f"{said}: the best epoch before it is kept. {remedy}", stacklevel=2)
+            raise ValueError(f"{reason}. {remedy}")
+        warnings.warn(f"{reason}: the best epoch before it is kept. {remedy}", stacklevel=2)
         raise _StopStage
 
     def _stop_if_done(self) -> None:
@@ -276,7 +278,7 @@ def _plain(row: dict) -> dict:
 
 
 class _Forward(Callback):
-    """Tell the trainer what skorch tells its callbacks."""
+    """Forward skorch's callbacks to the trainer."""
 
     def __init__(self, trainer: Trainer):
         self.trainer = trainer

@@ -5,7 +5,7 @@ from torch import nn
 
 
 class Average:
-    """Exponential mean of a network's parameters, which can take their place and give it back.
+    """Exponential mean of a network's parameters, which can take their place for a time.
 
     Parameters
     ----------
@@ -29,20 +29,20 @@ class Average:
         """Count in the weights after a step, the first of which is number 1."""
         if self.weights is None:
             return
-        # A short memory at first: the random start must not weigh in the mean.
+        # A short memory at first, so that the random start does not weigh in the mean.
         memory = min(self.memory, step / (step + 10))
         for mean, parameter in zip(self.weights, self.network.parameters(), strict=True):
             mean.lerp_(parameter, 1 - memory)
 
     def put_in(self) -> None:
-        """Give the network the mean; its own weights are kept aside."""
+        """Put the mean into the network; its own weights are kept aside."""
         if self.weights is None or self._own is not None:
             return
         self._own = self._copy()
         self._set(self.weights)
 
     def take_out(self) -> None:
-        """Give the network its own weights back."""
+        """Put the network's own weights back."""
         if self._own is not None:
             self._set(self._own)
             self._own = None

@@ -63,8 +63,8 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
     ``layer_of(parameter_name)`` and ``n_layers`` for layer decay, ``no_weight_decay``, names of
     parameters without it, and `ecgsk.networks.StochasticDepth` modules.
 
-    A subclass lists its parameters in ``__init__`` and defines what `ECGEstimator` asks for, and
-    ``_training_numbers``, where parameters can be "auto".
+    A subclass lists its parameters in ``__init__`` and defines the methods listed in
+    `ECGEstimator`, and ``_training_numbers`` where parameters can be "auto".
     """
 
     _parameter_constraints: dict = {
@@ -143,7 +143,7 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
     def _fit(self, X, y, sample_weight, groups, start) -> None:
         strategy = self._option("strategy")
         stages = strategy.stages(self._training_numbers(strategy, start is not None))
-        given, X = X, self._check_X(X, reset=True)
+        original, X = X, self._check_X(X, reset=True)
         check_consistent_length(X, y)
         groups = check_groups(groups, len(X))
         weights = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
@@ -174,7 +174,7 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
             patience = {n: getattr(early_stopping, n) for n in ("n_iter_no_change", "tol")}
         soft: list = []
         if self.distillation is not None:
-            soft = [teacher_logits(self.distillation.teacher, given, targets)]
+            soft = [teacher_logits(self.distillation.teacher, original, targets)]
         class_weight = class_weights(self.class_weight, targets, train)
         fit = FitContext(X, train, weights, start, targets)
         with seeded(seed, self.device_), on_device(self.device_, self.batch_size):
@@ -259,8 +259,8 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
         lost = np.flatnonzero(~np.isfinite(logits).all(axis=1))
         if len(lost):
             raise ValueError(
-                f"The network has no finite answer for {len(lost)} of {len(X)} records, the first "
-                f"is record {lost[0]}: look at its amplitude."
+                f"The network's output is not finite for {len(lost)} of {len(X)} records; the "
+                f"first is record {lost[0]}. Check its amplitude."
             )
         return logits[:, 0] if self._target_kind == "binary" else logits
 
@@ -323,7 +323,7 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
         return in_use[3]
 
     def export(self, path, *, n_samples: int | None = None) -> None:
-        """Write the network to an ONNX file, after its answers were compared with torch's.
+        """Write the network to an ONNX file, after its outputs were compared with torch's.
 
         Needs the extra ``onnx``.
 
@@ -347,8 +347,8 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
         Notes
         -----
         Input ``recordings`` (n_records, n_leads, n_samples), float32: after the preprocessing of
-        the estimator, which `prepare` gives and which the file does not do. Outputs ``logits`` (one
-        for binary targets) and ``features``. The file's metadata say, as JSON, what the logits
+        the estimator, which `prepare` does and the file does not. Outputs ``logits`` (one
+        for binary targets) and ``features``. The file's metadata hold, as JSON, what the logits
         mean, the sampling rate and the preprocessing.
         """
         net = self._fitted_net()

@@ -14,7 +14,7 @@ from ecgsk.estimators._strategies import NOT_NEGATIVE, POSITIVE, PostTraining, T
 from ecgsk.estimators._weights_source import rate_of, transformed
 from ecgsk.networks import NET1D_PRESETS, Net1D
 
-# Rates at which ten-second recordings are told apart by their length alone.
+# Rates that the length of a ten-second recording can mean, Hz.
 _RATES = (100, 250, 500, 1000)
 _PREPROCESSOR = "ECGFounderPreprocessor"
 _AUTO = StrOptions({"auto"})
@@ -24,9 +24,9 @@ _AUTO = StrOptions({"auto"})
 class ECGFounderClassifier(BaseECGClassifier):
     """ECGFounder: a convolutional foundation model of the ECG, used as it is or fine-tuned.
 
-    With ``weights="12-lead"`` it answers at once with the probabilities of the 150 statements
+    With ``weights="12-lead"`` it predicts, without a fit, the probabilities of the 150 statements
     that it was trained on; `fit` replaces the head and fine-tunes, by default all weights. Binary,
-    multiclass and multilabel targets. Recordings are given in mV as they come from the file: the
+    multiclass and multilabel targets. Pass recordings in mV as they come from the file: the
     preprocessing of the published code is part of the estimator.
 
     Parameters
@@ -38,20 +38,20 @@ class ECGFounderClassifier(BaseECGClassifier):
         `ecgsk.networks.Net1D` that set its size, such as
         ``{"widths": (32, 64), "depths": (1, 1)}``.
     weights : {"12-lead", "1-lead"}, path-like or None, default=None
-        Weights to answer with and to fine-tune: the published ones, fetched once from their hub
+        Weights to predict with and to fine-tune: the published ones, fetched once from their hub
         repository (extra ``hub``); a file of them that you have (``.pth``); or a file of
         ``save_weights``. None starts at random.
     preprocessing : {"filtered", "unfiltered", "none"}, default=None
         What recordings go through, see `ecgsk.preprocessing.ECGFounderPreprocessor`. None is that
-        of a file of ``save_weights``, else ``"filtered"``. ``"none"`` gives recordings to the
-        network as they are: at its rate, standardised.
+        of a file of ``save_weights``, else ``"filtered"``. ``"none"`` passes recordings to the
+        network as they are: at its rate, standardized.
     mains_frequency : float, None or "auto", default="auto"
         Frequency of the notch, Hz; None leaves it out. ``"auto"`` is that of a file of
         ``save_weights``, else 50.
     sampling_rate : float or None, default=500
         Of the recordings, Hz. An array cannot carry it; they are resampled to the network's 500
-        Hz. None lets the number of samples of ten-second recordings tell 100, 250, 500 and 1000
-        Hz apart.
+        Hz. None derives 100, 250, 500 or 1000 Hz from the number of samples of ten-second
+        recordings.
     leads : list of str, default=None
         Names of the recordings' leads, in their order. With weights None means the standard
         twelve, and other orders are rearranged by name. A one-lead network takes lead I of them.
@@ -98,7 +98,7 @@ class ECGFounderClassifier(BaseECGClassifier):
         ``"auto"`` takes cuda, mps or cpu, the first there is; or a torch device.
     precision : {"auto", "float32", "bf16", "float64"}, default="auto"
         ``"auto"`` trains in bfloat16 autocast where the hardware multiplies it and predicts in
-        float32, so that a model answers alike everywhere.
+        float32, so that a model predicts alike everywhere.
     backend : {"torch", "openvino", "onnxruntime"}, default="torch"
         What predictions are computed with; the others (extra ``onnx``) run on the CPU. Fits use
         torch. openvino is the fastest on many processors, most of all with ``precision="bf16"``.
@@ -127,7 +127,7 @@ class ECGFounderClassifier(BaseECGClassifier):
     n_samples_in_ : int
         Samples of the recordings seen in `fit`.
     lead_names_ : list of str
-        The leads in standard spelling, where ``leads`` was given.
+        The leads in standard spelling, where ``leads`` is set.
     device_ : str
         The device in use.
     history_ : list of dict

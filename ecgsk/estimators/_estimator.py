@@ -49,7 +49,7 @@ from ecgsk.weights import WeightFile, read_weights, write_weights
 
 @dataclass(frozen=True)
 class FitContext:
-    """What a fit knows when it builds the network.
+    """What a fit has computed before it builds the network.
 
     Parameters
     ----------
@@ -197,7 +197,7 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self._source = None
         if start is not None:
             self._check_network(start.file.network, start.parameter)
-            # What recordings to come need to know of the weights; tensors are in the net.
+            # For the recordings of predictions; the tensors are in the net.
             self._source = replace(start.file, tensors={})
         elif self.sampling_rate is None:
             raise ValueError(
@@ -366,7 +366,7 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     def __getattr__(self, name):
         own = vars(self)
-        # Not a property: dir asks for those, and looking must not read weights.
+        # Not a property: dir asks for those, and listing attributes must not read weights.
         if name == "_n_features_out" and ("net_" in own or own.get("weights") is not None):
             return self._embedding_width()
         has_weights = own.get("weights") is not None and "net_" not in own

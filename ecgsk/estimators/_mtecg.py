@@ -41,7 +41,7 @@ class MTECGClassifier(BaseECGClassifier):
     """Transformer over segments of the 12-lead ECG.
 
     It learns from a random start, from the encoder of a masked pre-training (``pretrained``), or
-    answers at once with a classifier that was trained before (``weights``). Binary, multiclass
+    predicts with a classifier that was trained before (``weights``). Binary, multiclass
     and multilabel targets. From a random start the network takes recordings of any number of
     leads and samples, but those to predict must have as many as those it was fitted on.
 
@@ -65,7 +65,7 @@ class MTECGClassifier(BaseECGClassifier):
         of ``weights`` or ``pretrained``, else ``"cls"``.
     sampling_rate : float or None, default=500
         Of the recordings, Hz. An array cannot carry it. Weights resample to the rate that they
-        need; with them, None lets the number of samples tell 100 Hz from 500 Hz.
+        need; with them, None derives 100 or 500 Hz from the number of samples.
     leads : list of str, default=None
         Names of the recordings' leads, in their order. None takes any number of leads; with
         weights it means the standard twelve, and other orders are rearranged by name.
@@ -89,7 +89,7 @@ class MTECGClassifier(BaseECGClassifier):
         keep what pre-training taught them. ``"auto"`` is 0.75 with ``pretrained`` or ``weights``
         and 1 from a random start.
     weight_decay : float, default=0.05
-        Of matrices; biases, normalisation, class token and positions have none.
+        Of matrices; biases, normalization, class token and positions have none.
     weight_averaging : float, default=0.0
         Memory of an exponential mean of the weights over the steps, which takes their place at
         the end (and is what early stopping judges): 0.999 remembers some thousand steps. 0 is off.
@@ -112,7 +112,7 @@ class MTECGClassifier(BaseECGClassifier):
         ``"auto"`` takes cuda, mps or cpu, the first there is; or a torch device.
     precision : {"auto", "float32", "bf16", "float64"}, default="auto"
         ``"auto"`` trains in bfloat16 autocast where the hardware multiplies it and predicts in
-        float32, so that a model answers alike everywhere. ``"float64"`` is slow and makes results
+        float32, so that a model predicts alike everywhere. ``"float64"`` is slow and makes results
         independent of the order of sums.
     backend : {"torch", "openvino", "onnxruntime"}, default="torch"
         What predictions are computed with; the others (extra ``onnx``) run on the CPU. Fits use
@@ -140,9 +140,9 @@ class MTECGClassifier(BaseECGClassifier):
         Samples of the recordings seen in `fit`.
     scale_ : float
         Median standard deviation of the training recordings, by which the network divides:
-        recordings in mV and standardised ones are learnt alike.
+        recordings in mV and standardized ones are learned alike.
     lead_names_ : list of str
-        The leads in standard spelling, where ``leads`` was given.
+        The leads in standard spelling, where ``leads`` is set.
     device_ : str
         The device in use.
     history_ : list of dict

@@ -13,7 +13,7 @@ from ecgsk.networks import MTECG_PRESETS
 _DEFAULT_PRESET = "ti_12_25"
 _NUMBERS = ("patch_size", "width", "depth", "n_heads")
 _NUMBER = [Interval(Integral, 1, None, closed="left"), None]
-# Rates at which ten-second recordings are told apart by their length alone.
+# Rates that the length of a ten-second recording can mean, Hz.
 _RATES = (100, 500)
 
 
@@ -28,7 +28,7 @@ class MTECGSize(BaseEstimator):
     Parameters
     ----------
     preset : {"ti_12_25", "compact", "small", "nano"}, default=None
-        The numbers of what is None below. None is the size of the weights that the estimator
+        Has the numbers that are None below. None is the size of the weights that the estimator
         starts from, else ``"ti_12_25"``, the published one: width 192, depth 12, 3 heads, segments
         of 0.05 s (25 samples at 500 Hz), 5.4 million parameters. ``"compact"`` (192, 6, 3, 0.1 s)
         is that of the shipped weights; ``"small"`` (96, 4, 3, 0.2 s) trains quickly on a CPU;

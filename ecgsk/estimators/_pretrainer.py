@@ -41,7 +41,7 @@ class MTECGPretrainer(ECGEstimator):
     """Learn to fill masked parts of ECGs, and with that what an ECG is, without any labels.
 
     Segments of all leads are masked at random; MTECG's encoder reads those that are left and a
-    one-layer decoder predicts the masked ones. `transform` gives the encoder's embeddings,
+    one-layer decoder predicts the masked ones. `transform` computes the encoder's embeddings,
     ``MTECGClassifier(pretrained=...)`` fine-tunes it.
 
     Parameters
@@ -72,7 +72,7 @@ class MTECGPretrainer(ECGEstimator):
         Whether NaN and infinite samples are refused or read as 0 mV.
     max_epochs : int, default=100
         Passes over the recordings. The masked loss first stays where predicting zero puts it,
-        for 800 steps or more: steps count, not epochs. A run that ends there has learnt nothing.
+        for 800 steps or more: steps count, not epochs. A fit that ends there has learned nothing.
     batch_size : int, default=32
         Records of a step. Small batches, and so many steps, leave the plateau sooner.
     learning_rate : float, default=1e-3
@@ -102,7 +102,7 @@ class MTECGPretrainer(ECGEstimator):
     scale_ : float
         Median standard deviation of the recordings, by which the network divides.
     lead_names_ : list of str
-        The leads in standard spelling, where ``leads`` was given.
+        The leads in standard spelling, where ``leads`` is set.
     device_ : str
         The device in use.
     history_ : list of dict
@@ -239,7 +239,7 @@ class MTECGPretrainer(ECGEstimator):
         ValueError
             For recordings that are no ECG (see `ecgsk.check_ecg`) or shorter than two segments,
             and devices that are not there. With ``distributed=True`` outside torchrun, and
-            where its processes were given different recordings.
+            where its processes have different recordings.
         RuntimeError
             With ``distributed=True`` when another process has ended.
         """
@@ -360,7 +360,7 @@ class MTECGPretrainer(ECGEstimator):
         -------
         ndarray of shape (n_records, n_leads, n_samples)
             float32, mV; what was seen is as it was. With ``weights`` this is about the
-            recordings after their preprocessing, which `prepare` gives. What the target leaves
+            recordings after their preprocessing, which `prepare` does. What the target leaves
             open comes from the segments that were seen: levels are chosen such that the curve
             joins, and for ``"normalized"`` deviations are interpolated.
         mask : ndarray of bool of shape (n_records, n_samples)

@@ -1,4 +1,4 @@
-"""The records on which early stopping looks."""
+"""The records that early stopping sets aside."""
 
 import numpy as np
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
@@ -12,7 +12,7 @@ def validation_split(
     groups: np.ndarray | None,
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Split records into some to learn from and some to stop early by.
+    """Split records into those to learn from and those that early stopping sets aside.
 
     What is split are patients where there are groups, else records. One of each class stays on
     the training side, so that a rare class costs no fit; the others keep the classes' shares as
@@ -58,7 +58,7 @@ def validation_split(
         raise ValueError(
             f"validation_fraction={fraction} of {len(names)} "
             f"{'records' if groups is None else 'groups'} leaves too few to learn from besides "
-            "one of each class. Give more, a smaller fraction, or early_stopping=False."
+            "one of each class. Use more of them, a smaller fraction, or early_stopping=False."
         )
     held = np.isin(unit, free[_choose(free, n_valid, classes, seed)])
     return np.flatnonzero(~held), np.flatnonzero(held)

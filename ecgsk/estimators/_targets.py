@@ -32,7 +32,7 @@ class Targets:
     label_names : list of str or None
         Columns of a multilabel target that was a DataFrame.
     dtype : numpy.dtype
-        Of the labels as they were given.
+        Of the user's labels.
     """
 
     kind: str
@@ -52,7 +52,7 @@ class Targets:
 
 
 def encode_targets(y, *, used: np.ndarray, estimator_name: str) -> Targets:
-    """Tell binary, multiclass and multilabel targets apart and encode them.
+    """Recognize binary, multiclass and multilabel targets and encode them.
 
     Parameters
     ----------
@@ -89,8 +89,8 @@ def encode_targets(y, *, used: np.ndarray, estimator_name: str) -> Targets:
         )
     if kind == "multiclass-multioutput":
         raise ValueError(
-            f"y has shape {checked.shape} with values beside 0 and 1: multiclass-multioutput is "
-            "not supported. Give one column of classes, or an indicator matrix of 0 and 1."
+            f"y has shape {checked.shape} with values other than 0 and 1: multiclass-multioutput "
+            "is not supported. Pass one column of classes, or an indicator matrix of 0 and 1."
         )
     checked = column_or_1d(checked, warn=True)
     classes = np.unique(checked[used])
@@ -156,14 +156,14 @@ def _label_weights(class_weight, indicator: np.ndarray) -> np.ndarray:
 
 
 def teacher_logits(teacher, X, targets: Targets) -> np.ndarray:
-    """Return what a fitted classifier says of the training records, as logits.
+    """Return the predictions of a fitted classifier for the training records, as logits.
 
     Parameters
     ----------
     teacher : estimator
         Fitted, with ``predict_proba``.
     X : array-like
-        Recordings, as they were given to ``fit``.
+        Recordings, as they were passed to ``fit``.
     targets : Targets
         The task, which has to be the teacher's.
 
@@ -175,7 +175,7 @@ def teacher_logits(teacher, X, targets: Targets) -> np.ndarray:
     Raises
     ------
     ValueError
-        When the teacher knows other classes or labels.
+        When the teacher has other classes or labels.
     """
     probabilities = np.asarray(teacher.predict_proba(X), dtype=np.float64)
     expected = (len(targets.encoded), len(targets.classes))
@@ -183,7 +183,7 @@ def teacher_logits(teacher, X, targets: Targets) -> np.ndarray:
     names = [getattr(teacher, "label_names_", None), targets.label_names]
     if probabilities.shape != expected or not same_classes or (all(names) and names[0] != names[1]):
         raise ValueError(
-            f"teacher gives probabilities of shape {probabilities.shape} for the classes "
+            f"teacher predicts probabilities of shape {probabilities.shape} for the classes "
             f"{names[0] or getattr(teacher, 'classes_', '?')}; expected shape {expected} for "
             f"{names[1] or targets.classes}. Use a teacher fitted on the same task."
         )
@@ -194,7 +194,7 @@ def teacher_logits(teacher, X, targets: Targets) -> np.ndarray:
 
 
 def prior_logits(targets: Targets, rows: np.ndarray, weights: np.ndarray) -> torch.Tensor:
-    """Return the logits that a head gives before it has seen anything but how often classes occur.
+    """Return the logits that predict how often each class occurs, whatever the recording.
 
     Parameters
     ----------

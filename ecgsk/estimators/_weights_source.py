@@ -77,7 +77,7 @@ def net_for_prediction(
     source: str,
     dtype: torch.dtype | None = None,
 ) -> ECGNet:
-    """Return an estimator's net with given weights, which predicts and is not trained.
+    """Return an estimator's net with these weights, which predicts and is not trained.
 
     ``arguments`` are those of the network, ``source`` is where the tensors come from, for
     messages, and ``dtype`` that of the weights, where it is not that of the precision.
@@ -99,7 +99,7 @@ def net_for_prediction(
 
 
 def load_tensors(module: torch.nn.Module, tensors: dict, *, source: str, without=()) -> None:
-    """Give a module its weights; all of them have to be there, and no others.
+    """Load weights into a module; all of them have to be there, and no others.
 
     ``without`` are beginnings of names that may be missing. The ValueError lists what is missing,
     unexpected or of another shape.
@@ -142,7 +142,7 @@ def rate_of(
                 return rate
         raise ValueError(
             f"X has {n_samples} samples a record; the network takes {seconds:g} s, which would be "
-            f"{' or '.join(f'{rate * seconds:g} at {rate} Hz' for rate in rates)}. Give "
+            f"{' or '.join(f'{rate * seconds:g} at {rate} Hz' for rate in rates)}. Set "
             f"sampling_rate, and bring records to {seconds:g} s with ecgsk.preprocessing.CropPad."
         )
     if abs(n_samples - round(seconds * sampling_rate)) > tolerance * sampling_rate:

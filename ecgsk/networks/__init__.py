@@ -1,19 +1,14 @@
-"""Plain torch networks, one a file; they know nothing of skorch or scikit-learn."""
+"""Plain torch networks, one in each file, without skorch or scikit-learn."""
 
-from ecgsk.networks._layers import StochasticDepth, set_dropout, set_stochastic_depth, start_head
-from ecgsk.networks._masked_mtecg import RECONSTRUCTION_TARGETS, MaskedMTECG
-from ecgsk.networks._mtecg import MTECG, MTECG_PRESETS
-from ecgsk.networks._net1d import NET1D_PRESETS, Net1D
+from ecgsk.networks._layers import StochasticDepth
+from ecgsk.networks._layers import set_dropout as set_dropout
+from ecgsk.networks._layers import set_stochastic_depth as set_stochastic_depth
+from ecgsk.networks._layers import start_head as start_head
+from ecgsk.networks._masked_mtecg import RECONSTRUCTION_TARGETS as RECONSTRUCTION_TARGETS
+from ecgsk.networks._masked_mtecg import MaskedMTECG
+from ecgsk.networks._mtecg import MTECG
+from ecgsk.networks._mtecg import MTECG_PRESETS as MTECG_PRESETS
+from ecgsk.networks._net1d import NET1D_PRESETS as NET1D_PRESETS
+from ecgsk.networks._net1d import Net1D
 
-__all__ = [
-    "MTECG",
-    "MTECG_PRESETS",
-    "NET1D_PRESETS",
-    "Net1D",
-    "MaskedMTECG",
-    "RECONSTRUCTION_TARGETS",
-    "StochasticDepth",
-    "set_dropout",
-    "set_stochastic_depth",
-    "start_head",
-]
+__all__ = ["MTECG", "MaskedMTECG", "Net1D", "StochasticDepth"]

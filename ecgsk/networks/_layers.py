@@ -107,7 +107,7 @@ def sine_cosine_positions(n_tokens: int, width: int) -> torch.Tensor:
 
 @public("ecgsk.networks")
 def start_head(head: nn.Linear, bias: torch.Tensor) -> None:
-    """Start a head with given logits whatever it reads.
+    """Start a head with the same logits for all features.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ class MaskedMTECG(nn.Module):
     """MTECG's encoder over the segments that are seen, and a small decoder that fills the rest.
 
     Only segments that are seen pass the encoder, which makes a step cheaper the more are masked.
-    The decoder gets their tokens and one learnt token in the place of each masked segment, both
+    The decoder gets their tokens and one learned token in the place of each masked segment, both
     with positions, and predicts the masked segments of all leads.
 
     Parameters
@@ -88,12 +88,12 @@ class MaskedMTECG(nn.Module):
         self.decoder_norm = nn.LayerNorm(decoder_width, eps=1e-6)
         self.head = nn.Linear(decoder_width, n_leads * self.encoder.patch_size)
         self.n_layers = self.encoder.n_layers
-        self._initialise()
-        # Masking is regularisation enough; training stages set what the encoder gets.
+        self._initialize()
+        # Masking is regularization enough; training stages set what the encoder gets.
         set_stochastic_depth(self, 0.0)
         set_dropout(self, 0.0)
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         for part in (self.decoder_embed, self.decoder_blocks, self.head):
             for module in part.modules():
                 if isinstance(module, nn.Linear):

@@ -59,15 +59,15 @@ class MTECG(nn.Module):
     start : {"normal", "sine-cosine"}, default="normal"
         How the weights begin. ``"normal"`` is that of the classifier: weights and positions from
         a truncated normal distribution of deviation 0.02. ``"sine-cosine"`` is for masked
-        pre-training: positions that tell neighbours from the first step on, and weights uniform
-        by Xavier's rule; with small random positions the masked loss stays on its plateau for
-        long. All are learnt from there.
+        pre-training: positions in which neighbors differ from the first step on, and weights
+        uniform by Xavier's rule; with small random positions the masked loss stays on its plateau
+        for long. All are learned from there.
 
     References
     ----------
     Zhou Y, Diao X, Huo Y, Liu Y, Fan X, Zhao W. Masked transformer for electrocardiogram
     classification. arXiv:2309.07136. The architecture is that of ``ti_12_25`` in the group's
-    later release (GitHub, fwaiaccount/MTECG-SPEED-TR), written anew here.
+    later release (GitHub, fwaiaccount/MTECG-SPEED-TR), written again here.
 
     Examples
     --------
@@ -119,11 +119,11 @@ class MTECG(nn.Module):
         self.blocks = nn.ModuleList(Block(width, n_heads, mlp_ratio) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.head = nn.Linear(width, n_outputs)
-        self._initialise(start)
+        self._initialize(start)
         set_stochastic_depth(self, stochastic_depth)
         set_dropout(self, dropout)
 
-    def _initialise(self, start: str) -> None:
+    def _initialize(self, start: str) -> None:
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 if start == "normal":
@@ -154,7 +154,7 @@ class MTECG(nn.Module):
         return x.transpose(1, 2).flatten(2)
 
     def encode(self, segments: torch.Tensor, seen: torch.Tensor | None = None) -> torch.Tensor:
-        """Return tokens after the last block, the class token first, not normalised yet.
+        """Return tokens after the last block, the class token first, not normalized yet.
 
         Parameters
         ----------
@@ -200,7 +200,7 @@ class MTECG(nn.Module):
 
 
 def pick_tokens(tokens: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
-    """Return the tokens of each record that have the given numbers.
+    """Return the tokens of each record that have these numbers.
 
     Parameters
     ----------

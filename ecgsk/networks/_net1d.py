@@ -47,7 +47,7 @@ class Net1D(nn.Module):
 
     The published network of ECGFounder is ``Net1D(n_outputs=150)``: 12 leads at 500 Hz, 20
     blocks, 1024 features. The published file also holds batch normalisation that the network was
-    built without; there is none here.
+    built without; this network has none.
 
     Parameters
     ----------
@@ -74,8 +74,8 @@ class Net1D(nn.Module):
     ----------
     Li J, Aguirre A, Moura J, et al. An electrocardiogram foundation model built on over 10
     million recordings. NEJM AI 2(7), 2025; arXiv:2410.04133. The network after the facts of
-    GitHub PKUDigitalHealth/ECGFounder, written anew here. Stochastic depth, which the published
-    code has not: Huang G et al. Deep networks with stochastic depth. ECCV 2016.
+    GitHub PKUDigitalHealth/ECGFounder, written again here. Stochastic depth, which the published
+    code does not have: Huang G et al. Deep networks with stochastic depth. ECCV 2016.
 
     Examples
     --------

@@ -57,7 +57,7 @@ def one_process(folder: Path) -> None:
     out["resumed"].fit(X)
     out["unseeded"] = clone(SINGLE).set_params(distributed=True, random_state=None).fit(X)
     other = X if number == 0 else X[::-1]
-    with pytest.raises(ValueError, match="were given different recordings"):
+    with pytest.raises(ValueError, match="have different recordings"):
         clone(SINGLE).set_params(distributed=True).fit(other)
     with pytest.raises(ValueError, match="device='cuda:0' is not allowed"):
         clone(SINGLE).set_params(distributed=True, device="cuda:0").fit(X)
