@@ -85,7 +85,6 @@ CONSTANTS = {
     "ecgsk.datasets.PTBXL_TASKS": "Labels of each task of `load_ptbxl`, in the order of columns.",
     "ecgsk.networks.MTECG_PRESETS": "Sizes of `MTECG` by name; segments in s.",
     "ecgsk.networks.NET1D_PRESETS": "Sizes of `Net1D` by name.",
-    "ecgsk.networks.RECONSTRUCTION_TARGETS": "What `MaskedMTECG` can be asked to fill in.",
     "ecgsk.weights.ECGFOUNDER_TASKS": "Statements of the published ECGFounder, in the order of "
     "its outputs.",
     "ecgsk.weights.PUBLISHED": "Published checkpoints that are fetched when they are asked for.",

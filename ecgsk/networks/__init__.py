@@ -6,9 +6,14 @@ from ecgsk.networks._layers import set_stochastic_depth as set_stochastic_depth
 from ecgsk.networks._layers import start_head as start_head
 from ecgsk.networks._masked_mtecg import RECONSTRUCTION_TARGETS as RECONSTRUCTION_TARGETS
 from ecgsk.networks._masked_mtecg import MaskedMTECG
-from ecgsk.networks._mtecg import MTECG
-from ecgsk.networks._mtecg import MTECG_PRESETS as MTECG_PRESETS
-from ecgsk.networks._net1d import NET1D_PRESETS as NET1D_PRESETS
-from ecgsk.networks._net1d import Net1D
+from ecgsk.networks._mtecg import MTECG, MTECG_PRESETS
+from ecgsk.networks._net1d import NET1D_PRESETS, Net1D
 
-__all__ = ["MTECG", "MaskedMTECG", "Net1D", "StochasticDepth"]
+__all__ = [
+    "MTECG",
+    "MTECG_PRESETS",
+    "MaskedMTECG",
+    "NET1D_PRESETS",
+    "Net1D",
+    "StochasticDepth",
+]

@@ -43,7 +43,6 @@ class StochasticDepth(nn.Module):
         return f"rate={self.rate:g}"
 
 
-@public("ecgsk.networks")
 def set_stochastic_depth(network: nn.Module, rate: float, rule: str = "linear") -> None:
     """Set the rate of every `StochasticDepth` of a network.
 
@@ -64,7 +63,6 @@ def set_stochastic_depth(network: nn.Module, rate: float, rule: str = "linear") 
         layer.rate = rate if rule == "constant" else rate * (position // per_block) / last
 
 
-@public("ecgsk.networks")
 def set_dropout(network: nn.Module, rate: float) -> None:
     """Set the rate of every dropout layer of a network.
 
@@ -105,7 +103,6 @@ def sine_cosine_positions(n_tokens: int, width: int) -> torch.Tensor:
     return torch.cat([angle.sin(), angle.cos()], dim=1)[:, :width]
 
 
-@public("ecgsk.networks")
 def start_head(head: nn.Linear, bias: torch.Tensor) -> None:
     """Start a head with the same logits for all features.
 
