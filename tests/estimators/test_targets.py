@@ -7,7 +7,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from ecgsk._core.checks import check_groups
 from ecgsk.estimators._split import validation_split
-from ecgsk.estimators._targets import class_weights, encode_targets, log_odds, teacher_logits
+from ecgsk.estimators._targets import class_weights, encode_targets, prior_logits, teacher_logits
 
 
 def encode(y, used=None):
@@ -173,14 +173,14 @@ def test_patients():
     ],
 )
 def test_a_head_starts_from_the_shares_of_the_classes(y, expected):
-    start = log_odds(encode(np.array(y)), np.arange(4), np.ones(4))
+    start = prior_logits(encode(np.array(y)), np.arange(4), np.ones(4))
     np.testing.assert_allclose(start, expected)
 
 
 def test_a_head_starts_from_the_weights_of_the_records_that_are_used():
     y = np.array([0, 1, 1, 1, 0])
     weights = np.array([9.0, 2.0, 1.0, 4.0, 1.0])
-    start = log_odds(encode(y), np.arange(1, 5), weights)
+    start = prior_logits(encode(y), np.arange(1, 5), weights)
     np.testing.assert_allclose(start, [logit(7 / 8)])
 
 
