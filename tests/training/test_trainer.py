@@ -134,7 +134,7 @@ class Plain(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.shift = nn.Parameter(torch.zeros(1))
+        self.shift = nn.Parameter(torch.zeros(3, 1))
         self.head = nn.Linear(4, 1)
         self.first = nn.Conv1d(3, 4, 5)
         self.second = nn.Conv1d(4, 4, 5)
@@ -158,7 +158,7 @@ def test_layers_without_names_follow_their_order_with_the_head_last():
     scales = {tuple(p.shape): group["lr_scale"] for group in groups for p in group["params"]}
     # The dropout counts as a layer: nothing learns there.
     assert scales[1, 4] == 1.0 and scales[4, 4, 5] == 0.25
-    assert scales[4, 3, 5] == scales[(1,)] == 0.125
+    assert scales[4, 3, 5] == scales[3, 1] == 0.125
 
 
 def test_rates_of_the_network_stay_where_a_stage_sets_none():
