@@ -1,4 +1,4 @@
-"""Cross-validation and search of ECG estimators; nothing here knows of torch."""
+"""Splitters and parameter search for ECG estimators. This package does not import torch."""
 
 from ecgsk.model_selection._multilabel_split import MultilabelStratifiedGroupKFold
 from ecgsk.model_selection._ptbxl_folds import PTBXLFolds

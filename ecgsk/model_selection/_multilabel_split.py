@@ -1,4 +1,4 @@
-"""Folds that keep patients together and labels apart evenly."""
+"""Folds that keep each patient's records together and spread every label evenly."""
 
 import warnings
 from collections.abc import Iterator
@@ -15,52 +15,54 @@ from ecgsk._core.checks import check_groups, check_indicator
 from ecgsk._core.public import public
 from ecgsk._core.sklearn_compat import GroupsConsumerMixin, Interval, validate_params
 
-_NAMED_AT_MOST = 8
-# Sums of squares that differ by less, relative to what a patient adds alone, are equal.
+_MAX_NAMES_IN_WARNING = 8
+# Sums of squares count as equal if they differ by less than this part of a patient's own share.
 _ROUNDING = 1e-9
 
 
 @public("ecgsk.model_selection")
 class MultilabelStratifiedGroupKFold(GroupsConsumerMixin, BaseCrossValidator):
-    """K folds that keep a patient's records together and have alike shares of every label.
+    """K-fold cross-validator for multilabel targets with non-overlapping groups of patients.
 
-    scikit-learn's ``StratifiedGroupKFold`` does so for one column of classes. Here ``y`` may be an
-    indicator matrix: patients with rare labels are dealt out first, each to the fold that lacks
-    most of what she has, as iterative stratification [1]_ does with records; then patients move
-    as long as that makes the folds more alike.
+    All records of a patient are in the same fold, and each label has similar numbers of records in
+    all folds. scikit-learn's ``StratifiedGroupKFold`` does this for one column of classes; here
+    ``y`` may also be an indicator matrix. Patients with rare labels are assigned first, each to
+    the fold with fewest records of the patient's labels. This is iterative stratification [1]_,
+    applied to patients instead of records. Then patients move between folds as long as that makes
+    the folds more similar.
 
     Parameters
     ----------
     n_splits : int, default=5
-        Number of folds, 2 or more.
+        Number of folds, at least 2.
     shuffle : bool, default=False
-        Whether patients who have the same labels as often are dealt out in random order instead of
-        that of the records.
+        Whether patients with the same numbers of each label are assigned in random order. By
+        default they are assigned in the order of their records.
     random_state : int, RandomState instance or None, default=None
-        Seeds the shuffling. An integer makes each call of `split` give the same folds.
+        Seed of the shuffling. With an integer, each call of `split` returns the same folds.
 
     Raises
     ------
     ValueError
-        For parameters that are not allowed, and ``random_state`` without ``shuffle``.
+        If a parameter is not allowed, or if ``random_state`` is set without ``shuffle``.
 
     See Also
     --------
     sklearn.model_selection.StratifiedGroupKFold : For a single column of classes.
-    PTBXLFolds : The folds that PTB-XL comes with.
+    PTBXLFolds : The predefined folds of PTB-XL.
 
     Notes
     -----
-    The folds make the sum of ((records of a fold with a label - their mean over folds) / records
-    with the label)² small, over folds and labels, where the number of all records counts as a
-    label. For a label that more than half of the records have, those without it are counted.
+    The method minimizes the sum of ((records of a fold with a label - mean over folds) / all
+    records with the label)² over folds and labels. The number of records counts as one more
+    label. For a label that more than half of the records have, the records without it count.
 
-    No move of one patient makes the sum smaller, which does not say that it is the smallest
-    possible. In particular, nothing guarantees that a label of as many patients as folds is in each
-    of them: there need not be such folds where patients have several labels, and a patient who has
-    a large part of all records may keep a label out.
+    No move of one patient makes the sum smaller, but a smaller sum may exist. In particular, a
+    label need not occur in every fold, even if it has as many patients as there are folds. There
+    may be no such folds if patients have several labels, or if one patient has a large part of
+    all records.
 
-    The folds do not depend on what patients are called, but on the order of the records.
+    The folds depend on the order of the records, but not on the names of the patients.
 
     References
     ----------
@@ -103,7 +105,7 @@ class MultilabelStratifiedGroupKFold(GroupsConsumerMixin, BaseCrossValidator):
         Parameters
         ----------
         X, y, groups : ignored
-            Here for scikit-learn's sake.
+            For compatibility with scikit-learn.
 
         Returns
         -------
@@ -113,48 +115,48 @@ class MultilabelStratifiedGroupKFold(GroupsConsumerMixin, BaseCrossValidator):
         return self.n_splits
 
     def split(self, X, y, groups=None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield the records to train on and to test on, for each fold.
+        """Yield the indices of training and test records of each fold.
 
         Parameters
         ----------
         X : array-like of shape (n_records, ...) or None
-            Recordings; they are not looked at.
+            Recordings. Only their number is used.
         y : array-like of shape (n_records,) or (n_records, n_labels)
-            Classes of any type, or an indicator matrix of 0 and 1, sparse or a DataFrame as well.
+            Classes of any type, or an indicator matrix of 0 and 1: dense, sparse or a DataFrame.
         groups : array-like of shape (n_records,)
-            Patients.
+            Patient of each record.
 
         Yields
         ------
         train, test : ndarray of int
-            Places of records, in ascending order.
+            Indices of records, in ascending order.
 
         Raises
         ------
         ValueError
-            When there are fewer patients than folds, for labels other than 0 and 1, NaN, and
-            where there is not one label and one patient for each record.
+            If there are fewer patients than folds, if ``y`` has NaN or an indicator other than 0
+            and 1, or if ``X``, ``y`` and ``groups`` have different lengths.
 
         Warns
         -----
         UserWarning
-            When a label has fewer patients than there are folds.
+            If a label has fewer patients than there are folds.
         """
         check_consistent_length(X, y)
         labels, names = _labels(y)
         if groups is None:
             raise ValueError(
-                "groups is None; give a patient for each record, or np.arange(len(y)) where each "
-                "record is of another. Some of scikit-learn's meta-estimators hand groups to no "
-                "splitter: give them list(splitter.split(X, y, groups))."
+                "groups=None is not allowed; give the patient of each record, or np.arange(len(y)) "
+                "if each record has its own patient. For meta-estimators of scikit-learn that do "
+                "not pass groups to a splitter, use cv=list(splitter.split(X, y, groups))."
             )
-        # Numbered as they come, so that names do not matter.
+        # Numbers in the order of the records, so that the names have no effect.
         patient, patients = pd.factorize(check_groups(groups, len(labels)))
         n_patients = len(patients)
         if n_patients < self.n_splits:
             raise ValueError(
-                f"n_splits={self.n_splits} folds cannot be made of {n_patients} groups. "
-                "Use fewer folds."
+                f"n_splits={self.n_splits} is more than the {n_patients} groups. Use fewer folds, "
+                "or records of more groups."
             )
         counts = _count(labels, patient, n_patients)
         _warn_of_few((counts[:, :-1] > 0).sum(axis=0), names, self.n_splits)
@@ -167,17 +169,17 @@ class MultilabelStratifiedGroupKFold(GroupsConsumerMixin, BaseCrossValidator):
 
 
 def _labels(y) -> tuple[np.ndarray, list[str]]:
-    """Return a matrix of 0 and 1, one-hot for a column of classes, and what its columns are."""
+    """Return the indicator matrix of the labels or classes, and the names of its columns."""
     if y is None:
-        raise ValueError("y is None; give the labels that the folds are to have alike shares of.")
+        raise ValueError("y=None is not allowed; give the labels to stratify by.")
     values = y.toarray() if sparse.issparse(y) else np.asarray(y)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     missing = pd.isna(values).any(axis=tuple(range(1, values.ndim)))
     if missing.any():
         raise ValueError(
-            f"y is missing (NaN) for {missing.sum()} of {len(values)} records, the first is record "
-            f"{np.flatnonzero(missing)[0]}. Leave them out."
+            f"y is NaN for {missing.sum()} of {len(values)} records, first for record "
+            f"{np.flatnonzero(missing)[0]}. Remove these records."
         )
     if values.ndim == 2:
         check_indicator(values, "y")
@@ -186,18 +188,18 @@ def _labels(y) -> tuple[np.ndarray, list[str]]:
     kind = type_of_target(values, input_name="y")
     if kind not in ("binary", "multiclass"):
         raise ValueError(
-            f"y has shape {values.shape} and is {kind}; give one column of classes, or a matrix of "
-            "0 and 1 with a column for each label."
+            f"y of shape {values.shape} and type {kind!r} is not allowed; give one column of "
+            "classes, or an indicator matrix of 0 and 1 with a column for each label."
         )
     code, classes = pd.factorize(values)
     return np.eye(len(classes), dtype=np.int64)[code], [str(name) for name in classes]
 
 
 def _count(labels: np.ndarray, patient: np.ndarray, n_patients: int) -> np.ndarray:
-    """Return how many records each patient has of each label, and in the last column in all."""
-    of_record = np.column_stack([labels, np.ones(len(labels), dtype=np.int64)])
-    counts = np.zeros((n_patients, of_record.shape[1]), dtype=np.int64)
-    np.add.at(counts, patient, of_record)
+    """Return the numbers of records per patient: one column for each label, then all records."""
+    indicators = np.column_stack([labels, np.ones(len(labels), dtype=np.int64)])
+    counts = np.zeros((n_patients, indicators.shape[1]), dtype=np.int64)
+    np.add.at(counts, patient, indicators)
     return counts
 
 
@@ -205,47 +207,48 @@ def _warn_of_few(patients: np.ndarray, names: list[str], n_splits: int) -> None:
     few = np.flatnonzero(patients < n_splits)
     if len(few):
         few = few[np.argsort(patients[few], kind="stable")]
-        said = ", ".join(f"{names[k]} ({patients[k]})" for k in few[:_NAMED_AT_MOST])
+        named = ", ".join(f"{names[k]} ({patients[k]})" for k in few[:_MAX_NAMES_IN_WARNING])
         warnings.warn(
-            f"{len(few)} of {len(names)} labels are of fewer patients than n_splits={n_splits} and "
-            f"lack in some folds: {said}{', ...' * (len(few) > _NAMED_AT_MOST)}.",
+            f"{len(few)} of {len(names)} labels have fewer patients than n_splits={n_splits} and "
+            f"are missing in some folds: {named}{', ...' * (len(few) > _MAX_NAMES_IN_WARNING)}.",
             UserWarning,
             stacklevel=3,
         )
 
 
 def _assign(counts: np.ndarray, order: np.ndarray, n_splits: int) -> np.ndarray:
-    """Return a fold for each patient such that ``sum(((held - mean) / total) ** 2)`` is small.
+    """Return a fold for each patient that makes ``sum(((held - mean) / total) ** 2)`` small.
 
     Parameters
     ----------
     counts : ndarray of int of shape (n_patients, n_labels + 1)
-        Records of each label, and in all.
+        Numbers of records of each patient: with each label, and all.
     order : ndarray of int of shape (n_patients,)
-        Order of patients who are alike.
+        Order in which patients with equal shares are assigned.
     n_splits : int
         Number of folds.
     """
     n_records = counts.sum(axis=0)[-1]
     common = 2 * counts[:, :-1].sum(axis=0) > n_records
     counts = counts.astype(float)
-    # Of a label that nearly all records have, those without it are what a fold may lack.
+    # For labels that most records have, balance the records without the label instead.
     counts[:, :-1][:, common] = counts[:, -1:] - counts[:, :-1][:, common]
     weighted = counts / np.maximum(counts.sum(axis=0), 1) ** 2
     own = (weighted * counts).sum(axis=1)
     held = np.zeros((n_splits, counts.shape[1]))
     fold = np.full(len(counts), -1)
     for patient in order[np.argsort(-own[order], kind="stable")]:
-        fold[patient] = _neediest(held, weighted[patient], own[patient])
+        fold[patient] = _fold_with_least(held, weighted[patient], own[patient])
         held[fold[patient]] += counts[patient]
     _improve(fold, held, counts, weighted, own)
     return fold
 
 
-def _neediest(held: np.ndarray, weighted: np.ndarray, own: float) -> int:
-    """Return the fold that holds least of what a patient has, the one of fewest records of equals.
+def _fold_with_least(held: np.ndarray, weighted: np.ndarray, own: float) -> int:
+    """Return the fold with least of a patient's labels; if several are equal, the smallest one.
 
-    The sum of squares grows by ``own + 2 * held @ weighted`` and what is the same for all folds.
+    Adding the patient increases the sum of squares by ``own + 2 * held @ weighted`` and a term that
+    is the same for all folds.
     """
     has = np.flatnonzero(weighted)
     cost = held[:, has] @ weighted[has]
@@ -254,15 +257,15 @@ def _neediest(held: np.ndarray, weighted: np.ndarray, own: float) -> int:
 
 
 def _improve(fold, held, counts, weighted, own) -> None:
-    """Move patients, in place, while a move makes the sum of squares smaller."""
+    """Move patients between folds, in place, while that makes the sum of squares smaller."""
     patients = np.arange(len(fold))
     while True:
         cost = weighted @ held.T
         gain = cost[patients, fold] - own - cost.min(axis=1)
-        wanting = np.flatnonzero(gain > _ROUNDING * own)
+        candidates = np.flatnonzero(gain > _ROUNDING * own)
         moved = 0
-        for patient in wanting[np.argsort(-gain[wanting], kind="stable")]:
-            # Those who moved before have changed what the folds hold.
+        for patient in candidates[np.argsort(-gain[candidates], kind="stable")]:
+            # Earlier moves have changed the folds.
             now = fold[patient]
             cost = held @ weighted[patient]
             to = int(cost.argmin())

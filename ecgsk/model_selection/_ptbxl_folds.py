@@ -1,4 +1,4 @@
-"""The folds that PTB-XL comes with."""
+"""The predefined folds of PTB-XL."""
 
 from collections.abc import Iterable, Iterator
 from numbers import Integral
@@ -13,46 +13,50 @@ from ecgsk._core.sklearn_compat import GroupsConsumerMixin
 
 @public("ecgsk.model_selection")
 class PTBXLFolds(GroupsConsumerMixin, BaseCrossValidator):
-    """Splits along the ten folds that PTB-XL comes with.
+    """Cross-validator for the ten predefined folds of PTB-XL.
 
-    Each fold of ``test`` is tested on in turn, after training on those of ``train`` that are not
-    tested on. By default that is one split: train on folds 1 to 8, look at fold 9. Fold 10, on
-    which published figures are measured, is used where it is named and nowhere else.
+    Each fold in ``test`` is the test set of one split. The training set of the split consists of
+    the folds in ``train`` without the test fold. By default there is one split, which trains on
+    folds 1 to 8 and tests on fold 9. Published results are measured on fold 10; it is only used
+    if ``test`` or ``train`` names it.
 
     Parameters
     ----------
     fold : array-like of int of shape (n_records,)
-        Fold of each record, 1 to 10: ``fold`` of what `ecgsk.load_ptbxl` returns, or the column
-        ``strat_fold``.
+        Fold of each record, 1 to 10: ``fold`` of the result of `ecgsk.load_ptbxl`, or the column
+        ``strat_fold`` of the PTB-XL table.
     test : int or iterable of int, default=9
-        Folds to test on, a split for each.
+        Test folds; there is one split for each.
     train : int or iterable of int, default=(1, 2, 3, 4, 5, 6, 7, 8)
-        Folds to train on. Records of the others are left out.
+        Training folds. Records of folds that are in neither parameter are not used.
 
     See Also
     --------
-    MultilabelStratifiedGroupKFold : Folds of any number, of any records.
-    sklearn.model_selection.PredefinedSplit : Trains on all that is not tested on.
+    MultilabelStratifiedGroupKFold : Any number of folds of any data.
+    sklearn.model_selection.PredefinedSplit : Trains on all records that are not in the test fold.
 
     Notes
     -----
-    ======================  =================================================================
-    to develop              ``PTBXLFolds(fold)``: train on 1-8, look at 9
-    to cross-validate       ``PTBXLFolds(fold, test=range(1, 9))``: eight splits; 9 and 10 rest
-    all but the test fold   ``PTBXLFolds(fold, test=range(1, 10), train=range(1, 10))``: nine
-    to report               ``PTBXLFolds(fold, test=10)``, once; with ``train=range(1, 10)`` fold 9
-                            is learnt from as well
-    ======================  =================================================================
+    ==================  =====================================================================
+    Purpose             Splitter
+    ==================  =====================================================================
+    development         ``PTBXLFolds(fold)``: trains on folds 1-8, tests on fold 9
+    cross-validation    ``PTBXLFolds(fold, test=range(1, 9))``: eight splits of folds 1-8
+    with fold 9         ``PTBXLFolds(fold, test=range(1, 10), train=range(1, 10))``: nine splits
+    final test          ``PTBXLFolds(fold, test=10)``, once; with ``train=range(1, 10)`` it trains
+                        on fold 9 as well
+    ==================  =====================================================================
 
-    A splitter does not decide what a search refits its best candidate on: that is all records it is
-    given. Load them with ``load_ptbxl(path, folds=range(1, 10))`` to keep fold 10 out of it.
+    The splitter has no effect on the refit of a search, which uses all records that the search
+    gets. Load them with ``load_ptbxl(path, folds=range(1, 10))`` to keep fold 10 out of the refit.
 
-    The folds belong to all records, so this is a splitter for the outermost loop: splits inside
-    another one see fewer. There ``LeaveOneGroupOut().set_split_request(groups="fold")`` takes them
-    from ``params={"fold": fold}``, with metadata routing.
+    Use the splitter in the outermost loop only, because ``fold`` belongs to all records and an
+    inner loop gets fewer. In an inner loop, use
+    ``LeaveOneGroupOut().set_split_request(groups="fold")`` with metadata routing and
+    ``params={"fold": fold}``.
 
-    PTB-XL has no patient in two folds. Where ``groups`` reach `split` that is checked, and nothing
-    else is done with them.
+    In PTB-XL, no patient has records in two folds. If `split` gets ``groups``, it checks this, and
+    does not use them otherwise.
 
     References
     ----------
@@ -82,86 +86,84 @@ class PTBXLFolds(GroupsConsumerMixin, BaseCrossValidator):
         Parameters
         ----------
         X, y, groups : ignored
-            Here for scikit-learn's sake.
+            For compatibility with scikit-learn.
 
         Returns
         -------
         int
-            How many folds are tested on.
+            Number of folds in ``test``.
         """
-        return len(_folds(self.test, "test"))
+        return len(_check_folds(self.test, "test"))
 
     def split(self, X, y=None, groups=None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield the records to train on and to test on.
+        """Yield the indices of training and test records of each split.
 
         Parameters
         ----------
         X : array-like of shape (n_records, ...)
-            The records that ``fold`` is of; they are not looked at.
+            The records to which ``fold`` belongs. Only their number is used.
         y : ignored
-            Here for scikit-learn's sake.
+            For compatibility with scikit-learn.
         groups : array-like of shape (n_records,), default=None
-            Patients, none of whom may be on both sides.
+            Patient of each record. No patient may have records in both sets.
 
         Yields
         ------
         train, test : ndarray of int
-            Places of records, in ascending order.
+            Indices of records, in ascending order.
 
         Raises
         ------
         ValueError
-            When X has not a record for each of ``fold``, for numbers other than 1 to 10, when a
-            split has no record to train or to test on, and for a patient on both sides.
+            If ``X`` and ``fold`` have different lengths, if a fold is not a number from 1 to 10,
+            if a training or test set is empty, or if a patient has records in both.
         """
-        fold = _numbers(self.fold)
+        fold = _check_fold_of_records(self.fold)
         if len(X) != len(fold):
             raise ValueError(
-                f"fold has {len(fold)} records, X {len(X)}. Give the folds of these records: "
-                "PTBXLFolds is for the outermost loop, and a split inside it sees fewer."
+                f"fold has {len(fold)} records, but X has {len(X)}. Give the folds of the records "
+                "in X. Use PTBXLFolds in the outermost loop only: inner loops get fewer records."
             )
         groups = check_groups(groups, len(fold))
-        for held in _folds(self.test, "test"):
-            train = np.isin(fold, [k for k in _folds(self.train, "train") if k != held])
-            test = fold == held
+        train_folds = _check_folds(self.train, "train")
+        for test_fold in _check_folds(self.test, "test"):
+            train = np.isin(fold, [k for k in train_folds if k != test_fold])
+            test = fold == test_fold
             if not train.any() or not test.any():
                 raise ValueError(
-                    f"test={held} with train={self.train!r} leaves {train.sum()} records to train "
-                    f"on and {test.sum()} to test on; fold holds "
-                    f"{', '.join(map(str, np.unique(fold)))}. Name folds that are there."
+                    f"test={test_fold} with train={self.train!r} has {train.sum()} training and "
+                    f"{test.sum()} test records. Use the folds of these records: "
+                    f"{', '.join(map(str, np.unique(fold)))}."
                 )
             if groups is not None:
                 both = np.intersect1d(groups[train], groups[test])
                 if len(both):
                     raise ValueError(
-                        f"{len(both)} patients of groups have records in fold {held} and in folds "
-                        "trained on, which no patient of PTB-XL has. Compare the order of groups "
-                        "with that of fold."
+                        f"{len(both)} patients in groups have records both in fold {test_fold} and "
+                        "in training folds, but no patient of PTB-XL has. Check that groups and "
+                        "fold have the same order."
                     )
             yield np.flatnonzero(train), np.flatnonzero(test)
 
 
-def _numbers(fold) -> np.ndarray:
+def _check_fold_of_records(fold) -> np.ndarray:
     array = np.asarray(fold)
     if array.ndim != 1 or not np.isin(array, range(1, 11)).all():
         raise ValueError(
-            "fold has to hold a number from 1 to 10 for each record, such as load_ptbxl(...).fold; "
-            f"got an array of shape {array.shape} that holds {np.unique(array)[:5].tolist()}."
+            f"fold of shape {array.shape} with the values {np.unique(array)[:5].tolist()} is not "
+            "allowed; give a number from 1 to 10 for each record, such as load_ptbxl(...).fold."
         )
     return array.astype(int)
 
 
-def _folds(given: int | Iterable[int], name: str) -> list[int]:
-    try:
-        chosen = [given] if isinstance(given, Integral) else list(given)
-    except TypeError:
-        chosen = []
+def _check_folds(folds: int | Iterable[int], name: str) -> list[int]:
+    chosen = list(folds) if isinstance(folds, Iterable) else [folds]
     valid = all(isinstance(k, Integral) and not isinstance(k, bool) for k in chosen)
     if not chosen or not valid or not set(chosen) <= set(range(1, 11)):
         raise ValueError(
-            f"{name}={given!r} is not allowed; give an integer from 1 to 10, or several of them "
+            f"{name}={folds!r} is not allowed; give an integer from 1 to 10, or several of them "
             "such as range(1, 9)."
         )
     if len(set(chosen)) < len(chosen):
-        raise ValueError(f"{name}={given!r} names a fold twice. Name each once.")
+        raise ValueError(f"{name}={folds!r} has a fold twice. Give each fold once.")
     return chosen

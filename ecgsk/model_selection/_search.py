@@ -1,4 +1,4 @@
-"""A search of scikit-learn whose candidates Optuna proposes."""
+"""A scikit-learn search whose candidates are proposed by Optuna."""
 
 import contextlib
 import re
@@ -30,111 +30,114 @@ from ecgsk._core.sklearn_compat import (
     warn_about_failed_fits,
 )
 from ecgsk._core.tensor_store import being_loaded, being_saved
-from ecgsk.model_selection._candidates import Candidates
-from ecgsk.model_selection._identity import identity
-from ecgsk.model_selection._reuse import reused_steps
-from ecgsk.model_selection._space import Space, as_plain, from_plain, search_space
-from ecgsk.model_selection._study import Ledger, derived_seed, folds_of, in_memory
+from ecgsk.model_selection._candidate_scorer import CandidateScorer
+from ecgsk.model_selection._search_fingerprint import search_fingerprint
+from ecgsk.model_selection._shared_study import SharedStudy, derived_seed, fold_results
+from ecgsk.model_selection._space import Space, from_json, search_space, to_json
+from ecgsk.model_selection._unchanged_steps import unchanged_steps
 
 _SAMPLERS = {"tpe": TPESampler, "random": RandomSampler}
 
 
 @public("ecgsk")
 class OptunaSearchCV(BaseSearchCV):
-    """Search parameters by cross-validation, with candidates that Optuna proposes.
+    """Search for parameters by cross-validation, with candidates that Optuna proposes.
 
-    To scikit-learn it is a search like ``GridSearchCV``: ``cv_results_``, ``best_estimator_``,
-    several metrics, ``refit``, metadata routing, ``clone`` and pickle are as there. Optuna looks at
-    the scores so far before it proposes the next candidate, and can give up on one between folds.
+    Works like ``sklearn.model_selection.GridSearchCV``, with the same ``cv_results_``,
+    ``best_estimator_``, ``refit``, multiple metrics and metadata routing. Optuna uses the scores of
+    earlier candidates to propose the next one, and can stop a candidate between folds.
 
     Parameters
     ----------
     estimator : estimator
-        Cloned for each candidate; a Pipeline as well.
+        Estimator or Pipeline; it is cloned for each candidate.
     param_distributions : dict or None, default=None
-        Names of parameters, as ``set_params`` takes them, and for each a distribution of
-        ``optuna.distributions`` or a list of choices, of any kind. None takes
+        Names of parameters, as ``set_params`` takes them, with a distribution of
+        ``optuna.distributions`` or a list of choices of any type for each. None uses
         `search_space(estimator) <ecgsk.model_selection.search_space>`.
     n_trials : int, default=10
-        Candidates in all. With ``storage`` those that the study has count: a search that was
-        killed goes on to the same number.
+        Total number of candidates. With ``storage``, the trials that the study already has count,
+        so that an interrupted search continues up to the same number.
     timeout : float or None, default=None
-        No candidate is begun after so many seconds.
-    sampler : {"tpe", "random"}, optuna sampler, or callable, default="tpe"
-        What proposes. The named ones are seeded for each trial by ``random_state`` and its number,
-        so that a search repeats, killed in between or not, and processes that share a study do not
-        propose alike. A callable, such as ``optuna.samplers.CmaEsSampler``, is called with
-        ``seed=``. An object keeps its own seed, save where it joins a study that has trials.
-        CMA-ES keeps its state in the trials as a pickle: share its studies with those alone whom
-        you would let run code.
+        No candidate starts after this time, s.
+    sampler : {"tpe", "random"}, optuna sampler or callable, default="tpe"
+        Proposes the candidates. The named samplers are seeded for each trial by ``random_state``
+        and the number of the trial. The search is therefore reproducible even if it was
+        interrupted, and processes that share a study propose different candidates. A callable,
+        such as ``optuna.samplers.CmaEsSampler``, is called with ``seed=``. An object keeps its own
+        seed unless it joins a study that has trials. CMA-ES stores its state as a pickle in the
+        trials: share its studies only with people whose code you would run.
     pruner : optuna pruner or None, default=None
-        Looks at the mean score after each fold, for example
-        ``optuna.pruners.MedianPruner(n_warmup_steps=1)``. None runs all folds.
+        Decides after each fold, by the mean score so far, whether to stop the candidate, for
+        example ``optuna.pruners.MedianPruner(n_warmup_steps=1)``. None runs all folds.
     storage : str, optuna storage or None, default=None
-        Where trials are kept, such as ``"sqlite:///search.db"``. The same ``fit`` on the same data
-        goes on with them, in this process or others, on this machine or others, at once or
-        after one was killed; each trial is worked on once, a dead one's is taken over at the fold
-        where it stopped. None keeps them in memory.
+        Where trials are stored, such as ``"sqlite:///search.db"``. Calling the same ``fit`` on the
+        same data continues the study. This can be done after an interruption, or by several
+        processes or machines at once. Each trial is run by one process; if the process dies,
+        another one continues the trial at the fold where it stopped. None keeps trials in memory.
     study_name : str or None, default=None
-        Of the study in ``storage``. None is a name made of data, folds, space, scoring and
-        estimator, so that each fold of an outer cross-validation has a study of its own.
-        A study that differs in any of them is refused.
+        Name of the study in ``storage``. None derives a name from data, folds, space, scoring and
+        estimator, so that each fold of an outer cross-validation has its own study. A study in
+        which any of them is different raises an error.
     scoring : str, callable, list, tuple, dict or None, default=None
-        As in ``GridSearchCV``. With several metrics the sampler follows the one that ``refit``
-        names, the first where it names none.
+        As in ``GridSearchCV``. With several metrics, the sampler maximizes the one that ``refit``
+        names, or the first one if ``refit`` names none.
     n_jobs : int or None, default=None
-        Folds of a candidate that are fitted at once. Leave it at None for a network, which uses
-        all cores by itself, and share ``storage`` between processes for more candidates at once.
+        Number of folds of a candidate that are fitted in parallel. Leave it at None for networks,
+        which use all cores themselves; to run several candidates at once, start several processes
+        with the same ``storage``.
     refit : bool, str or callable, default=True
         As in ``GridSearchCV``.
     cv : int, splitter, iterable or None, default=None
-        As in ``GridSearchCV``. It is asked once: all candidates have the same folds. With
-        ``storage`` it has to repeat: give a splitter that shuffles an integer ``random_state``.
+        As in ``GridSearchCV``. It is split once, so that all candidates have the same folds. With
+        ``storage``, the folds must be reproducible: set an integer ``random_state`` in a splitter
+        that shuffles.
     verbose : int, default=0
-        0 is silent, 1 shows a progress bar, from 2 on each fold's scores are printed as well.
+        0 prints nothing, 1 shows a progress bar, 2 and more also print the scores of each fold.
     random_state : int, RandomState instance or None, default=None
-        Seeds the sampler. The estimator has its own.
+        Seed of the sampler. The estimator has its own ``random_state``.
     error_score : "raise" or float, default=nan
-        Score of a fold whose fit fails. With NaN the trial fails and counts.
+        Score of a fold whose fit fails. With NaN, the trial fails, and counts in ``n_trials``.
     return_train_score : bool, default=False
-        Whether ``cv_results_`` has scores on training folds.
+        Whether ``cv_results_`` includes scores on the training folds.
 
     Attributes
     ----------
     cv_results_ : dict of ndarray
-        As of ``GridSearchCV``, a row for each trial, and ``trial_number``, ``trial_state``
-        ("COMPLETE", "PRUNED", "FAIL"). Folds that a pruned trial did not see are NaN.
+        As in ``GridSearchCV``, with one row for each trial, and also ``trial_number`` and
+        ``trial_state`` ("COMPLETE", "PRUNED", "FAIL"). Folds that a pruned trial did not run are
+        NaN.
     best_estimator_ : estimator
-        Fitted on all records.
+        The best candidate, fitted on all records.
     best_score_, best_params_, best_index_, refit_time_, scorer_, n_splits_, multimetric_, \
             classes_, n_features_in_
-        As of ``GridSearchCV``.
+        As in ``GridSearchCV``.
     study_ : optuna.Study
-        The finished trials, in memory, for ``optuna.visualization`` and its like.
+        The finished trials, in memory, for example for ``optuna.visualization``.
 
     Raises
     ------
     ValueError
-        For a space that names what the estimator does not have, for a study of another search, and
-        when no trial succeeds.
+        If the space names a parameter that the estimator does not have, if the study belongs to
+        another search, or if no trial succeeds.
 
     See Also
     --------
-    search_space : A space for each of our estimators.
-    sklearn.model_selection.GridSearchCV : All candidates of a grid.
+    search_space : Default search space of an estimator.
+    sklearn.model_selection.GridSearchCV : Evaluates all candidates of a grid.
 
     Notes
     -----
-    Steps at the front of a Pipeline that no candidate changes, and that yield a table, are fitted
-    once for each fold, as long as the tables fit in ``working_memory``: searching the glass box
-    does not train the network behind it again; where they learn nothing, once for all folds.
-    ``fit_time`` is then of the rest. With the ``memory`` of the Pipeline they are found again by a
-    search that is restarted.
+    If no candidate changes the first steps of a Pipeline, and their output is a table, these steps
+    are fitted once for each fold, as long as the tables fit in scikit-learn's ``working_memory``.
+    For example, a search over the glass-box classifier does not train the network in front of it
+    again. Steps that learn nothing run once for all folds. ``fit_time`` covers the other steps
+    only. Set ``memory`` in the Pipeline to keep these fits for a search that is restarted.
 
-    A candidate that a sampler proposes twice is scored once.
+    If a sampler proposes the same candidate twice, it is scored once.
 
-    With ``storage``, scores and parameters are in the database, recordings are not. A second
-    study, ``<study_name>:queue``, says whose turn it is to take a trial.
+    With ``storage``, the database holds scores and parameters, but no recordings. A second study,
+    ``<study_name>:queue``, determines which process takes the next trial.
 
     `ecgsk.save` writes a search without ``study_`` and ``storage``.
 
@@ -210,17 +213,17 @@ class OptunaSearchCV(BaseSearchCV):
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None, **params):
-        """Search, and fit the best candidate on all records.
+        """Run the search, and fit the best candidate on all records.
 
         Parameters
         ----------
         X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_features)
-            Whatever the estimator takes.
+            Input of the estimator.
         y : array-like of shape (n_records,) or (n_records, n_labels), default=None
             Targets.
         **params : dict
-            ``groups`` for the splitter, and what ``fit`` of the estimator takes; with metadata
-            routing whatever has been asked for.
+            ``groups`` for the splitter, and arguments of the estimator's ``fit``. With metadata
+            routing, everything that was requested.
 
         Returns
         -------
@@ -230,9 +233,9 @@ class OptunaSearchCV(BaseSearchCV):
         if y is None and get_tags(self.estimator).target_tags.required:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None: "
-                f"{type(self.estimator).__name__} learns from it."
+                f"{type(self.estimator).__name__} needs it."
             )
-        until = np.inf if self.timeout is None else time.monotonic() + self.timeout
+        deadline = np.inf if self.timeout is None else time.monotonic() + self.timeout
         scorers, _ = self._get_scorers()
         X, y = indexable(X, y)
         params = check_method_params(X, params=params)
@@ -240,8 +243,10 @@ class OptunaSearchCV(BaseSearchCV):
         cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         folds = list(cv.split(X, y, **routed.splitter.split))
         self.n_splits_ = len(folds)
-        given = self.param_distributions
-        space = Space(search_space(self.estimator) if given is None else given, self.estimator)
+        distributions = self.param_distributions
+        if distributions is None:
+            distributions = search_space(self.estimator)
+        space = Space(distributions, self.estimator)
         data = {
             "X": X,
             "y": y,
@@ -249,10 +254,10 @@ class OptunaSearchCV(BaseSearchCV):
             "fit_params": routed.estimator.fit,
             "score_params": routed.scorer.score,
         }
-        candidates = Candidates(
+        scorer = CandidateScorer(
             clone(self.estimator),
             **data,
-            reused=reused_steps(self.estimator, space.distributions, self.scoring, **data),
+            unchanged=unchanged_steps(self.estimator, space.distributions, self.scoring, **data),
             metric=self.refit if isinstance(self.refit, str) else None,
             prunes=self.pruner is not None,
             n_jobs=self.n_jobs,
@@ -261,29 +266,29 @@ class OptunaSearchCV(BaseSearchCV):
             error_score=self.error_score,
             verbose=max(0, int(self.verbose) - 1),
         )
-        about = identity(
+        fingerprints = search_fingerprint(
             X=X,
             y=y,
             folds=folds,
             params=params,
-            space=space.describe(),
-            scoring=self._judged_by(scorers),
+            space=space.fingerprint_parts(),
+            scoring=self._scoring_parts(scorers),
             estimator=self.estimator,
         )
-        with _quiet_optuna():
-            ledger = Ledger(
+        with _optuna_warnings_only():
+            study = SharedStudy(
                 self.storage,
                 self.study_name,
-                identity=about,
+                fingerprints=fingerprints,
                 n_trials=self.n_trials,
                 sampler=self._sampler_of_trial(),
                 pruner=self.pruner,
                 seed=int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max)),
-                deadline=until,
+                deadline=deadline,
             )
-            self._run(candidates, ledger, space)
-            self.study_ = in_memory(ledger)
-        self._note(space, scorers)
+            self._run(scorer, study, space)
+            self.study_ = study.in_memory()
+        self._store_results(space, scorers)
         if self.refit:
             best = clone(self.estimator).set_params(**clone(self.best_params_, safe=False))
             start = time.time()
@@ -294,54 +299,53 @@ class OptunaSearchCV(BaseSearchCV):
                 self.feature_names_in_ = self.best_estimator_.feature_names_in_
         return self
 
-    def _run(self, candidates: Candidates, ledger: Ledger, space: Space) -> None:
+    def _run(self, scorer: CandidateScorer, study: SharedStudy, space: Space) -> None:
         with tqdm(total=self.n_trials, unit="trial", disable=not self.verbose) as bar:
             while True:
-                done = ledger.finished()
-                bar.update(len(done) - bar.n)
-                values = [t.value for t in done if t.state == TrialState.COMPLETE]
+                finished = study.finished()
+                bar.update(len(finished) - bar.n)
+                values = [t.values[0] for t in finished if t.state == TrialState.COMPLETE]
                 if values:
                     bar.set_postfix(best=f"{max(values):.4f}")
-                trial = ledger.next(space.distributions)
+                trial = study.next_trial(space.distributions)
                 if trial is None:
-                    bar.update(len(ledger.finished()) - bar.n)
+                    bar.update(len(study.finished()) - bar.n)
                     return
-                with ledger.working(trial):
-                    ledger.tell(trial, *candidates.score(trial, space.decode(trial.params)))
+                with study.heartbeat(trial):
+                    study.finish(trial, *scorer.score(trial, space.decode(trial.params)))
 
-    def _note(self, space: Space, scorers) -> None:
-        """Write the trials down as scikit-learn does."""
+    def _store_results(self, space: Space, scorers) -> None:
+        """Set the attributes that scikit-learn's searches have."""
         trials = self.study_.trials
-        folds = [fold for trial in trials for fold in folds_of(trial)]
+        folds = [fold for trial in trials for fold in fold_results(trial)]
         if not folds:
             raise ValueError(
-                f"timeout={self.timeout!r} s ended the search before its first trial was done. "
-                "Give more time."
+                f"timeout={self.timeout!r} s ended the search before its first trial was finished. "
+                "Use a larger timeout."
             )
-        # It raises where all have failed, with the reasons.
+        # Raises an error with the reasons if all fits failed.
         warn_about_failed_fits(folds, self.error_score)
         complete = any(trial.state == TrialState.COMPLETE for trial in trials)
-        # Where fits have failed, that of the refit says why.
+        # If fits failed, the error of the refit gives the reason.
         if not complete and not any(fold["fit_error"] for fold in folds):
             raise ValueError(
                 f"None of {len(trials)} trials has a finite score on all folds: they were pruned, "
-                "or scoring gives NaN. Use a milder pruner, or look at scoring."
+                "or their scores are NaN. Use a milder pruner, or check scoring."
             )
-        names = next((list(f["test_scores"]) for f in folds if isinstance(f["test_scores"], dict)),
-                     None)  # fmt: skip
+        names = next((list(s) for f in folds if isinstance(s := f["test_scores"], dict)), None)
         self.multimetric_ = names is not None
         refit_metric = "score"
-        if self.multimetric_:
+        if names is not None:
             if callable(self.scoring):
                 self._check_refit_for_multimetric(dict.fromkeys(names))
             refit_metric = self.refit
-        rows = [row for trial in trials for row in _rows(trial, self.n_splits_, names,
-                                                         self.return_train_score)]  # fmt: skip
+        options = (self.n_splits_, names, self.return_train_score)
+        rows = [row for trial in trials for row in _fold_rows(trial, *options)]
         state = np.array([trial.state.name for trial in trials])
         more = {"trial_number": [t.number for t in trials], "trial_state": state}
         with warnings.catch_warnings():
             if (state != "COMPLETE").any():
-                # Folds that were not run are not folds that went wrong.
+                # Folds that were not run are NaN, but did not fail.
                 warnings.filterwarnings(
                     "ignore", message="One or more of the", category=UserWarning
                 )
@@ -357,47 +361,46 @@ class OptunaSearchCV(BaseSearchCV):
         self.cv_results_ = results
 
     def _sampler_of_trial(self):
-        """Return what `Ledger` asks for the sampler of each trial."""
+        """Return the parameter ``sampler`` of `SharedStudy`."""
         if isinstance(self.sampler, str):
             kind = _SAMPLERS[self.sampler]
-            # A sampler for each trial: a number's draw does not depend on who drew before.
+            # With a sampler for each trial, a proposal does not depend on earlier draws.
             return lambda seed, number: kind(seed=derived_seed(seed, number))
-        begun = []
+        created = []
 
         def once(seed, number):
-            if begun:
+            if created:
                 return None
-            begun.append(number)
+            created.append(number)
             if not isinstance(self.sampler, BaseSampler):
                 return self.sampler(seed=derived_seed(seed, number))
             sampler = deepcopy(self.sampler)
             if number:
-                # Others may have drawn from its seed before.
+                # Another process may have drawn from the same seed before.
                 sampler.reseed_rng()
             return sampler
 
         return once
 
-    def _judged_by(self, scorers) -> list:
-        """Return what a score depends on beside the estimator."""
-        names = scorers._scorers if isinstance(scorers, MultimetricScorer) else {"score": scorers}
-        said = [(name, _named(scorer)) for name, scorer in sorted(names.items())]
+    def _scoring_parts(self, scorers) -> list:
+        """Return everything about scoring that changes the scores, for the fingerprint."""
+        scorers = scorers._scorers if isinstance(scorers, MultimetricScorer) else {"score": scorers}
+        names = [(name, _scorer_name(scorer)) for name, scorer in sorted(scorers.items())]
         metric = self.refit if isinstance(self.refit, str) else None
-        return [said, metric, self.return_train_score, self.error_score]
+        return [names, metric, self.return_train_score, self.error_score]
 
     def __getstate__(self):
         state = super().__getstate__()
         if being_saved() is None:
             return state
-        # A file that is handed on holds the model, not its way there: the trials are in
-        # cv_results_, and the address of a database may hold a password.
+        # Saved files leave out the study, whose trials are in cv_results_, and the address of the
+        # database, which may contain a password.
         state = {name: value for name, value in state.items() if name != "study_"}
-        return state | {"storage": None, "param_distributions": as_plain(self.param_distributions)}
+        return state | {"storage": None, "param_distributions": to_json(self.param_distributions)}
 
     def __setstate__(self, state):
         if being_loaded() is not None:
-            given = from_plain(state["param_distributions"])
-            state = {**state, "param_distributions": given}
+            state = {**state, "param_distributions": from_json(state["param_distributions"])}
         super().__setstate__(state)
 
     def __sklearn_tags__(self):
@@ -408,30 +411,31 @@ class OptunaSearchCV(BaseSearchCV):
         return tags
 
 
-def _rows(trial, n_splits: int, names: list[str] | None, train: bool) -> list[dict]:
-    """Return a row for each fold of a trial, NaN for those that were not run."""
-    none = np.nan if names is None else dict.fromkeys(names, np.nan)
-    lacking = {"test_scores": none, "train_scores": none, "fit_time": np.nan, "score_time": np.nan}
-    rows = folds_of(trial) + [lacking] * (n_splits - len(folds_of(trial)))
+def _fold_rows(trial, n_splits: int, names: list[str] | None, train: bool) -> list[dict]:
+    """Return a row for each fold of a trial, with NaN for folds that were not run."""
+    missing_score = np.nan if names is None else dict.fromkeys(names, np.nan)
+    missing = {"test_scores": missing_score, "train_scores": missing_score}
+    missing |= {"fit_time": np.nan, "score_time": np.nan}
+    results = fold_results(trial)
     scores = ["test_scores", "train_scores"] if train else ["test_scores"]
-    kept = []
-    for row in rows:
-        row = {name: row[name] for name in [*scores, "fit_time", "score_time"]}
+    rows = []
+    for result in results + [missing] * (n_splits - len(results)):
+        row = {name: result[name] for name in [*scores, "fit_time", "score_time"]}
         for name in scores:
             if names is not None and not isinstance(row[name], dict):
                 row[name] = dict.fromkeys(names, row[name])
-        kept.append(row)
-    return kept
+        rows.append(row)
+    return rows
 
 
-def _named(scorer) -> str:
+def _scorer_name(scorer) -> str:
     """Return a name of a scorer without an address in memory."""
     return getattr(scorer, "__qualname__", None) or re.sub(r" at 0x[0-9a-f]+", "", repr(scorer))
 
 
 @contextlib.contextmanager
-def _quiet_optuna() -> Iterator[None]:
-    """Keep Optuna from writing a line for each trial: there is a bar for that."""
+def _optuna_warnings_only() -> Iterator[None]:
+    """Stop Optuna from logging a line for each trial."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:

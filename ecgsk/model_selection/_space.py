@@ -1,4 +1,4 @@
-"""Which parameters a search may move, and how far."""
+"""Search spaces: the parameters that a search varies, and their ranges."""
 
 from collections.abc import Mapping
 from numbers import Real
@@ -18,15 +18,14 @@ from sklearn.utils import get_tags
 from ecgsk._core.fitted import named_parts
 from ecgsk._core.public import public
 
-# What scikit-learn and interpret do not say of their own; names instead of classes, because
-# interpret takes a second to import.
-_OF_OTHERS = {
+# Spaces for estimators of other packages, by name: importing interpret takes a second.
+_SPACES: dict[str, dict[str, BaseDistribution]] = {
     "EBMModel": {
         "learning_rate": FloatDistribution(0.005, 0.1, log=True),
         "max_bins": CategoricalDistribution([64, 128, 256, 512]),
         "max_leaves": IntDistribution(2, 4),
         "min_samples_leaf": IntDistribution(2, 64, log=True),
-        # Rounds at the start whose cuts are drawn: they help where effects are smooth alone.
+        # Initial rounds with random cuts, which only help for smooth effects.
         "smoothing_rounds": CategoricalDistribution([0, 25, 75]),
     },
     "LogisticRegression": {"C": FloatDistribution(1e-4, 1e2, log=True)},
@@ -38,35 +37,35 @@ _OF_OTHERS = {
         "l2_regularization": FloatDistribution(1e-6, 10.0, log=True),
     },
 }
-_AS_TEXT = "optuna distribution"
-_PLAIN = (bool, int, float, str, type(None))
+_JSON_KEY = "optuna distribution"
+_PLAIN_TYPES = (bool, int, float, str, type(None))
 
 
 @public("ecgsk")
 def search_space(estimator) -> dict[str, BaseDistribution]:
-    """Return a sensible space of parameters for an estimator or a Pipeline.
+    """Return the default search space of an estimator or a Pipeline.
 
-    Every estimator of ecgsk says what is worth moving in it, and how far; for explainable boosting
-    machines, logistic regression and ``HistGradientBoostingClassifier`` it is said here. The parts
-    of a Pipeline, a ``FeatureUnion`` and of every estimator that holds another are looked at in
-    turn. What stays as it is has no space: what is frozen, and weights that are used without a
-    fit.
+    Estimators of ecgsk define their own search spaces. Explainable boosting machines, logistic
+    regression and ``HistGradientBoostingClassifier`` have spaces as well. The search space of a
+    Pipeline, a ``FeatureUnion`` or another meta-estimator combines the spaces of its parts.
+    Parts that ``fit`` does not change have no search space: frozen estimators, and weights that
+    are used without a fit.
 
     Parameters
     ----------
     estimator : estimator
-        For example a Pipeline of `ecgsk.make_lef_classifier`.
+        For example a Pipeline from `ecgsk.make_lef_classifier`.
 
     Returns
     -------
     dict of str to optuna distribution
-        By the names that ``set_params`` takes, such as ``"classifier__learning_rate"``. A plain
-        dict: take out what should stay, and put in what should move as well.
+        Distributions by parameter name, as ``set_params`` takes it, such as
+        ``"classifier__learning_rate"``. Add or remove entries to change the search.
 
     Raises
     ------
     ValueError
-        When nothing in it is known.
+        If no part of the estimator has a search space.
 
     Examples
     --------
@@ -78,8 +77,8 @@ def search_space(estimator) -> dict[str, BaseDistribution]:
     space = _space_of(estimator)
     if not space:
         raise ValueError(
-            f"estimator={type(estimator).__name__} has no parameter that is known to be worth "
-            "searching. Give param_distributions, a dict of names and optuna distributions."
+            f"estimator={type(estimator).__name__} has no default search space. Give "
+            "param_distributions, a dict of parameter names and optuna distributions."
         )
     return space
 
@@ -89,7 +88,7 @@ def _space_of(estimator) -> dict[str, BaseDistribution]:
         return {}
     own = _own_space(estimator)
     if not own and not get_tags(estimator).requires_fit:
-        # Such as a ProbabilityTransformer that uses weights as they are.
+        # For example a ProbabilityTransformer that uses weights without a fit.
         return {}
     kept = getattr(estimator, "_kept_by_clones", ())
     for name, part in named_parts(estimator):
@@ -102,43 +101,45 @@ def _own_space(estimator) -> dict[str, BaseDistribution]:
     if hasattr(estimator, "_search_space"):
         return estimator._search_space()
     for kind in type(estimator).__mro__:
-        if kind.__name__ in _OF_OTHERS:
-            return dict(_OF_OTHERS[kind.__name__])
+        if kind.__name__ in _SPACES:
+            return dict(_SPACES[kind.__name__])
     return {}
 
 
 class Space:
-    """A user's space, in what Optuna can store.
+    """A search space in types that Optuna can store.
 
     Parameters
     ----------
-    given : mapping of str to optuna distribution or list
-        Lists are choices, of any kind.
+    param_distributions : mapping of str to optuna distribution or list
+        Parameter ``param_distributions`` of the search.
     estimator : estimator
-        Whose parameters they are.
+        Estimator of the search.
 
     Raises
     ------
     ValueError
-        For what is no space, and for names that the estimator does not have.
+        If ``param_distributions`` is not a search space, or names a parameter that the estimator
+        does not have.
     """
 
-    def __init__(self, given, estimator):
-        if not isinstance(given, Mapping) or not given:
+    def __init__(self, param_distributions, estimator) -> None:
+        if not isinstance(param_distributions, Mapping) or not param_distributions:
             raise ValueError(
-                f"param_distributions={given!r} is no space; give a dict of parameter names and "
-                "optuna distributions or lists, or None for search_space(estimator)."
+                f"param_distributions={param_distributions!r} is not allowed; give a dict of "
+                "parameter names and optuna distributions or lists, or None for "
+                "search_space(estimator)."
             )
         self.distributions: dict[str, BaseDistribution] = {}
         self._choices: dict[str, list] = {}
         known = estimator.get_params(deep=True)
-        for name, values in given.items():
-            # A part that is itself a choice may bring parameters that its predecessor lacks.
+        for name, values in param_distributions.items():
+            # If a part is itself a choice, it can have parameters that the present part lacks.
             parents = {name[:i] for i in range(len(name)) if name.startswith("__", i)}
-            if name not in known and not parents & given.keys():
+            if name not in known and not parents & param_distributions.keys():
                 raise ValueError(
-                    f"param_distributions names {name!r}, which is no parameter of "
-                    f"{type(estimator).__name__}. Its parameters are the keys of get_params()."
+                    f"param_distributions has {name!r}, which is not a parameter of "
+                    f"{type(estimator).__name__}. Use the names that get_params() returns."
                 )
             self.distributions[name] = self._distribution(name, values)
 
@@ -149,69 +150,69 @@ class Space:
             values = values.tolist()
         if not isinstance(values, (list, tuple)) or not len(values):
             raise ValueError(
-                f"param_distributions[{name!r}] is {values!r}; give a list of choices or a "
-                "distribution of optuna, for example "
+                f"param_distributions[{name!r}]={values!r} is not allowed; give a list of choices "
+                "or an optuna distribution, for example "
                 "optuna.distributions.FloatDistribution(1e-4, 1e-1, log=True)."
             )
         values = [v.item() if isinstance(v, np.generic) else v for v in values]
-        if all(isinstance(v, _PLAIN) for v in values) and len(set(map(repr, values))) == len(
-            values
-        ):
+        plain = all(isinstance(v, _PLAIN_TYPES) for v in values)
+        if plain and len(set(map(repr, values))) == len(values):
             return CategoricalDistribution(values)
-        # Optuna stores plain values: others, such as estimators, by their place in the list.
+        # Optuna only stores plain values; other choices are stored by their position in the list.
         self._choices[name] = values
         return CategoricalDistribution(list(range(len(values))))
 
     def decode(self, params: Mapping) -> dict:
-        """Return parameters as the estimator takes them.
+        """Return the parameters of a candidate for the estimator.
 
         Parameters
         ----------
         params : mapping
-            As Optuna stores them.
+            Parameters of the trial that Optuna stores.
         """
         return {
             name: self._choices[name][params[name]] if name in self._choices else params[name]
             for name in self.distributions
         }
 
-    def describe(self) -> list:
-        """Return plain parts that say the space whole."""
-        said = []
+    def fingerprint_parts(self) -> list:
+        """Return the complete search space as values with an unambiguous representation."""
+        parts = []
         for name in sorted(self.distributions):
             choices = self._choices.get(name)
-            said += [name, self.distributions[name], choices and [_label(c) for c in choices]]
-        return said
+            names = choices and [_choice_name(choice) for choice in choices]
+            parts += [name, self.distributions[name], names]
+        return parts
 
 
-def as_plain(given: Mapping | None) -> dict | None:
-    """Return a user's space with the distributions as text."""
-    if given is None:
+def to_json(param_distributions: Mapping | None) -> dict | None:
+    """Return a search space with its distributions as JSON."""
+    if param_distributions is None:
         return None
     return {
-        name: {_AS_TEXT: distribution_to_json(values)}
+        name: {_JSON_KEY: distribution_to_json(values)}
         if isinstance(values, BaseDistribution)
         else values
-        for name, values in given.items()
+        for name, values in param_distributions.items()
     }
 
 
-def from_plain(given: Mapping | None) -> dict | None:
-    """Return what `as_plain` was given."""
-    if given is None:
+def from_json(param_distributions: Mapping | None) -> dict | None:
+    """Return the search space that `to_json` converted."""
+    if param_distributions is None:
         return None
     return {
-        name: json_to_distribution(values[_AS_TEXT])
-        if isinstance(values, dict) and _AS_TEXT in values
+        name: json_to_distribution(values[_JSON_KEY])
+        if isinstance(values, dict) and _JSON_KEY in values
         else values
-        for name, values in given.items()
+        for name, values in param_distributions.items()
     }
 
 
-def _label(choice) -> str:
-    if isinstance(choice, (*_PLAIN, Real)):
+def _choice_name(choice) -> str:
+    if isinstance(choice, (*_PLAIN_TYPES, Real)):
         return repr(choice)
     kind = f"{type(choice).__module__}.{type(choice).__qualname__}"
     params = choice.get_params(deep=False) if hasattr(choice, "get_params") else {}
-    plain = {k: v for k, v in params.items() if isinstance(v, _PLAIN)}
+    plain = {k: v for k, v in params.items() if isinstance(v, _PLAIN_TYPES)}
     return f"{kind}({plain})" if params else kind

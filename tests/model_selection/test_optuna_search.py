@@ -52,11 +52,11 @@ def search(estimator=None, space=None, **params):
 
 
 @parametrize_with_checks([search(n_trials=2, cv=2)])
-def test_scikit_learn_checks_it(estimator, check):
+def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
-def test_its_scores_are_those_of_cross_validation(table):
+def test_scores_equal_cross_validation(table):
     X, y = table
     found = search(scoring="roc_auc", return_train_score=True).fit(X, y)
     assert len(found.cv_results_["params"]) == 5
@@ -75,7 +75,7 @@ def test_its_scores_are_those_of_cross_validation(table):
     assert found.cv_results_["trial_state"].tolist() == ["COMPLETE"] * 5
 
 
-def test_it_repeats_and_does_not_depend_on_workers(table):
+def test_search_is_reproducible_with_any_n_jobs(table):
     once, again = (search(n_jobs=n, n_trials=12).fit(*table) for n in (None, 2))
     assert once.cv_results_["params"] == again.cv_results_["params"]
     other = search(random_state=1).fit(*table)
@@ -115,7 +115,7 @@ class Fragile(GaussianNB):
         return super().fit(X, y)
 
 
-def test_fits_that_fail(table):
+def test_failing_fits(table):
     levels = {"level": [0, 1, 2, 3]}
     with pytest.warns(FitFailedWarning, match="too high a level"):
         found = search(Fragile(), levels, n_trials=12).fit(*table)
@@ -181,25 +181,25 @@ def test_pruning_between_folds(table):
         np.testing.assert_array_equal(results[name], found[2].cv_results_[name])
 
 
-def test_a_search_without_a_single_score(table):
+def test_search_without_any_score_raises(table):
     with pytest.raises(ValueError, match="None of 5 trials has a finite score on all folds"):
         search(pruner=ThresholdPruner(lower=2)).fit(*table)
 
 
-def test_time_is_up(table):
+def test_timeout(table):
     found = search(n_trials=100_000, timeout=0.5).fit(*table)
     assert 0 < len(found.cv_results_["params"]) < 100_000
     with pytest.raises(ValueError, match="timeout=1e-09 s ended the search before"):
         search(timeout=1e-9).fit(*table)
 
 
-def test_a_sampler_that_has_no_more_ends_the_search(table):
+def test_exhausted_sampler_ends_the_search(table):
     space = {"C": [0.1, 1.0, 10.0]}
     found = search(space=space, sampler=optuna.samplers.GridSampler(space, seed=0), n_trials=9)
     assert sorted(found.fit(*table).cv_results_["param_C"]) == space["C"]
 
 
-def test_a_candidate_that_comes_twice_is_fitted_once(table):
+def test_equal_candidates_are_fitted_once(table):
     Logged.fits.clear()
     found = search(
         Logged(), {"C": [0.1, 1.0]}, n_trials=8, refit=False, scoring="neg_log_loss"
@@ -220,7 +220,7 @@ def test_samplers(table):
         search(sampler="guess").fit(*table)
 
 
-def test_choices_of_any_kind(table):
+def test_choices_of_any_type(table):
     pipeline = Pipeline([("scale", StandardScaler()), ("model", LogisticRegression())])
     space = {
         "model": [LogisticRegression(), DecisionTreeClassifier(random_state=0)],
@@ -237,18 +237,18 @@ def test_choices_of_any_kind(table):
 @pytest.mark.parametrize(
     ("space", "said"),
     [
-        ({"c": [1]}, "names 'c', which is no parameter of LogisticRegression"),
-        ({"C": 1.0}, "give a list of choices or a distribution of optuna"),
+        ({"c": [1]}, "has 'c', which is not a parameter of LogisticRegression"),
+        ({"C": 1.0}, "give a list of choices or an optuna distribution"),
         ({"C": []}, "give a list of choices"),
-        ({}, "is no space"),
+        ({}, "param_distributions={} is not allowed"),
     ],
 )
-def test_spaces_that_are_none(table, space, said):
+def test_invalid_spaces_raise(table, space, said):
     with pytest.raises(ValueError, match=said):
         OptunaSearchCV(LogisticRegression(), space).fit(*table)
 
 
-def test_it_looks_like_what_it_searches(table):
+def test_search_has_the_tags_of_its_estimator(table):
     X, y = table
     assert is_classifier(search())
     assert get_tags(search(MTECGClassifier())).input_tags.three_d_array
@@ -259,7 +259,7 @@ def test_it_looks_like_what_it_searches(table):
     assert (scores > 0.7).all()
 
 
-def test_it_pickles_without_its_database(table, tmp_path):
+def test_pickle_without_the_database(table, tmp_path):
     found = search(storage=f"sqlite:///{tmp_path / 'a.db'}").fit(*table)
     (tmp_path / "a.db").unlink()
     again = pickle.loads(pickle.dumps(found))
@@ -267,7 +267,7 @@ def test_it_pickles_without_its_database(table, tmp_path):
     assert len(again.study_.trials) == 5
 
 
-def test_a_file_that_is_handed_on_does_not_name_the_database(table, tmp_path):
+def test_saved_file_does_not_name_the_database(table, tmp_path):
     found = search(storage=f"sqlite:///{tmp_path / 'secret.db'}").fit(*table)
     ecgsk.save(found, tmp_path / "search.ecgsk")
     assert b"secret.db" not in (tmp_path / "search.ecgsk").read_bytes()
@@ -278,7 +278,7 @@ def test_a_file_that_is_handed_on_does_not_name_the_database(table, tmp_path):
 
 
 @pytest.mark.parametrize("routing", [False, True])
-def test_groups_and_weights_reach_whom_they_concern(table, routing):
+def test_groups_and_weights_are_routed(table, routing):
     X, y = table
     groups = np.arange(len(y)) // 3
     weight = np.ones(len(y))
@@ -296,7 +296,7 @@ def test_groups_and_weights_reach_whom_they_concern(table, routing):
     assert all(grouped is routing for *_, grouped in fits)
 
 
-def test_the_front_of_a_pipeline_is_fitted_once_for_each_fold():
+def test_unchanged_steps_are_fitted_once_for_each_fold():
     X, y = recordings(48)
     front = ProbabilityTransformer(Extractor(), cv=2, feature_names=["fast"])
     pipeline = Pipeline([("front", front), ("model", LogisticRegression())])
@@ -325,7 +325,7 @@ def test_the_front_of_a_pipeline_is_fitted_once_for_each_fold():
 
 
 @pytest.mark.parametrize("covariates", [[], ["age"]])
-def test_a_front_that_learns_nothing_is_asked_once(covariates):
+def test_steps_that_learn_nothing_run_once(covariates):
     X, y = recordings(36)
     fitted = Extractor().fit(X, y)
     X = RecordArray.wrap(X, table=pd.DataFrame({"age": np.arange(36.0)}))
@@ -371,7 +371,7 @@ class Extractor(ClassifierMixin, BaseEstimator):
         return self.model_.predict_proba(self._energy(X))
 
 
-def test_the_front_is_not_kept_where_it_is_no_table():
+def test_outputs_other_than_tables_are_not_kept():
     X, y = recordings(24)
 
     class Same(TransformerMixin, BaseEstimator):
@@ -389,7 +389,7 @@ def test_the_front_is_not_kept_where_it_is_no_table():
     assert len(Same.fits) > 3 * 2
 
 
-def test_routed_metadata_is_shared_between_front_and_rest():
+def test_metadata_is_routed_to_unchanged_and_last_steps():
     X, y = recordings(48)
     patients = np.arange(len(y)) // 2
     y = np.repeat(y[:24], 2)
@@ -443,7 +443,7 @@ def test_spaces_of_our_estimators():
     for estimator in (lef, trained, both):
         known = estimator.get_params()
         assert all(name in known for name in search_space(estimator))
-    with pytest.raises(ValueError, match="SVC has no parameter that is known"):
+    with pytest.raises(ValueError, match="SVC has no default search space"):
         search_space(SVC())
     assert OptunaSearchCV(LogisticRegression(), n_trials=1).fit(*make_classification()).best_params_
 
@@ -455,7 +455,7 @@ def stored(tmp_path, **params):
     return search(storage=f"sqlite:///{tmp_path / 'a.db'}", study_name="lef", **params)
 
 
-def test_a_search_goes_on_with_what_is_stored(table, tmp_path):
+def test_search_continues_a_stored_study(table, tmp_path):
     Logged.fits.clear()
     stored(tmp_path, estimator=Logged(), n_trials=3, refit=False).fit(*table)
     longer = stored(tmp_path, estimator=Logged(), n_trials=7, refit=False).fit(*table)
@@ -480,14 +480,14 @@ def test_a_search_goes_on_with_what_is_stored(table, tmp_path):
         ("estimator", lambda X, y: ({"estimator": LogisticRegression(tol=1e-3)}, X, y)),
     ],
 )
-def test_a_study_of_another_search_is_refused(table, tmp_path, part, change):
+def test_study_of_another_search_raises(table, tmp_path, part, change):
     stored(tmp_path, n_trials=1).fit(*table)
     params, X, y = change(*table)
     with pytest.raises(ValueError, match=f"study_name='lef' belongs to another search: .*{part}"):
         stored(tmp_path, n_trials=1, **params).fit(X, y)
 
 
-def test_a_fitted_part_that_stays_is_looked_at(tmp_path):
+def test_parts_that_stay_fitted_are_compared(tmp_path):
     X, y = recordings(24)
     fitted = [small_models()["mtecg"].set_params(max_epochs=n).fit(X, y) for n in (1, 2)]
     for model in fitted:
@@ -504,7 +504,7 @@ def test_a_fitted_part_that_stays_is_looked_at(tmp_path):
         run(fitted[1])
 
 
-def test_what_concerns_only_the_machine_may_differ(table, tmp_path):
+def test_parameters_without_effect_may_differ(table, tmp_path):
     stored(tmp_path, n_trials=1).fit(*table)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
@@ -513,10 +513,10 @@ def test_what_concerns_only_the_machine_may_differ(table, tmp_path):
     assert len(found.cv_results_["params"]) == 2
 
 
-def test_a_study_that_is_not_ours_is_refused(table, tmp_path):
+def test_study_of_another_program_raises(table, tmp_path):
     theirs = optuna.create_study(storage=f"sqlite:///{tmp_path / 'a.db'}", study_name="lef")
     theirs.optimize(lambda trial: trial.suggest_float("C", 0, 1), n_trials=1)
-    with pytest.raises(ValueError, match="a study that no OptunaSearchCV has begun"):
+    with pytest.raises(ValueError, match="trials that OptunaSearchCV did not start"):
         stored(tmp_path).fit(*table)
 
 
@@ -532,7 +532,7 @@ def test_outer_folds_do_not_share_a_study(table, tmp_path):
         )  # fmt: skip
 
 
-def test_an_interrupted_search_goes_on_in_the_same_process(table, tmp_path):
+def test_interrupted_search_continues_in_the_same_process(table, tmp_path):
     class Interrupted(Logged):
         left = 4
 
@@ -551,7 +551,7 @@ def test_an_interrupted_search_goes_on_in_the_same_process(table, tmp_path):
     assert len(Logged.fits) == 5 * 3 - 3
 
 
-def test_trials_that_were_enqueued_are_tried_first(table, tmp_path):
+def test_enqueued_trials_run_first(table, tmp_path):
     url = f"sqlite:///{tmp_path / 'a.db'}"
     stored(tmp_path, n_trials=1).fit(*table)
     optuna.load_study(study_name="lef", storage=url).enqueue_trial({"C": 7.0})
@@ -559,14 +559,14 @@ def test_trials_that_were_enqueued_are_tried_first(table, tmp_path):
     assert found.cv_results_["param_C"][1] == 7.0 and len(found.cv_results_["params"]) == 3
 
 
-def test_storages_that_are_none(table):
-    with pytest.raises(ValueError, match="storage='a.db' is no URL.*sqlite:///a.db"):
+def test_invalid_storages_raise(table):
+    with pytest.raises(ValueError, match="storage='a.db' is not the URL.*sqlite:///a.db"):
         search(storage="a.db").fit(*table)
     with pytest.raises(ValueError, match="cannot be opened"):
         search(storage="sqlite:////no/such/folder/a.db").fit(*table)
 
 
-def test_progress_is_silent_unless_asked_for(table, capsys):
+def test_verbose_controls_progress(table, capsys):
     before = optuna.logging.get_verbosity()
     search().fit(*table)
     said = capsys.readouterr()
@@ -576,13 +576,13 @@ def test_progress_is_silent_unless_asked_for(table, capsys):
     assert optuna.logging.get_verbosity() == before
 
 
-def test_categories_of_optuna_are_taken_as_they_are(table):
+def test_categorical_distributions_of_optuna(table):
     found = search(space={"C": CategoricalDistribution([0.1, 1.0])}, n_trials=3).fit(*table)
     assert found.best_params_["C"] in (0.1, 1.0)
 
 
 @pytest.mark.parametrize(("memory", "n_fits"), [(40.0, 3), (20.0, 13)])
-def test_tables_of_all_folds_have_to_fit_into_the_working_memory(memory, n_fits):
+def test_outputs_are_kept_only_within_working_memory(memory, n_fits):
     """Where they do not, every candidate fits the first steps itself.
 
     That is 3 folds of 4 candidates, after one fold that shows how large its table is.

@@ -9,7 +9,7 @@ import pytest
 from _processes import HANG, wait_until
 from _search_script import fits_of, run, search
 
-from ecgsk.model_selection._owner import Owner
+from ecgsk.model_selection._worker import Worker
 
 N_TRIALS = 12
 FOLD = "80"  # records that a fold learns from
@@ -79,29 +79,30 @@ def test_one_of_two_is_killed(tmp_path):
     assert len(set(answer["C"])) == N_TRIALS
 
 
-def test_the_dead_are_told_from_the_living(monkeypatch):
-    us = Owner()
-    assert us.lives(us.token, "a trial", None)
-    assert not us.lives(None, "a trial", None)
+def test_dead_workers_are_recognized(monkeypatch):
+    worker = Worker()
+    assert worker.is_alive(worker.token, "a trial", None)
+    assert not worker.is_alive(None, "a trial", None)
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    token = {**us.token, "pid": child.pid, "started": None}
-    from ecgsk.model_selection import _owner
+    token = {**worker.token, "pid": child.pid, "started": None}
+    from ecgsk.model_selection import _worker
 
-    token["started"] = _owner._started(child.pid)
-    assert us.lives(token, "a trial", None)
-    # Another process that got its number is not it.
-    assert not us.lives({**token, "started": "1"}, "a trial", None)
+    token["started"] = _worker._start_time(child.pid)
+    assert worker.is_alive(token, "a trial", None)
+    # A later process with the same number is another worker.
+    assert not worker.is_alive({**token, "started": "1"}, "a trial", None)
     child.kill()
-    wait_until(lambda: not us.lives(token, "a trial", None))  # dead, not yet collected
+    # Its exit status is not collected yet.
+    wait_until(lambda: not worker.is_alive(token, "a trial", None))
     child.wait()
-    assert not us.lives(token, "a trial", None)
-    # Elsewhere there is only the sign of life.
+    assert not worker.is_alive(token, "a trial", None)
+    # For a process on another machine, only the heartbeat counts.
     now = [0.0]
-    monkeypatch.setattr(_owner.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(_worker.time, "monotonic", lambda: now[0])
     token["host"] = "elsewhere"
-    assert us.lives(token, "its trial", 1)
+    assert worker.is_alive(token, "its trial", 1)
     now[0] = 140
-    assert us.lives(token, "its trial", 1)
+    assert worker.is_alive(token, "its trial", 1)
     now[0] = 160
-    assert not us.lives(token, "its trial", 1)
-    assert us.lives(token, "its trial", 2)
+    assert not worker.is_alive(token, "its trial", 1)
+    assert worker.is_alive(token, "its trial", 2)

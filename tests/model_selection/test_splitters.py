@@ -187,16 +187,16 @@ def test_shuffling_repeats_by_its_seed():
     assert repr(again) == repr(plain) == said
 
 
-def test_labels_of_few_patients_are_named_once():
+def test_one_warning_names_labels_with_few_patients():
     y = np.zeros((60, 12), dtype=int)
     for label in range(12):
         y[: label + 1, label] = 1
     frame = pd.DataFrame(y, columns=[f"L{k}" for k in range(12)])
-    with pytest.warns(UserWarning, match="labels are of fewer") as caught:
+    with pytest.warns(UserWarning, match="labels have fewer") as caught:
         list(MultilabelStratifiedGroupKFold(10).split(frame, frame, np.arange(60)))
     assert len(caught) == 1 and caught[0].filename == __file__
     message = str(caught[0].message)
-    assert message.startswith("9 of 12 labels are of fewer patients than n_splits=10")
+    assert message.startswith("9 of 12 labels have fewer patients than n_splits=10")
     assert "L0 (1), L1 (2)" in message and "L7 (8), ..." in message and "L8" not in message
     with pytest.warns(UserWarning, match=r"1 of 2 labels.*some folds: yes \(1\)\."):
         list(MultilabelStratifiedGroupKFold(2).split(None, ["no"] * 9 + ["yes"], range(10)))
@@ -211,20 +211,20 @@ def test_labels_of_few_patients_are_named_once():
 @pytest.mark.parametrize(
     ("y", "groups", "said"),
     [
-        (np.eye(4), [0, 0, 1, 1], "n_splits=3 folds cannot be made of 2 groups"),
-        ([0, 1], [0, 1], "cannot be made of 2 groups"),
-        ([], [], "cannot be made of 0 groups"),
-        (np.eye(4), None, "groups is None; give a patient for each record"),
+        (np.eye(4), [0, 0, 1, 1], "n_splits=3 is more than the 2 groups"),
+        ([0, 1], [0, 1], "more than the 2 groups"),
+        ([], [], "more than the 0 groups"),
+        (np.eye(4), None, "groups=None is not allowed; give the patient of each record"),
         (2 * np.eye(4), None, "y holds the values .0.0, 2.0.*0 and 1"),
-        ([[0, 1], [1, np.nan], [0, 1], [1, 1]], None, "y is missing .NaN. for 1 of 4.*record 1"),
-        ([0, 1, None, 1], None, "y is missing .NaN. for 1 of 4.*record 2"),
-        ([0.1, 0.2, 0.3, 0.5], None, "continuous; give one column of classes"),
-        (None, None, "y is None; give the labels"),
+        ([[0, 1], [1, np.nan], [0, 1], [1, 1]], None, "y is NaN for 1 of 4.*record 1"),
+        ([0, 1, None, 1], None, "y is NaN for 1 of 4.*record 2"),
+        ([0.1, 0.2, 0.3, 0.5], None, "'continuous' is not allowed; give one column of classes"),
+        (None, None, "y=None is not allowed; give the labels"),
         (np.eye(4), [0, 1, 2], r"groups has shape \(3,\)"),
         (np.eye(4), [0, 1, 2, None], "groups is missing for 1 of 4"),
     ],
 )
-def test_what_cannot_be_split_is_told(y, groups, said):
+def test_invalid_data_raises(y, groups, said):
     with pytest.raises(ValueError, match=said):
         list(MultilabelStratifiedGroupKFold(3).split(None, y, groups))
 
@@ -238,7 +238,7 @@ def test_what_cannot_be_split_is_told(y, groups, said):
         ({"random_state": 0}, "no effect while shuffle=False"),
     ],
 )
-def test_wrong_parameters_are_named(params, said):
+def test_invalid_parameters_raise(params, said):
     with pytest.raises(ValueError, match=said):
         MultilabelStratifiedGroupKFold(**params)
 
@@ -356,21 +356,21 @@ def test_the_folds_of_ptbxl_are_a_splitter():
 @pytest.mark.parametrize(
     ("params", "X", "groups", "said"),
     [
-        ({"fold": FOLD}, np.zeros(5), None, "fold has 12 records, X 5.*outermost"),
-        ({"fold": FOLD - 1}, np.zeros(12), None, "a number from 1 to 10.*holds .0, 1"),
+        ({"fold": FOLD}, np.zeros(5), None, "fold has 12 records, but X has 5.*outermost"),
+        ({"fold": FOLD - 1}, np.zeros(12), None, "values .0, 1.*a number from 1 to 10"),
         ({"fold": [1.0, np.nan]}, np.zeros(2), None, "a number from 1 to 10"),
         ({"fold": [[1, 9]]}, np.zeros(1), None, r"shape \(1, 2\)"),
         ({"fold": FOLD, "test": 11}, np.zeros(12), None, "test=11 is not allowed"),
         ({"fold": FOLD, "test": ()}, np.zeros(12), None, r"test=\(\) is not allowed"),
         ({"fold": FOLD, "test": "9"}, np.zeros(12), None, "test='9' is not allowed"),
-        ({"fold": FOLD, "test": [9, 9]}, np.zeros(12), None, "names a fold twice"),
+        ({"fold": FOLD, "test": [9, 9]}, np.zeros(12), None, "has a fold twice"),
         ({"fold": FOLD, "train": True}, np.zeros(12), None, "train=True is not allowed"),
-        ({"fold": FOLD, "train": 9}, np.zeros(12), None, "0 records to train on and 2"),
-        ({"fold": [1, 2, 8]}, np.zeros(3), None, "0 to test on; fold holds 1, 2, 8"),
-        ({"fold": FOLD}, np.zeros(12), np.arange(12) // 4, "2 patients of groups.*fold 9"),
+        ({"fold": FOLD, "train": 9}, np.zeros(12), None, "0 training and 2 test records"),
+        ({"fold": [1, 2, 8]}, np.zeros(3), None, "0 test records.*: 1, 2, 8"),
+        ({"fold": FOLD}, np.zeros(12), np.arange(12) // 4, "2 patients in groups.*fold 9"),
         ({"fold": FOLD}, np.zeros(12), np.arange(3), "groups has shape"),
     ],
 )
-def test_folds_that_cannot_be_ptbxls_are_told(params, X, groups, said):
+def test_invalid_folds_raise(params, X, groups, said):
     with pytest.raises(ValueError, match=said):
         list(PTBXLFolds(**params).split(X, None, groups))

@@ -1,4 +1,4 @@
-"""What a search was about, so that another one is not mixed with it."""
+"""Fingerprints of a search, so that a study never mixes the trials of two searches."""
 
 import numpy as np
 import pandas as pd
@@ -9,11 +9,11 @@ from sklearn.frozen import FrozenEstimator
 from ecgsk._core.fingerprint import fingerprint
 from ecgsk._core.records import RecordArray, is_lazy
 
-# They say where and how to compute, not what.
-_INCIDENTAL = {"backend", "checkpoint_dir", "device", "memory", "n_jobs", "verbose"}
+# Parameters that set where and how to compute, but do not change the result.
+_WITHOUT_EFFECT = {"backend", "checkpoint_dir", "device", "memory", "n_jobs", "verbose"}
 
 
-def identity(*, X, y, folds, params, space, scoring, estimator) -> dict[str, str]:
+def search_fingerprint(*, X, y, folds, params, space, scoring, estimator) -> dict[str, str]:
     """Return a fingerprint of each thing that the scores of a search depend on.
 
     Parameters
@@ -23,31 +23,31 @@ def identity(*, X, y, folds, params, space, scoring, estimator) -> dict[str, str
     folds : list of (ndarray, ndarray)
         Training and test rows.
     params : dict
-        What was given to ``fit`` beside them.
-    space, scoring : object
-        Parts with a representation that says it all.
+        Other arguments of ``fit``.
+    space, scoring : list
+        Parts whose representation is complete.
     estimator : estimator
-        Compared by its parameters, and by what it has learnt where it stays fitted.
+        Compared by its parameters; parts that stay fitted also by their fitted attributes.
 
     Returns
     -------
     dict of str to str
-        Under names for readers.
+        By names that error messages use.
     """
     return {
-        "data": fingerprint(*_plain(X), *_plain(y)),
+        "data": fingerprint(*_comparable(X), *_comparable(y)),
         "metadata": fingerprint(
-            *(part for k in sorted(params) for part in (k, *_plain(params[k])))
+            *(part for k in sorted(params) for part in (k, *_comparable(params[k])))
         ),
         "folds": fingerprint(*(rows for fold in folds for rows in fold)),
         "space": fingerprint(space),
         "scoring": fingerprint(scoring),
-        "estimator": fingerprint(*_described(estimator)),
+        "estimator": fingerprint(*_estimator_parts(estimator)),
     }
 
 
-def _plain(values) -> list:
-    """Return what `fingerprint` takes whole."""
+def _comparable(values) -> list:
+    """Return data in the types that `fingerprint` reads completely."""
     if values is None or isinstance(values, RecordArray):
         return [values]
     if is_lazy(values):
@@ -62,39 +62,39 @@ def _plain(values) -> list:
     return [values.astype(str) if values.dtype == object else values]
 
 
-def _described(value, fitted: bool = False) -> list:
-    """Return the parameters of an estimator, and of those inside it, as plain parts."""
+def _estimator_parts(value, fitted: bool = False) -> list:
+    """Return the parameters of an estimator, and of the estimators in it, as comparable parts."""
     if isinstance(value, (list, tuple)):
-        return ["[", *(part for item in value for part in _described(item, fitted)), "]"]
+        return ["[", *(part for item in value for part in _estimator_parts(item, fitted)), "]"]
     if isinstance(value, dict):
         items = sorted(value.items(), key=lambda item: str(item[0]))
-        return [part for k, v in items for part in (k, *_described(v, fitted))]
+        return [part for k, v in items for part in (k, *_estimator_parts(v, fitted))]
     if isinstance(value, np.ndarray):
-        return _plain(value)
+        return _comparable(value)
     if value is None or isinstance(value, (bool, int, float, complex, str, bytes, np.generic)):
         return [value]
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
     if callable(value) and hasattr(value, "__qualname__"):
         return [f"{value.__module__}.{value.__qualname__}"]
     if not isinstance(value, BaseEstimator):
-        # Their representation may hold an address in memory.
+        # The representation of other objects may contain an address in memory.
         return [kind]
     kept = set(getattr(value, "_kept_by_clones", ()))
     parts = [kind]
     for name, param in sorted(value.get_params(deep=False).items()):
-        if name not in _INCIDENTAL:
-            stays = fitted or name in kept or isinstance(value, FrozenEstimator)
-            parts += [name, *_described(param, stays)]
-    return parts + _learnt(value) if fitted else parts
+        if name not in _WITHOUT_EFFECT:
+            stays_fitted = fitted or name in kept or isinstance(value, FrozenEstimator)
+            parts += [name, *_estimator_parts(param, stays_fitted)]
+    return parts + _fitted_parts(value) if fitted else parts
 
 
-def _learnt(estimator) -> list:
-    """Return the numbers of a fitted estimator that a clone would keep."""
+def _fitted_parts(estimator) -> list:
+    """Return the fitted attributes of an estimator."""
     parts = []
     for name, value in sorted(vars(estimator).items()):
         if name == "net_":
             state = value.module_.state_dict()
             parts += [tensor.cpu().numpy() for tensor in state.values()]
         elif name.endswith("_") and not name.startswith("_"):
-            parts += [name, *_described(value, fitted=True)]
+            parts += [name, *_estimator_parts(value, fitted=True)]
     return parts

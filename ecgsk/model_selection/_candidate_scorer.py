@@ -1,4 +1,4 @@
-"""One candidate after the other, fold by fold."""
+"""Cross-validation of one candidate of a search."""
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
@@ -6,12 +6,12 @@ from optuna.trial import Trial, TrialState
 from sklearn.base import clone
 
 from ecgsk._core.sklearn_compat import fit_and_score
-from ecgsk.model_selection._reuse import ReusedSteps
-from ecgsk.model_selection._study import folds_of, note_folds
+from ecgsk.model_selection._shared_study import fold_results, store_fold_results
+from ecgsk.model_selection._unchanged_steps import UnchangedSteps
 
 
-class Candidates:
-    """Scores candidates on the same folds.
+class CandidateScorer:
+    """Scores each candidate on the same folds.
 
     Parameters
     ----------
@@ -22,17 +22,17 @@ class Candidates:
     folds : list of (ndarray, ndarray)
         Training and test rows.
     fit_params, score_params : dict
-        What was routed to the estimator and to the scorer.
-    reused : ReusedSteps or None
-        See there.
+        Metadata that is routed to the estimator and to the scorer.
+    unchanged : UnchangedSteps or None
+        First steps of a Pipeline, which are fitted once for each fold.
     metric : str or None
-        The one that the study follows where there are several; None is the first.
+        Metric that the study maximizes, if there are several; None is the first.
     prunes : bool
-        Whether the study may give up between folds.
+        Whether the study may stop a candidate between folds.
     n_jobs : int or None
-        Folds at once.
+        Number of folds that are fitted in parallel.
     **options
-        Of `fit_and_score`.
+        Further arguments of scikit-learn's ``_fit_and_score``.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Candidates:
         *,
         fit_params: dict,
         score_params: dict,
-        reused: ReusedSteps | None,
+        unchanged: UnchangedSteps | None,
         metric: str | None,
         prunes: bool,
         n_jobs: int | None,
@@ -53,69 +53,69 @@ class Candidates:
         self.estimator = estimator
         self.data = {"X": X, "y": y, "fit_params": fit_params, "score_params": score_params}
         self.folds = folds
-        self.reused = reused
+        self.unchanged = unchanged
         self.metric = metric
         self.prunes = prunes
         self.parallel = Parallel(n_jobs=n_jobs)
         workers = effective_n_jobs(n_jobs)
-        # One after the other a killed trial loses least.
+        # Without parallel jobs, fit one fold at a time: a killed trial then loses one fold.
         self.at_once = workers if prunes or workers == 1 else len(folds)
         self.options = options
 
     def score(self, trial: Trial, params: dict) -> tuple[TrialState, float | None]:
-        """Score a candidate, from the fold on where it was left.
+        """Score a candidate, beginning with the first fold that has no result yet.
 
         Parameters
         ----------
         trial : optuna.trial.Trial
-            Handed out by the ledger.
+            Trial of the shared study.
         params : dict
-            As the estimator takes them.
+            Parameters of the estimator.
 
         Returns
         -------
         state : TrialState
-            How it ended.
+            Final state of the trial.
         value : float or None
-            The mean over the folds where it has all of them.
+            Mean score over the folds of a complete trial.
         """
-        done = folds_of(trial)
+        done = fold_results(trial)
         if not done:
-            done = self._same_before(trial)
-            note_folds(trial, done)
-        told = trial.study.trials[trial.number].intermediate_values
+            done = self._results_of_equal_trial(trial)
+            store_fold_results(trial, done)
+        reported = trial.study.trials[trial.number].intermediate_values
         for step in range(len(self.folds)):
             if step >= len(done):
                 done += self._fold_results(params, range(step, len(self.folds))[: self.at_once])
-                note_folds(trial, done)
+                store_fold_results(trial, done)
             if self.prunes and step < len(self.folds) - 1:
-                if step not in told:
+                if step not in reported:
                     trial.report(self._mean(done[: step + 1]), step)
                 if trial.should_prune():
-                    note_folds(trial, done[: step + 1])
+                    store_fold_results(trial, done[: step + 1])
                     return TrialState.PRUNED, None
         value = self._mean(done)
         return (TrialState.COMPLETE, value) if np.isfinite(value) else (TrialState.FAIL, None)
 
-    def _same_before(self, trial: Trial) -> list[dict]:
-        """Return the folds of a trial with the same parameters: they would be the same."""
+    def _results_of_equal_trial(self, trial: Trial) -> list[dict]:
+        """Return the results of a complete trial with the same parameters, if there is one."""
         for other in trial.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
             if other.params == trial.params:
-                return folds_of(other)
+                return fold_results(other)
         return []
 
     def _fold_results(self, params: dict, indices: range) -> list[dict]:
-        if self.reused is not None and not self._prepared(indices):
-            self.reused = None
+        if self.unchanged is not None and not self._fit_unchanged(self.unchanged, indices):
+            self.unchanged = None
         calls = []
         for index in indices:
-            if self.reused is None:
+            if self.unchanged is None:
                 train, test = self.folds[index]
-                calls.append({"estimator": clone(self.estimator), "train": train, "test": test,
-                              **self.data})  # fmt: skip
+                rows = {"train": train, "test": test}
+                calls.append({"estimator": clone(self.estimator), **rows, **self.data})
             else:
-                tail = clone(self.reused.tail)
-                calls.append({"estimator": tail, **self.reused.fold(index)})
+                last_steps = clone(self.unchanged.last_steps)
+                calls.append({"estimator": last_steps, **self.unchanged.arguments(index)})
         results = self.parallel(
             delayed(fit_and_score)(
                 **call,
@@ -126,33 +126,34 @@ class Candidates:
             )
             for index, call in zip(indices, calls, strict=True)
         )
-        return [_plain(result) for result in results]
+        return [_as_json(result) for result in results]
 
-    def _prepared(self, indices: range) -> bool:
+    def _fit_unchanged(self, unchanged: UnchangedSteps, indices: range) -> bool:
         try:
-            return self.reused.prepare(indices, self.parallel)
+            return unchanged.fit(indices, self.parallel)
         except Exception:
             if self.options["error_score"] == "raise":
                 raise
-            # The candidates will meet the same error, and it is theirs to report.
+            # Each candidate raises the same error, and reports it as scikit-learn does.
             return False
 
     def _mean(self, folds: list[dict]) -> float:
         scores = [fold["test_scores"] for fold in folds]
         if any(isinstance(score, dict) for score in scores):
-            # A fold that has failed may not know the names of a function's metrics.
+            # A failed fold has no names of metrics if scoring is a function.
             metric = self.metric or next(iter(next(s for s in scores if isinstance(s, dict))))
             scores = [score[metric] if isinstance(score, dict) else score for score in scores]
         return float(np.mean(scores))
 
 
-def _plain(result: dict) -> dict:
-    """Return what JSON keeps of a result."""
-    plain = {}
+def _as_json(result: dict) -> dict:
+    """Return the parts of a result that the study stores, as values that JSON can hold."""
+    stored = {}
     for name in ("test_scores", "train_scores", "fit_time", "score_time", "fit_error"):
         if name in result:
             value = result[name]
             if isinstance(value, dict):
                 value = {key: float(score) for key, score in value.items()}
-            plain[name] = value if value is None or isinstance(value, (dict, str)) else float(value)
-    return plain
+            as_is = value is None or isinstance(value, (dict, str))
+            stored[name] = value if as_is else float(value)
+    return stored
