@@ -90,7 +90,7 @@ def train_network(options, work):
     path = work / "network"
     if not path.exists():
         make_echonext(path, options.network_records, random_state=options.seed + 1, n_jobs=2)
-    part = load_echonext(path, split="train", missing="infer", tabular=False)
+    part = load_echonext(path, split="train", missing_ef="infer", tabular=False)
     truth = pd.read_csv(path / "synthetic_truth.csv").set_index("ecg_key")
     findings = truth.loc[part.metadata["ecg_key"], FINDINGS]
     network = MTECGClassifier(

@@ -42,7 +42,7 @@ model.fit(train.data, train.target, classifier__groups=train.groups)
 # Many of the 71 statements say nearly the same. The glass box divides the credit among them as
 # chance has it, so that a group is to be read before its members.
 predictors = model[:-1].transform(test.data)
-print(group_importances(model[-1], predictors, threshold=0.8).head(5).round(3))
+print(group_importances(model[-1], predictors, min_correlation=0.8).head(5).round(3))
 
 # %%
 # The patient that the model is surest of: from the average to this probability, group by group.

@@ -205,7 +205,7 @@ def test_what_is_no_table(folder, content, message):
     ("kwargs", "message"),
     [
         ({"split": "training"}, "'split' parameter.*no_split"),
-        ({"missing": "zero"}, "'missing' parameter.*infer"),
+        ({"missing_ef": "zero"}, "'missing_ef' parameter.*infer"),
         ({"microvolt_per_count": 0}, "'microvolt_per_count' parameter"),
         ({"lazy": "yes"}, "'lazy' parameter"),
         ({"target": 45}, "'target' parameter"),

@@ -69,13 +69,13 @@ def test_values_count_and_flags_stand_in_for_them(cases, target):
 @pytest.mark.parametrize("target", ["lvef<=35", "lvef<=50"])
 def test_records_without_a_value_can_be_dropped_or_refused(cases, target):
     folder, table = cases
-    ecgs = load_echonext(folder, split="train", target=target, missing="drop")
+    ecgs = load_echonext(folder, split="train", target=target, missing_ef="drop")
     assert_array_equal(answers(ecgs, table), CASES[target].where(CASES["value"].notna()))
     assert not np.isnan(ecgs.ejection_fraction).any() and ecgs.left_out.no_target == 3
     with pytest.raises(ValueError, match="3 of 11 records have no lvef_value.*'infer'.*'drop'"):
-        load_echonext(folder, split="train", target=target, missing="error")
-    load_echonext(folder, split="val", target=target, missing="error")
-    flags = load_echonext(folder, split="train", target=FLAGS[1], missing="error")
+        load_echonext(folder, split="train", target=target, missing_ef="error")
+    load_echonext(folder, split="val", target=target, missing_ef="error")
+    flags = load_echonext(folder, split="train", target=FLAGS[1], missing_ef="error")
     assert len(flags.target) == 11
 
 
@@ -146,7 +146,7 @@ def test_contradictions_are_counted_and_the_rule_is_kept(tmp_path):
     assert_array_equal(answers(ecgs, table), [1, 0, 0, 1, NAN, 0])
     for missing, last in (("infer", 1), ("drop", NAN)):
         with pytest.warns(UserWarning, match="contradict.*the flag"):
-            ecgs = load_echonext(tmp_path, split="train", missing=missing)
+            ecgs = load_echonext(tmp_path, split="train", missing_ef=missing)
         assert_array_equal(answers(ecgs, table), [1, 0, 1, 0, last, 0])
     # No warning where flags are asked for by name.
     ecgs = load_echonext(tmp_path, split="train", target="lvef_lte_45_flag")
@@ -199,4 +199,4 @@ def test_no_record_with_a_target_is_an_error(tmp_path):
     with pytest.raises(ValueError, match=message):
         load_echonext(tmp_path, split="train", target="lvef<=30", tabular=False)
     with pytest.raises(ValueError, match="none of the 3"):
-        load_echonext(tmp_path, split="train", missing="drop", tabular=False)
+        load_echonext(tmp_path, split="train", missing_ef="drop", tabular=False)

@@ -231,7 +231,7 @@ def test_the_number_of_patients_can_be_chosen(n_patients):
         ({"n_patients": 11}, "n_patients=11 .* from 1 to n_records=10"),
         ({"n_patients": 0}, "n_patients=0"),
         ({"prevalence": 1.2}, "prevalence=1.2 .* it can be"),
-        ({"prevalence": 0.2, "threshold": 5}, "prevalence=0.2 .* threshold=5"),
+        ({"prevalence": 0.2, "ef_threshold": 5}, "prevalence=0.2 .* ef_threshold=5"),
         ({"noise": -1}, "noise"),
         ({"sampling_rate": 0}, "sampling_rate=0"),
     ],

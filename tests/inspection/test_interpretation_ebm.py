@@ -214,10 +214,12 @@ def test_correlated_predictors_are_grouped():
     groups = group_correlated(table)
     assert groups == [["a", "minus a", "text"], ["alone"], ["constant"], ["half of a"], ["site"],
                       ["empty"]]  # fmt: skip
-    assert ["a", "minus a"] in group_correlated(table, threshold=1)
+    assert ["a", "minus a"] in group_correlated(table, min_correlation=1)
     # Exponentials are far from a line.
-    assert ["a", "minus a"] not in group_correlated(table, threshold=0.9, method="pearson")
-    everything = group_correlated(table.drop(columns=["constant", "empty", "site"]), threshold=1e-9)
+    assert ["a", "minus a"] not in group_correlated(table, min_correlation=0.9, method="pearson")
+    everything = group_correlated(
+        table.drop(columns=["constant", "empty", "site"]), min_correlation=1e-9
+    )
     assert len(everything) == 1
     assert group_correlated(table[["a"]]) == [["a"]]
 
@@ -227,12 +229,12 @@ def test_the_threshold_is_met_exactly():
     for seed in range(50):
         a = np.random.default_rng(seed).normal(size=37)
         table = pd.DataFrame({"a": a, "b": 0.1 * a + 3, "c": -7 * a})
-        assert group_correlated(table, threshold=1, method="pearson") == [["a", "b", "c"]]
+        assert group_correlated(table, min_correlation=1, method="pearson") == [["a", "b", "c"]]
         rho = np.corrcoef(a, a**3)[0, 1]
         table = pd.DataFrame({"a": a, "b": a**3})
-        assert group_correlated(table, threshold=rho, method="pearson") == [["a", "b"]]
+        assert group_correlated(table, min_correlation=rho, method="pearson") == [["a", "b"]]
         above = rho + 1e-7
-        assert group_correlated(table, threshold=above, method="pearson") == [["a"], ["b"]]
+        assert group_correlated(table, min_correlation=above, method="pearson") == [["a"], ["b"]]
 
 
 def test_no_chains():
@@ -243,7 +245,7 @@ def test_no_chains():
         columns.append(0.75 * columns[-1] + np.sqrt(1 - 0.75**2) * rng.normal(size=5000))
     table = pd.DataFrame(np.transpose(columns), columns=list("abcd"))
     rho = table.corr("spearman").abs()
-    groups = group_correlated(table, threshold=0.65)
+    groups = group_correlated(table, min_correlation=0.65)
     assert max(map(len, groups)) == 2
     for group in groups:
         assert rho.loc[group, group].min(axis=None) >= 0.65
@@ -260,8 +262,12 @@ def test_holes_are_left_out_pair_by_pair():
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"threshold": 0}, ValueError, "threshold=0 has to be above 0"),
-        ({"threshold": 1.5}, ValueError, "threshold=1.5 has to be above 0 and at most 1"),
+        ({"min_correlation": 0}, ValueError, "min_correlation=0 has to be above 0"),
+        (
+            {"min_correlation": 1.5},
+            ValueError,
+            "min_correlation=1.5 has to be above 0 and at most 1",
+        ),
         ({"method": "phi"}, ValueError, "method='phi' is not allowed; use one of spearman"),
         ({"table": np.zeros((3, 2))}, TypeError, "table is a ndarray; expected a DataFrame"),
         ({"table": pd.DataFrame([[1, 2]], columns=["a", "a"])}, ValueError, "columns twice: a"),

@@ -56,7 +56,7 @@ Source: P. Elias, J. Finer, PhysioNet, doi 10.13026/3ykd-bf14 (1.1.0); T. J. Pot
 Nature (2025), doi 10.1038/s41586-025-09227-0.
 Licence: PhysioNet Restricted Health Data License 1.5.0; the data must not be passed on.
 Split {split}: {n_records} records of 12 leads and 2500 samples at 250 Hz, in {unit}.
-Target {target}; missing={missing!r}. Left out: {no_target} without a target.
+Target {target}; missing_ef={missing_ef!r}. Left out: {no_target} without a target.
 """
 
 
@@ -66,7 +66,7 @@ Target {target}; missing={missing!r}. Left out: {no_target} without a target.
         "path": [str, os.PathLike],
         "split": [StrOptions(set(SPLITS))],
         "target": [str, list, tuple],
-        "missing": [StrOptions({"infer", "drop", "error"})],
+        "missing_ef": [StrOptions({"infer", "drop", "error"})],
         "microvolt_per_count": [Interval(Real, 0, None, closed="neither"), None],
         "tabular": ["boolean"],
         "lazy": ["boolean"],
@@ -80,7 +80,7 @@ def load_echonext(
     *,
     split: str,
     target: str | Sequence[str] = "lvef<=45",
-    missing: str = "infer",
+    missing_ef: str = "infer",
     microvolt_per_count: float | None = MICROVOLT_PER_COUNT,
     tabular: bool = True,
     lazy: bool = True,
@@ -111,7 +111,7 @@ def load_echonext(
           its "moderate" to be the flag of 45;
         - one of `ECHONEXT_FLAGS`, such as ``"shd_moderate_or_greater_flag"``;
         - a list of them, or ``"flags"`` for all twelve: a column for each.
-    missing : {"infer", "drop", "error"}, default="infer"
+    missing_ef : {"infer", "drop", "error"}, default="infer"
         For cut-offs, what to do with records without ``lvef_value``, which the data set has only
         where the echocardiogram came within a year. "infer" takes what ``lvef_lte_45_flag``
         implies: a low flag is positive for every cut-off from 45 on, the other negative for every
@@ -225,13 +225,13 @@ def load_echonext(
     rows = table[table["split"] == split].reset_index(drop=True)
     features = _load_tabular(path, csv, table, split) if tabular else None
     ef = read_ejection_fraction(rows, csv)
-    labels, known = make_target(rows, ef, wanted, missing, csv)
+    labels, known = make_target(rows, ef, wanted, missing_ef, csv)
     covariates = pd.DataFrame({"age": numbers(rows, "age_at_ecg", csv), "sex": read_sex(rows)})
     kept = np.flatnonzero(known)
     if not len(kept):
         raise ValueError(
             f"none of the {len(rows)} records of split {split!r} has a target for "
-            f"target={target!r} with missing={missing!r}. Use another, or missing='infer'."
+            f"target={target!r} with missing_ef={missing_ef!r}. Use another, or missing_ef='infer'."
         )
 
     covariates = covariates.iloc[kept].reset_index(drop=True)
@@ -269,7 +269,7 @@ def load_echonext(
             if microvolt_per_count is None
             else f"mV if a count is {microvolt_per_count:g} microvolt",
             target=", ".join(wanted.names),
-            missing=missing,
+            missing_ef=missing_ef,
             **left_out,
         ),
     )

@@ -56,7 +56,7 @@ def parse_target(target) -> Target:
 
 
 def make_target(
-    table: pd.DataFrame, ef: np.ndarray, wanted: Target, missing: str, file: Path
+    table: pd.DataFrame, ef: np.ndarray, wanted: Target, missing_ef: str, file: Path
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return each record's target, and which records have one.
 
@@ -68,7 +68,7 @@ def make_target(
         Ejection fractions, percent, NaN where missing.
     wanted : Target
         What is asked.
-    missing : {"infer", "drop", "error"}
+    missing_ef : {"infer", "drop", "error"}
         What to do without an ejection fraction.
     file : path
         For messages.
@@ -87,11 +87,11 @@ def make_target(
 
     flag, below = read_flag(table, _FLAG, file), operator.le if wanted.inclusive else operator.lt
     measured = ~np.isnan(ef)
-    if missing == "error" and not measured.all():
+    if missing_ef == "error" and not measured.all():
         raise ValueError(
             f"{int((~measured).sum())} of {len(ef)} records have no lvef_value, the first is "
             f"ecg_key {table['ecg_key'].iloc[int(np.flatnonzero(~measured)[0])]}. Use "
-            "missing='infer' to take what lvef_lte_45_flag implies, or missing='drop'."
+            "missing_ef='infer' to take what lvef_lte_45_flag implies, or missing_ef='drop'."
         )
     answer = np.where(measured, below(ef, wanted.cut_off), np.nan).astype(float)
     contradicted = measured & ~np.isnan(flag) & ((ef <= _FLAGGED) != (flag == 1))
@@ -107,7 +107,7 @@ def make_target(
         )
         if is_flag:
             answer[contradicted] = flag[contradicted]
-    if missing == "infer":
+    if missing_ef == "infer":
         # The flag says that the value is at most 45, or above it.
         low, high = ~measured & (flag == 1), ~measured & (flag == 0)
         if below(_FLAGGED, wanted.cut_off):

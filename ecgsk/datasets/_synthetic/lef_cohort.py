@@ -62,7 +62,7 @@ def make_lef_cohort(
     *,
     n_patients: int | None = None,
     prevalence: float = 0.2,
-    threshold: float = 45.0,
+    ef_threshold: float = 45.0,
     sampling_rate: float = 100.0,
     duration: float = 10.0,
     noise: float = 0.02,
@@ -75,7 +75,7 @@ def make_lef_cohort(
 
     1. A patient's EF is a whole percent from 10 to 80, from two bells at those values: mean 61 and
        deviation 6, or mean 34 and deviation 8. The share of the second is what makes
-       ``P(EF <= threshold)`` the ``prevalence``. All records of a patient have that EF.
+       ``P(EF <= ef_threshold)`` the ``prevalence``. All records of a patient have that EF.
     2. Each finding k is there with a probability of its own, independent of the others once the
        EF is given::
 
@@ -106,7 +106,7 @@ def make_lef_cohort(
        so two records of a patient look alike. Age and sex are independent of all else. CLBBB
        hides CRBBB and AFIB hides 1AVB; the hidden ones say nothing of the EF.
 
-    ``oracle`` is ``P(EF <= threshold | the record's findings)``, summed exactly over the values
+    ``oracle`` is ``P(EF <= ef_threshold | the record's findings)``, summed exactly over the values
     of the EF. By the lemma of Neyman and Pearson no score that is computed from one record has a
     higher AUROC in expectation, whatever reads it: about 0.92 at the default settings.
 
@@ -117,8 +117,8 @@ def make_lef_cohort(
     n_patients : int, default=None
         From how many patients; each has one at least. None: two thirds of ``n_records``.
     prevalence : float, default=0.2
-        ``P(EF <= threshold)`` of a patient.
-    threshold : float, default=45.0
+        ``P(EF <= ef_threshold)`` of a patient.
+    ef_threshold : float, default=45.0
         Highest EF that counts as low, percent.
     sampling_rate : float, default=100.0
         Hz.
@@ -133,7 +133,8 @@ def make_lef_cohort(
     -------
     cohort : Bunch
         ``data`` (n_records, 12, n_samples), float32 mV, leads I II III aVR aVL aVF V1-V6;
-        ``target`` (n_records,), 1 where ``ejection_fraction`` (percent) is at most ``threshold``;
+        ``target`` (n_records,), 1 where ``ejection_fraction`` (percent) is at most
+        ``ef_threshold``;
         ``diagnoses`` (n_records, 14) 0/1 with ``diagnosis_names``; ``oracle`` (n_records,);
         ``groups``, ``age`` (years) and ``sex`` (0 male, 1 female) of the patients, each of length
         n_records; ``sampling_rate``, ``lead_names`` and ``DESCR``.
@@ -157,9 +158,9 @@ def make_lef_cohort(
     True
     """
     n_samples = check_size(n_records, sampling_rate, duration)
-    check_numbers(prevalence=prevalence, threshold=threshold, noise=noise)
+    check_numbers(prevalence=prevalence, ef_threshold=ef_threshold, noise=noise)
     rng = as_generator(random_state)
-    cohort = draw_cohort(n_records, n_patients, prevalence, threshold, rng)
+    cohort = draw_cohort(n_records, n_patients, prevalence, ef_threshold, rng)
     p, body = draw_physiology(cohort, noise, rng)
     cohort.data, _ = render(p, body, sampling_rate, n_samples, rng)
     cohort.update(
@@ -184,7 +185,7 @@ def draw_cohort(
     n_records: int,
     n_patients: int | None,
     prevalence: float,
-    threshold: float,
+    ef_threshold: float,
     rng: np.random.Generator,
 ) -> Bunch:
     """Draw all of a cohort but its waveforms."""
@@ -197,15 +198,15 @@ def draw_cohort(
         )
     extra = rng.integers(n_patients, size=n_records - n_patients)
     groups = rng.permutation(np.concatenate([np.arange(n_patients), extra]))
-    return draw_records(groups, prevalence, threshold, rng)
+    return draw_records(groups, prevalence, ef_threshold, rng)
 
 
 def draw_records(
-    groups: np.ndarray, prevalence: float, threshold: float, rng: np.random.Generator
+    groups: np.ndarray, prevalence: float, ef_threshold: float, rng: np.random.Generator
 ) -> Bunch:
     """Draw a cohort's records, given which patient (0 to the last) each is of."""
     n_records, n_patients = len(groups), int(groups.max()) + 1
-    prior = ef_distribution(prevalence, threshold)
+    prior = ef_distribution(prevalence, ef_threshold)
     ef = rng.choice(_EF_GRID, size=n_patients, p=prior)[groups]
     chance = finding_probabilities(ef)
     kept = np.array([finding[2] for finding in _FINDINGS.values()])
@@ -215,28 +216,28 @@ def draw_records(
     diagnoses = (luck < chance).astype(int)
     age = np.clip(rng.normal(63, 14, n_patients), 18, 95).round()[groups]
     return Bunch(
-        target=(ef <= threshold).astype(int),
+        target=(ef <= ef_threshold).astype(int),
         ejection_fraction=ef,
         diagnoses=diagnoses,
         diagnosis_names=list(_NAMES),
         groups=groups,
         age=age,
         sex=rng.integers(2, size=n_patients)[groups],
-        oracle=posterior(diagnoses, prior, threshold),
+        oracle=posterior(diagnoses, prior, ef_threshold),
     )
 
 
-def ef_distribution(prevalence: float, threshold: float) -> np.ndarray:
+def ef_distribution(prevalence: float, ef_threshold: float) -> np.ndarray:
     """Return the probability of each EF from 10 to 80 %."""
     healthy, failing = (
         softmax(-((_EF_GRID - mean) ** 2) / (2 * deviation**2))
         for mean, deviation in (_EF_HEALTHY, _EF_FAILING)
     )
-    low = threshold >= _EF_GRID
+    low = ef_threshold >= _EF_GRID
     least, most = healthy[low].sum(), failing[low].sum()
     if not least <= prevalence <= most:
         raise ValueError(
-            f"prevalence={prevalence!r} is not allowed with threshold={threshold!r}; at that "
+            f"prevalence={prevalence!r} is not allowed with ef_threshold={ef_threshold!r}; at that "
             f"threshold it can be {least:.3g} to {most:.3g}."
         )
     share = (prevalence - least) / (most - least) if most > least else 0.0
@@ -249,13 +250,13 @@ def finding_probabilities(ef: np.ndarray) -> np.ndarray:
     return expit(intercept + slope * (55 - np.asarray(ef)[:, None]) / 10)
 
 
-def posterior(diagnoses: np.ndarray, prior: np.ndarray, threshold: float) -> np.ndarray:
-    """Return P(EF <= threshold | the findings of a record)."""
+def posterior(diagnoses: np.ndarray, prior: np.ndarray, ef_threshold: float) -> np.ndarray:
+    """Return P(EF <= ef_threshold | the findings of a record)."""
     chance = finding_probabilities(_EF_GRID)
     log_likelihood = diagnoses @ np.log(chance).T + (1 - diagnoses) @ np.log1p(-chance).T
     with np.errstate(divide="ignore"):
         weights = softmax(log_likelihood + np.log(prior), axis=1)
-    return weights[:, threshold >= _EF_GRID].sum(axis=1)
+    return weights[:, ef_threshold >= _EF_GRID].sum(axis=1)
 
 
 def draw_physiology(cohort: Bunch, noise: float, rng: np.random.Generator) -> tuple[dict, dict]:

@@ -16,7 +16,9 @@ _FEWEST_PAIRS = 3
 
 
 @public("ecgsk.inspection")
-def group_correlated(table, *, threshold: float = 0.7, method: str = "spearman") -> list[list[str]]:
+def group_correlated(
+    table, *, min_correlation: float = 0.7, method: str = "spearman"
+) -> list[list[str]]:
     """Put predictors that are correlated with each other into groups.
 
     Parameters
@@ -24,7 +26,7 @@ def group_correlated(table, *, threshold: float = 0.7, method: str = "spearman")
     table : DataFrame of shape (n_records, n_predictors)
         Numbers; columns of text with two values count as 0 and 1, with more they stay alone.
         Records in which either of two predictors is NaN are left out of their correlation.
-    threshold : float, default=0.7
+    min_correlation : float, default=0.7
         Absolute correlation, above 0 and at most 1, that all predictors of a group have with each
         other at least.
     method : {"spearman", "pearson", "kendall"}, default="spearman"
@@ -39,7 +41,7 @@ def group_correlated(table, *, threshold: float = 0.7, method: str = "spearman")
     Raises
     ------
     ValueError
-        For a threshold or a method that is not allowed, and names that stand there twice.
+        When ``min_correlation`` or ``method`` is not allowed, and names that stand there twice.
     TypeError
         When ``table`` is no DataFrame.
 
@@ -59,8 +61,8 @@ def group_correlated(table, *, threshold: float = 0.7, method: str = "spearman")
     [['LBBB', 'IVCD'], ['SR']]
     """
     _check_table(table)
-    if not 0 < threshold <= 1:
-        raise ValueError(f"threshold={threshold!r} has to be above 0 and at most 1.")
+    if not 0 < min_correlation <= 1:
+        raise ValueError(f"min_correlation={min_correlation!r} has to be above 0 and at most 1.")
     if method not in _METHODS:
         raise ValueError(f"method={method!r} is not allowed; use one of {', '.join(_METHODS)}.")
     names = [str(name) for name in table.columns]
@@ -71,8 +73,8 @@ def group_correlated(table, *, threshold: float = 0.7, method: str = "spearman")
         return [[name] for name in names]
     distance = 1 - _absolute_correlation(table, method)
     tree = linkage(squareform(distance, checks=False), method="complete")
-    # Rounding errors must not part what lies on the threshold, such as copies at threshold 1.
-    numbers = fcluster(tree, 1 - threshold + 1e-9, criterion="distance")
+    # Rounding errors must not separate predictors at the limit, such as copies at 1.
+    numbers = fcluster(tree, 1 - min_correlation + 1e-9, criterion="distance")
     groups: dict[int, list[str]] = {}
     for name, number in zip(names, numbers, strict=True):
         groups.setdefault(number, []).append(name)
@@ -80,7 +82,7 @@ def group_correlated(table, *, threshold: float = 0.7, method: str = "spearman")
 
 
 @public("ecgsk.inspection")
-def group_importances(ebm, table, groups=None, *, threshold: float = 0.7) -> pd.DataFrame:
+def group_importances(ebm, table, groups=None, *, min_correlation: float = 0.7) -> pd.DataFrame:
     """Return the importance that groups of predictors have together.
 
     Among correlated predictors an explainable boosting machine divides the credit arbitrarily:
@@ -99,7 +101,7 @@ def group_importances(ebm, table, groups=None, *, threshold: float = 0.7) -> pd.
     groups : list of list of str, mapping of str to list of str, or None, default=None
         Names of the predictors in each group; a mapping's keys name the groups. Predictors that
         are in none stay alone. None: `group_correlated` of ``table``.
-    threshold : float, default=0.7
+    min_correlation : float, default=0.7
         Of `group_correlated`, where ``groups`` is None.
 
     Returns
@@ -152,7 +154,7 @@ def group_importances(ebm, table, groups=None, *, threshold: float = 0.7) -> pd.
         )
     columns = columns[names]
     if groups is None:
-        groups = group_correlated(columns, threshold=threshold)
+        groups = group_correlated(columns, min_correlation=min_correlation)
     given, of_predictor = groups_by_predictor(groups, names)
     contributions = np.asarray(ebm.eval_terms(columns), dtype=float)
     separate = np.abs(contributions).mean(axis=0)
