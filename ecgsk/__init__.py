@@ -12,6 +12,7 @@ _LAZY = {
     "ECGFounderClassifier": "ecgsk.estimators",
     "MTECGClassifier": "ecgsk.estimators",
     "MTECGPretrainer": "ecgsk.estimators",
+    "NetworkClassifier": "ecgsk.estimators",
     "OptunaSearchCV": "ecgsk.model_selection",
     "ProbabilityTransformer": "ecgsk.tabular",
     "SinglePredictorClassifier": "ecgsk.tabular",

@@ -27,6 +27,7 @@ EXAMPLES = {
     "plot_06_single_predictors": ("values speak for it), on test", ["predictors.png"]),
     "plot_07_glass_box": ("AUROC of EBM less", ["evaluation.png", "lef-terms.png"]),
     "plot_08_why_and_report": ("report in example-output", ["report.html", "saliency.png"]),
+    "plot_09_own_network": ("best width", ["small-cnn.safetensors"]),
 }
 
 

@@ -4,6 +4,7 @@ from ecgsk._training import ECGAugmentation, TrainingStage
 from ecgsk.estimators._ecgfounder import ECGFounderClassifier
 from ecgsk.estimators._mtecg import MTECGClassifier
 from ecgsk.estimators._mtecg_size import MTECGSize
+from ecgsk.estimators._network import NetworkClassifier
 from ecgsk.estimators._options import Distillation, EarlyStopping
 from ecgsk.estimators._pretrainer import MTECGPretrainer
 from ecgsk.estimators._strategies import FullTraining, LinearProbe, PostTraining
@@ -18,6 +19,7 @@ __all__ = [
     "MTECGClassifier",
     "MTECGPretrainer",
     "MTECGSize",
+    "NetworkClassifier",
     "PostTraining",
     "TrainingStage",
 ]

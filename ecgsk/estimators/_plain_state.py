@@ -64,6 +64,9 @@ def from_plain(estimator, state: dict, store: TensorStore) -> dict:
     ValueError
         When the state does not describe the network that the tensors belong to.
     """
+    if "network" in state:
+        # The class of a user's network is a parameter; it is needed to build the net.
+        vars(estimator)["network"] = state["network"]
     state = _attributes_from_plain(estimator, state, store)
     if "_from_weights" in state:
         key, attributes = state["_from_weights"]

@@ -90,10 +90,10 @@ def _refuse(value) -> None:
             f"it holds a {type(value).__name__} among its parameters; recordings and tables are "
             "not part of a model"
         )
-    if isinstance(value, FunctionType) and "<" in value.__qualname__:
+    if isinstance(value, (FunctionType, type)) and "<" in value.__qualname__:
         raise ValueError(
-            f"it holds {value.__qualname__}, which cannot be found again by its name: write it as "
-            "a function of a module"
+            f"it holds {value.__qualname__}, which cannot be found again by its name: define it "
+            "at the top of a module"
         )
 
 

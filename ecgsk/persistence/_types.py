@@ -10,6 +10,7 @@ ECGSK = frozenset(
         ("ecgsk", "ECGFounderClassifier"),
         ("ecgsk", "MTECGClassifier"),
         ("ecgsk", "MTECGPretrainer"),
+        ("ecgsk", "NetworkClassifier"),
         ("ecgsk", "OptunaSearchCV"),
         ("ecgsk", "ProbabilityTransformer"),
         ("ecgsk", "SinglePredictorClassifier"),
