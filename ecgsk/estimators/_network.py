@@ -321,8 +321,8 @@ def check_module(module: nn.Module, shape: tuple[int, int], n_outputs: int) -> N
         When they do not fit together, or ``forward`` computes something else.
     """
     name = type(module).__name__
-    head = getattr(module, "head", None)
-    if not isinstance(head, nn.Linear) or not callable(getattr(module, "features", None)):
+    head, features_of = getattr(module, "head", None), getattr(module, "features", None)
+    if not isinstance(head, nn.Linear) or not callable(features_of):
         raise TypeError(
             f"{name} needs a method features(x) and an attribute head, a torch.nn.Linear; got "
             f"head={head!r}."
@@ -337,7 +337,7 @@ def check_module(module: nn.Module, shape: tuple[int, int], n_outputs: int) -> N
     with torch.no_grad():
         x = torch.linspace(-1, 1, 2 * shape[0] * shape[1], dtype=weight.dtype, device=weight.device)
         x = x.reshape(2, *shape)
-        features = module.features(x)
+        features = features_of(x)
         if tuple(features.shape) != (2, head.in_features):
             raise ValueError(
                 f"{name}.features returns shape {tuple(features.shape)} for 2 records; expected "
