@@ -24,7 +24,7 @@ EXAMPLES = {
     "plot_03_pretraining": ("pre-trained start  mean 0.", ["reconstruction.png"]),
     "plot_04_post_training": ("['linear probing', 'fine-tuning']", ["low-ef.safetensors"]),
     "plot_05_echonext": ("earlier recordings", ["echonext-ecg.png"]),
-    "plot_06_single_predictors": ("values speak for it), on test", ["predictors.png"]),
+    "plot_06_single_predictors": ("values support it), on test", ["predictors.png"]),
     "plot_07_glass_box": ("AUROC of EBM less", ["evaluation.png", "lef-terms.png"]),
     "plot_08_why_and_report": ("report in example-output", ["report.html", "saliency.png"]),
     "plot_09_own_network": ("best width", ["small-cnn.safetensors"]),
