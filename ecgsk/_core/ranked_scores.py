@@ -19,10 +19,10 @@ class Ranked:
     """
 
     def __init__(self, y: np.ndarray, score: np.ndarray):
-        # Not argsort of -score, which is no order for unsigned integers.
+        # Not argsort of -score, which fails for unsigned integers.
         self._order = np.argsort(score, kind="stable")[::-1]
         ordered = score[self._order]
-        # Records of one score are one step of the curve, whatever order they happen to be in.
+        # Records of one score are one step of the curve, in any order.
         starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
         ends = np.r_[starts[1:], len(ordered)]
         # Both areas are sums over positive records alone, of what is above them.

@@ -72,7 +72,7 @@ class Resamples:
         Yields
         ------
         ndarray of shape (some resamples, n_records)
-            Whole numbers as float64, of which sums are exact.
+            Whole numbers as float64, whose sums are exact.
         """
         for drawn in self.draws(n_resamples, random):
             drawn = drawn + self.n_units * np.arange(len(drawn))[:, np.newaxis]

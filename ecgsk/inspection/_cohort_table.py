@@ -1,4 +1,4 @@
-"""Who was in a cohort: the first table of a paper."""
+"""Description of a cohort: the first table of a paper."""
 
 import numpy as np
 import pandas as pd
@@ -18,9 +18,9 @@ def describe_cohort(y_true=None, by=None, *, groups=None, names=("no", "yes")) -
     Parameters
     ----------
     y_true : array-like of shape (n_records,) or None, default=None
-        0 and 1, or booleans. None: where the condition is not known.
+        0 and 1, or booleans. None where the condition is not known.
     by : DataFrame of n_records rows or None, default=None
-        What is known of the records, such as age and sex: numbers of more than 12 values are
+        Covariates of the records, such as age and sex: numbers of more than 12 values are
         described by median and quartiles, all else by counts.
     groups : array-like of shape (n_records,), default=None
         Patients, who are counted.
@@ -53,7 +53,7 @@ def describe_cohort(y_true=None, by=None, *, groups=None, names=("no", "yes")) -
         raise ValueError("y_true and by are both None: there is nothing to describe. Give one.")
     positive = None if y_true is None else check_target(y_true)
     if isinstance(names, str) or len(names) != 2 or len({*names, "all"}) != 3:
-        raise ValueError(f"names={names!r} has to hold two different names, none of them 'all'.")
+        raise ValueError(f"names={names!r} has to hold two different names other than 'all'.")
     by = pd.DataFrame(index=range(np.size(y_true))) if by is None else pd.DataFrame(by)
     if by.columns.has_duplicates:
         twice = by.columns[by.columns.duplicated()][0]
@@ -74,7 +74,7 @@ def describe_cohort(y_true=None, by=None, *, groups=None, names=("no", "yes")) -
 def _describe(name: str, column: pd.Series, parts) -> dict[str, list[str]]:
     rows = {}
     if pd.api.types.is_object_dtype(column):
-        # 1 and "1" would be two rows of one name, of which a dictionary keeps the last.
+        # 1 and "1" would be two rows of one name, and a dictionary keeps the last.
         column = column.map(str, na_action="ignore")
     known = column.dropna()
     if pd.api.types.is_numeric_dtype(column) and known.nunique() > _MOST_VALUES:

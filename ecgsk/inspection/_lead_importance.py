@@ -1,4 +1,4 @@
-"""Which leads a classifier of recordings relies on."""
+"""Importance of the leads for a classifier of recordings."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -73,10 +73,10 @@ def lead_importance(
     leads : sequence of str, default=STANDARD_LEADS
         Names of the leads of X, in their order.
     together : mapping of str to sequence of str or None, default=None
-        Leads to take away together, under a name: ``{"inferior": ["II", "III", "aVF"]}``. None
-        takes each lead of X by itself.
+        Leads to change together, under a name: ``{"inferior": ["II", "III", "aVF"]}``. None
+        changes each lead of X by itself.
     label : str, int or None, default=None
-        Of a multilabel or multiclass estimator, what ``y`` is about: a name among the
+        Of a multilabel or multiclass estimator, the class or label of ``y``: a name among the
         ``label_names_`` or ``classes_`` of its last step, or a column of its probabilities.
     groups : array-like of shape (n_records,) or None, default=None
         Patients, who are resampled whole for ``low`` and ``high``.
@@ -105,8 +105,9 @@ def lead_importance(
     -----
     A lead's importance is what this estimator loses without it *while it keeps the others*. Of the
     six limb leads any two make up the rest (III = II - I), so that each can look unimportant by
-    itself; take them away ``together``. A permuted lead also contradicts the others, as no
-    recording does, and a silent one looks like an electrode that is off: compare both.
+    itself; change them ``together``. A permuted lead also contradicts the others, which
+    does not occur in recordings, and a silent one looks like an electrode that is off: compare
+    both.
 
     An array in memory is copied once. A `RecordArray`, memory map or HDF5 data set is not: the
     estimator gets another `RecordArray` that exchanges the lead as it is read, and each repeat
@@ -146,7 +147,7 @@ def lead_importance(
     y = np.asarray(y)
     if y.ndim != 1:
         raise ValueError(
-            f"y has shape {y.shape}; expected (n_records,). Of several labels give the column of "
+            f"y has shape {y.shape}; expected (n_records,). For several labels give the column of "
             "the one that label names."
         )
     check_consistent_length(X, y)

@@ -146,7 +146,7 @@ def evaluate_binary(
 
 
 def auroc_interval(y, score, *, groups, n_resamples, level, random) -> tuple[float, float]:
-    """Return the ends of the AUROC's interval alone; NaN where there is none."""
+    """Return the ends of the interval of the AUROC; NaN where it is not defined."""
     resamples = Resamples(len(y), groups=groups, stratify=y)
     if not n_resamples or not resamples.varies or y.all() or not y.any():
         return np.nan, np.nan

@@ -15,7 +15,7 @@ from ecgsk._core.resampling import Resamples, percentiles
 
 @public("ecgsk.metrics")
 class Estimate(NamedTuple):
-    """A figure with the ends of its interval.
+    """A metric with the ends of its interval.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ def bootstrap(
 ) -> Estimate:
     """Return a metric with its percentile bootstrap interval.
 
-    `evaluate_binary` is quicker for the usual figures of a detector: it sorts the scores once.
+    `evaluate_binary` is quicker for the usual metrics of a detector: it sorts the scores once.
 
     Parameters
     ----------
@@ -55,8 +55,8 @@ def bootstrap(
     *arrays : array-like of shape (n_records, ...)
         What the metric takes: usually the truth and the scores.
     groups : array-like of shape (n_records,), default=None
-        Patients. Whole patients are drawn, so that an interval does not pretend that a patient's
-        records are independent.
+        Patients. Whole patients are drawn, because the records of a patient are not
+        independent.
     n_resamples : int, default=1000
         Resamples drawn with replacement.
     level : float, default=0.95
@@ -66,7 +66,7 @@ def bootstrap(
     stratify : array-like of shape (n_records,), default=None
         Strata, usually ``y_true``: each resample has as many patients of each as the data. The
         stratum of a patient is the greatest value among the records; with 0 and 1, whether there
-        is a positive one. That suits figures that do not depend on the prevalence, such as the
+        is a positive one. That suits metrics that do not depend on the prevalence, such as the
         AUROC; intervals of those that do, such as the average precision or the positive
         predictive value, become those at exactly this prevalence, and narrower.
 

@@ -256,8 +256,8 @@ def shift_prevalence(y_prob, *, trained_at: float, used_at: float) -> np.ndarray
     """Return probabilities for a population where the condition is rarer or more frequent.
 
     A model trained on an echo laboratory's patients, of whom 20 % have a low ejection fraction,
-    says too much where 2 % have it. If the ECGs of those with and those without it look the same in
-    both places, the odds are off by a factor that is known.
+    overestimates where 2 % have it. If the ECGs of those with and those without it look the same
+    in both places, the odds are off by a factor that is known.
 
     Parameters
     ----------

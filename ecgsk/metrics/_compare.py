@@ -1,4 +1,4 @@
-"""Whether one model is better than another on the same records."""
+"""Comparison of two models on the same records."""
 
 import warnings
 from collections.abc import Callable
@@ -31,7 +31,7 @@ class Comparison(NamedTuple):
     Attributes
     ----------
     a, b : Estimate
-        Each model's figure.
+        The metric of each model.
     difference : Estimate
         That of a minus that of b, with the interval of the difference.
     p_value : float
@@ -59,7 +59,7 @@ def compare_models(
     level: float = 0.95,
     random_state=None,
 ) -> Comparison:
-    """Return two models' figures and the interval of their difference.
+    """Return the metrics of two models and the interval of their difference.
 
     Both models are scored on the same resamples, so that what is hard or easy about the patients
     drawn cancels out: overlapping intervals of two models do not mean that they do not differ.
@@ -148,7 +148,7 @@ def compare_models(
     check_varies(resamples, groups)
     random = new_random(random_state)
     if callable(metric):
-        y = np.asarray(y_true)  # as the caller's metric knows it
+        y = np.asarray(y_true)  # as the caller's metric takes it
         values, drawn = _called(metric, y, scores, resamples, n_resamples, random)
     else:
         values, drawn = _computed(metric, y, scores, resamples, n_resamples, random)
@@ -177,7 +177,7 @@ def _called(metric, y, scores, resamples, n_resamples, random):
 
 
 def _computed(metric, y, scores, resamples, n_resamples, random):
-    """Return the same of a metric that is known by name."""
+    """Return the same for a metric that has a name."""
     if metric == "Brier score":
         compute = [partial(_mean, squared_errors(y, score)) for score in scores]
     else:

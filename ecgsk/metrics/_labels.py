@@ -158,8 +158,8 @@ def _thresholds(thresholds, names: list) -> list:
         lacking = [name for name in names if name not in named]
         other = [name for name in named if name not in names]
         raise ValueError(
-            f"thresholds has none for the labels {lacking[:5]} and some for {other[:5]}, which are "
-            "no labels (the first five are shown); give one for each label."
+            f"thresholds lacks the labels {lacking[:5]} and holds the unknown {other[:5]} (the "
+            "first five are shown); give one for each label."
         )
     values = np.asarray(thresholds)
     if values.shape != (len(names),):

@@ -21,7 +21,7 @@ def label_roc_auc(y_true, y_score) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n_labels,)
-        NaN for a label of which ``y_true`` holds one class only: nothing can be ranked there.
+        NaN for a label with one class only: nothing can be ranked there.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def macro_roc_auc(y_true, y_score) -> float:
     Parameters
     ----------
     y_true, y_score : array-like of shape (n_records, n_labels)
-        As `label_roc_auc` takes them, which also tells which labels were left out.
+        As `label_roc_auc` takes them, where NaN marks the labels that were left out.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def macro_roc_auc(y_true, y_score) -> float:
 def label_average_precision(y_true, y_score) -> np.ndarray:
     """Return the average precision (area under the precision-recall curve) of each label.
 
-    Its chance level is the label's prevalence: ``np.mean(y_true, axis=0)`` belongs beside it.
+    Its chance level is the label's prevalence: ``np.mean(y_true, axis=0)`` belongs with it.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def label_average_precision(y_true, y_score) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n_labels,)
-        NaN for a label of which ``y_true`` holds one class only.
+        NaN for a label with one class only.
 
     Raises
     ------

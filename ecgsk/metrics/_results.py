@@ -22,7 +22,7 @@ class BinaryEvaluation(ResampledResult):
     n_patients : int or None
         Patients, who were drawn whole; None without groups.
     threshold : float or None
-        Of the decisions; None where there are none.
+        Threshold of the decisions, None without.
     level : float
         Share of the resamples inside the intervals.
     n_resamples : int
@@ -75,7 +75,7 @@ class SubgroupEvaluation(ResampledResult):
     n_patients : int or None
         Patients, who were drawn whole; None without groups.
     threshold : float or None
-        Of the decisions; None where there are none.
+        Threshold of the decisions, None without.
     n_not_ranked : int
         Subgroups without an AUROC: they hold one class only or are too small.
     n_too_small : int

@@ -89,7 +89,7 @@ def evaluate_subgroups(
     References
     ----------
     Collins GS et al. TRIPOD+AI statement: updated guidance for reporting clinical prediction models
-    that use regression or machine learning methods. BMJ 2024;385:e078378, which asks for
+    that use regression or machine learning methods. BMJ 2024;385:e078378, which requires
     performance in subgroups.
 
     Examples
@@ -189,7 +189,7 @@ def _subgroups(variable, column: pd.Series, edges):
         )
     missing = column.isna().to_numpy()
     if numeric and (edges is not None or column.nunique() > MOST_VALUES):
-        # Missing ones compare as neither below nor above, and are told apart below.
+        # Missing values compare as neither below nor above; they become a subgroup below.
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
         if edges is None:
             edges = np.unique(np.quantile(values[np.isfinite(values)], [1 / 3, 2 / 3]))

@@ -1,4 +1,4 @@
-"""From scores to decisions: choosing a threshold, and what decisions are worth."""
+"""From scores to decisions: the choice of a threshold, and the net benefit of decisions."""
 
 from numbers import Real
 
@@ -23,8 +23,8 @@ def choose_threshold(
     """Return the threshold that a rule picks; records with ``score >= threshold`` are positive.
 
     A threshold fits the records it was chosen on: choose it on validation or out-of-fold scores,
-    and give it to `evaluate_binary` with the scores of other patients. Figures of decisions on the
-    very records that the threshold was chosen on are too good.
+    and give it to `evaluate_binary` with the scores of other patients. Metrics on the
+    records that the threshold was chosen on are too good.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def _counts_from_above(y, score) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def decision_curve(y_true, y_prob, *, thresholds=None) -> pd.DataFrame:
     """Return the net benefit of acting on a model, on everybody and on nobody.
 
-    The threshold probability says how many patients one would examine in vain to find one: 0.1
+    The threshold probability stands for the patients one would examine in vain to find one: 0.1
     means nine. The net benefit is the share of patients found, less the share examined in vain at
     that rate of exchange. A model is worth using where its curve is above both others.
 
@@ -131,7 +131,7 @@ def decision_curve(y_true, y_prob, *, thresholds=None) -> pd.DataFrame:
     y_true : array-like of shape (n_records,)
         0 and 1, or False and True, at the prevalence the model is to be used at.
     y_prob : array-like of shape (n_records,)
-        Probabilities, which have to be calibrated for their threshold to mean what it says.
+        Probabilities, which have to be calibrated.
     thresholds : array-like of shape (n_thresholds,), default=None
         Threshold probabilities in [0, 1). None means 0.01, 0.02, ..., 0.99.
 

@@ -115,7 +115,7 @@ def screen_predictors(
         table = pd.DataFrame(table, columns=[f"x{i}" for i in range(table.shape[1])])
     check_consistent_length(table, y)
     if not table.shape[1]:
-        raise ValueError("table has no columns: there is no predictor to screen.")
+        raise ValueError("table has no columns: give at least one predictor.")
     if y.all() or not y.any():
         raise ValueError(
             f"y holds one class only ({int(y[0])}): nothing can be ranked. Give records of both."
@@ -156,7 +156,7 @@ class _Column:
         values = as_numbers(column)
         if values is None:
             raise ValueError(
-                f"table holds text in {name!r}, or other values that are no numbers; predictors "
+                f"table holds text in {name!r}, or other values that are not numbers; predictors "
                 "have to be numbers. Leave the column out or code it."
             )
         if np.isinf(values).any():

@@ -150,7 +150,7 @@ def test_it_says_what_it_is_and_on_what(page):
     assert "Synthetic data: no patients" in text
     assert "Measured on: made-up records in EchoNext's layout." in text
     assert "normal ECG" in page.texts  # what NORM means
-    for part in ("Who was in it", "Thresholds", "Subgroups", "Which leads it needs", "Model card"):
+    for part in ("Cohort", "Thresholds", "Subgroups", "Leads", "Model card"):
         assert part in text
 
 

@@ -122,7 +122,7 @@ def test_names_and_thresholds_by_name(statements):
     ("params", "said"),
     [
         ({"thresholds": [0.1, 0.2]}, r"thresholds has shape \(2,\)"),
-        ({"thresholds": {"a": 0.1, "x": 1}}, r"none for the labels \['b', 'c'\] and .*\['x'\]"),
+        ({"thresholds": {"a": 0.1, "x": 1}}, r"lacks the labels \['b', 'c'\] and .*\['x'\]"),
         ({"thresholds": [0.1, 0.2, np.nan]}, "threshold=nan"),
         ({"label_names": ["a"]}, "label_names has 1 names and y_true 3"),
         ({"groups": [1, 2]}, "groups has shape"),

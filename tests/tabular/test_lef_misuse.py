@@ -226,7 +226,7 @@ def test_a_report_is_of_a_condition_that_is_known(tmp_path, cohort, records):
     """The second of 'low' and 'normal' is not the condition."""
     words = np.where(cohort.target == 1, "low", "normal")
     model = make_pipeline(FunctionTransformer(deviations), quick_ebm()).fit(records, words)
-    with pytest.raises(ValueError, match="classes .'low', 'normal'., of which nothing says"):
+    with pytest.raises(ValueError, match="classes .'low', 'normal'.; which one is the condition"):
         report_on(tmp_path, model, records, cohort.target)
     with pytest.raises(ValueError, match="is not fitted"):
         report_on(tmp_path, make_lef_classifier(), records, cohort.target)
@@ -344,7 +344,7 @@ def test_an_age_in_words_is_not_cut(tmp_path, cohort, records, model):
 def test_another_rate_than_that_of_the_steps_is_told(tmp_path, cohort, records):
     model = make_lef_classifier(classifier="logistic", sampling_rate=100)
     model.fit(records, cohort.target)
-    with pytest.warns(UserWarning, match="sampling_rate=250 Hz is said of X.*say 100 Hz"):
+    with pytest.warns(UserWarning, match="sampling_rate=250 Hz is given for X.*have 100 Hz"):
         report_on(tmp_path, model, records, cohort.target, sampling_rate=250)
 
 

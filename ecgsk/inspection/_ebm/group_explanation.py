@@ -23,8 +23,8 @@ def group_explanation(explanation: RecordExplanation, groups) -> RecordExplanati
     explanation : RecordExplanation
         From `explain_record`.
     groups : list of list of str, or mapping of str to list of str
-        Names of the predictors in each group, as `group_correlated` gives them. Those that are in
-        none stay alone, as do pairs.
+        Names of the predictors in each group, as `group_correlated` returns them. The others
+        stay alone, as do pairs.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Predictors that say the same thing, and what they say together."""
+"""Groups of correlated predictors, and their joint importance."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from ecgsk._core.public import public
 from ecgsk.inspection._ebm.terms import check_binary_ebm
 
 _METHODS = ("spearman", "pearson", "kendall")
-# Two records lie on a line always.
+# Two records always lie on a line.
 _FEWEST_PAIRS = 3
 
 
@@ -43,7 +43,7 @@ def group_correlated(
     ValueError
         When ``min_correlation`` or ``method`` is not allowed, and names that stand there twice.
     TypeError
-        When ``table`` is no DataFrame.
+        When ``table`` is not a DataFrame.
 
     Notes
     -----
@@ -120,7 +120,7 @@ def group_importances(ebm, table, groups=None, *, min_correlation: float = 0.7) 
     ValueError
         When ``table`` lacks a predictor, or ``groups`` names one twice or one that is not there.
     TypeError
-        When ``table`` is no DataFrame or ``ebm`` no ExplainableBoostingClassifier.
+        When ``table`` is not a DataFrame or ``ebm`` not an ExplainableBoostingClassifier.
 
     See Also
     --------

@@ -68,17 +68,17 @@ def explain_record(ebm, row) -> RecordExplanation:
         When there is more than one row, a predictor is missing, or the model has more than two
         classes.
     TypeError
-        When the model is no ExplainableBoostingClassifier.
+        When the model is not an ExplainableBoostingClassifier.
 
     See Also
     --------
     ExplanationDisplay : Draws it.
-    group_importances : Contributions of correlated predictors have to be read together.
+    group_explanation : Sums the contributions of correlated predictors.
 
     Notes
     -----
-    The explanation is exact: the model is this sum. What it explains is the model and not the
-    patient's heart; predictors that go along with each other share credit arbitrarily.
+    The explanation is exact: the model is this sum. It explains the model and not the patient's
+    heart; correlated predictors share credit arbitrarily.
 
     Examples
     --------
@@ -127,13 +127,13 @@ def check_explanation(explanation) -> None:
 
 
 def _spread_of_contributions(ebm, row) -> np.ndarray:
-    # A copy of the model whose bins score their own numbers says which bins the row falls into.
-    asking = copy.copy(ebm)
-    asking.term_scores_ = [
+    # A copy of the model whose bins score their own numbers shows the bins of the row.
+    numbered = copy.copy(ebm)
+    numbered.term_scores_ = [
         np.arange(np.size(scores), dtype=float).reshape(np.shape(scores))
         for scores in ebm.term_scores_
     ]
-    bins = np.asarray(asking.eval_terms(row))[0].astype(int)
+    bins = np.asarray(numbered.eval_terms(row))[0].astype(int)
     spread = np.full(len(bins), np.nan)
     for term, bin_ in enumerate(bins):
         copies = bagged(ebm, term)
@@ -191,7 +191,7 @@ def _value(ebm, row, term: int):
 
 
 def show_value(value) -> str:
-    """Return a predictor's value as it is written beside its name."""
+    """Return the text of a predictor's value."""
     if value is None or value != value:
         return "missing"
     if isinstance(value, (bool, np.bool_)) or not np.issubdtype(type(value), np.number):

@@ -1,4 +1,4 @@
-"""What an explainable boosting machine says term by term, and how far its bags agree."""
+"""Importance and direction of the terms of an explainable boosting machine."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import pandas as pd
 from ecgsk._core.public import public
 from ecgsk._core.sklearn_compat import check_is_fitted
 
-# Of a normal spread 95 % lie within.
+# 95 % of a normal distribution lie within so many standard deviations.
 DEVIATIONS = 1.96
 _TREND = 0.5
 
@@ -24,10 +24,10 @@ def ebm_importances(ebm) -> pd.DataFrame:
     -------
     DataFrame
         A row for each term, under its name. ``importance`` is the mean absolute contribution over
-        the training records, in log-odds, as ``ebm.term_importances()`` gives it. ``low`` and
+        the training records, in log-odds, as ``ebm.term_importances()`` returns it. ``low`` and
         ``high`` are the importance minus and plus 1.96 standard deviations of the importances
-        that the model's bagged copies give the term, not below 0; NaN with one copy.
-        ``direction`` says whether high values of the predictor speak for ``ebm.classes_[1]``
+        of the term in the model's bagged copies, not below 0; NaN with one copy.
+        ``direction`` is whether high values of the predictor support ``ebm.classes_[1]``
         ("higher"), against it ("lower") or neither ("mixed"); it is missing for pairs and for
         categories, which have no order.
 
@@ -36,13 +36,13 @@ def ebm_importances(ebm) -> pd.DataFrame:
     ValueError
         When the model has more than two classes.
     TypeError
-        When the model is no ExplainableBoostingClassifier.
+        When the model is not an ExplainableBoostingClassifier.
 
     Notes
     -----
     The copies are each grown on most of the records, so ``low`` and ``high`` show how much the
-    importance hangs on the draw of records and on the growing. They are no confidence interval
-    for other patients: refit the whole Pipeline on resampled patients for that.
+    importance depends on the draw of records and on the growing. For a confidence interval, refit
+    the whole Pipeline on resampled patients.
 
     ``direction`` is the rank correlation between the predictor's bins, in their order, and their
     contributions, weighted by the records in each bin: "higher" from 0.5 on, "lower" up to -0.5.
@@ -81,11 +81,11 @@ def ebm_importances(ebm) -> pd.DataFrame:
 
 
 def check_binary_ebm(ebm) -> None:
-    """Refuse what is no fitted explainable boosting machine of two classes."""
+    """Raise unless this is a fitted explainable boosting machine of two classes."""
     if not hasattr(ebm, "term_importances"):
         raise TypeError(
             f"ebm is a {type(ebm).__name__}; expected interpret's ExplainableBoostingClassifier. "
-            "Of a Pipeline give the last step."
+            "If it is a Pipeline, give its last step."
         )
     check_is_fitted(ebm, "term_scores_")
     classes = getattr(ebm, "classes_", ())
@@ -143,7 +143,7 @@ def _direction(ebm, term: int) -> str | None:
 
 
 def _weighted_ranks(values, weights) -> np.ndarray:
-    """Return the ranks that records have when each bin stands for its number of them."""
+    """Return the mean ranks of the records in each bin."""
     # Not scipy's dense ranks, which are floats since 1.18.
     dense = np.unique(values, return_inverse=True)[1]
     total = np.bincount(dense, weights)

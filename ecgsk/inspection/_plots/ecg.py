@@ -177,7 +177,7 @@ class ECGDisplay:
                     ax.plot(
                         [start, start], [baseline - 4, baseline + 4], color=_INK, lw=0.8, zorder=3
                     )
-                # Where a row has one lead, its name stands beside the trace, out of the waves' way.
+                # Where a row has one lead, its name is to the left of the trace.
                 place = (1, 0) if layout == "12x1" else (start + 1, 0.3 * pitch)
                 _write(ax, place[0], baseline + place[1], names[lead], weight="bold")
                 column = (samples.start / rate, samples.stop / rate)

@@ -212,7 +212,7 @@ def _panels(ax, n_models: int, marked: bool, title):
     top, between, bottom = 0.5 if title else 0.28, upper + 0.32, lower + 0.1
     height = top + _PANEL + between + _PANEL + bottom
     figure = drawing_area(ax, (_WIDTH, height))
-    # On a figure of another size the panels give way and the texts do not.
+    # On a figure of another size the panels change and the texts do not.
     height = figure.bbox.height / figure.dpi
     panel = (height - top - between - bottom) / 2
     grid = figure.add_gridspec(

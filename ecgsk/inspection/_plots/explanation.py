@@ -215,7 +215,7 @@ def _bars(table, n_terms, value_format):
         for term, row in shown.iterrows()
     ]
     if len(rest):
-        # How far the copies agree on the sum cannot be told from the terms' own spreads.
+        # The spread of the sum does not follow from the spreads of the terms.
         total = float(rest["contribution"].sum())
         bars.append((f"{len(rest)} other terms", total, np.nan, np.nan))
     return [

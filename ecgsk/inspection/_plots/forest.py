@@ -40,7 +40,7 @@ def draw_rows(rows: list[Row], ax, title, counts: str = ""):
     margin = 0.04 * (high - low)
     ax.set_xlim(low - margin, high + margin)
     ax.axvline(0.5, **ZERO)
-    # Columns of text stand beside the axes, in inches from their edge.
+    # Columns of text are to the right of the axes, in inches from their edge.
     width = ax.get_window_extent().width / ax.figure.dpi
     columns = (1 + 0.1 / width, 1 + (1.05 if counts else 0.1) / width)
     style = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 7}

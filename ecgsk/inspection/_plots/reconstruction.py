@@ -1,4 +1,4 @@
-"""What a masked autoencoder fills in, against what was recorded."""
+"""Masked parts of a recording and what a masked autoencoder fills in."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

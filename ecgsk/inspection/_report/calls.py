@@ -1,4 +1,4 @@
-"""Calls that are written down as they are made, so that each figure can be made again."""
+"""Calls that are recorded as text, so that each result can be made again."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ class Calls:
     Attributes
     ----------
     results : dict
-        What each call gave, by its text.
+        Result of each call, by its text.
     """
 
     def __init__(self, **variables):
@@ -29,7 +29,7 @@ class Calls:
         self.results: dict[str, object] = {}
 
     def __call__(self, function, *arguments, **keywords) -> tuple[object, str]:
-        """Return what a function gives, and the call as text.
+        """Return the result of a function, and the call as text.
 
         Arguments that are a `Name` are looked up; those whose variable is None are left out of
         the call if they are keywords.

@@ -1,4 +1,4 @@
-"""What a report asks of its arguments, before the model is asked anything."""
+"""Checks of a report's arguments, before the model predicts anything."""
 
 import warnings
 from numbers import Integral, Real
@@ -28,14 +28,14 @@ def check_model(model) -> None:
         )
     if len(classes) != 2:
         raise ValueError(
-            f"model has {len(classes)} classes; a report is of two. Fit it on whether the "
-            "condition is there."
+            f"model has {len(classes)} classes; a report needs two. Fit it on whether the "
+            "condition is present."
         )
     if [_as_number(value) for value in classes] != [0, 1]:
-        # Of 'low' and 'normal' the second is the condition's absence, and nothing says so.
+        # With 'low' and 'normal' the second class is the absence of the condition.
         raise ValueError(
-            f"model has the classes {np.asarray(classes).tolist()}, of which nothing says which "
-            "one is the condition. Fit it on 0 and 1, where 1 means that the condition is there, "
+            f"model has the classes {np.asarray(classes).tolist()}; which one is the condition is "
+            "not known. Fit it on 0 and 1, where 1 means that the condition is present, "
             f"for example y == {np.asarray(classes).tolist()[0]!r}."
         )
 
@@ -49,7 +49,7 @@ def _as_number(value):
 
 
 def check_y(y, n_records: int, name: str = "y"):
-    """Return a truth as integers, or None."""
+    """Return the truth as integers, or None."""
     if y is None:
         return None
     y = np.asarray(y)
@@ -88,8 +88,8 @@ _SAME = (
 
 
 def check_answers_differ(p, p_val) -> None:
-    """Refuse validation records that are among those reported on, in another array."""
-    # Of few records, or of a coarse model, answers are alike by chance.
+    """Refuse validation records that are also reported on, in another array."""
+    # With few records, or a coarse model, probabilities are alike by chance.
     fine = len(np.unique(p)) > len(p) / 2 and len(np.unique(p_val)) > 20
     if fine and np.isin(p_val, p).all():
         raise ValueError(_SAME)
@@ -134,7 +134,7 @@ def check_numbers(*, threshold, sampling_rate, n_terms, n_resamples, n_lead_reco
 
 
 def warn_of_rate(model, sampling_rate: float) -> None:
-    """Warn where the model's own rates say that X has another one."""
+    """Warn where steps of the model have another sampling rate."""
     try:
         params = model.get_params()
     except (AttributeError, TypeError):
@@ -145,17 +145,17 @@ def warn_of_rate(model, sampling_rate: float) -> None:
         if name.split("__")[-1] == "sampling_rate" and isinstance(value, Real)
     }
     if rates and not np.isclose(sorted(rates), sampling_rate).any():
-        said = " and ".join(f"{rate:g}" for rate in sorted(rates))
+        rates_of_steps = " and ".join(f"{rate:g}" for rate in sorted(rates))
         warnings.warn(
-            f"sampling_rate={sampling_rate:g} Hz is said of X, but the steps of the model say "
-            f"{said} Hz. If X has their rate, times and windows in the report are wrong: give "
-            "sampling_rate.",
+            f"sampling_rate={sampling_rate:g} Hz is given for X, but the steps of the model have "
+            f"{rates_of_steps} Hz. If X has their rate, times and windows in the report are "
+            "wrong: give sampling_rate.",
             stacklevel=3,
         )
 
 
 def check_by(by, X) -> pd.DataFrame | None:
-    """Return what the cohort is described by: as given, or the table of X."""
+    """Return the covariates that describe the cohort: as given, or the table of X."""
     if by is None:
         by = _table_of(X)
     elif not isinstance(by, pd.DataFrame):

@@ -47,7 +47,7 @@ _NOT_A_DEVICE = (
     "Research software, not a medical device. It must not be used to diagnose or treat anyone."
 )
 _SYNTHETIC = (
-    "Synthetic data: no patients and no measured ejection fractions are behind these figures. They "
+    "Synthetic data: no patients and no measured ejection fractions are behind these results. They "
     "show that the software works, not how well it would do on people."
 )
 
@@ -78,11 +78,11 @@ def make_report(
     n_lead_records: int = 0,
     random_state: int = 0,
 ) -> Bunch:
-    """Write one HTML file on how a model does on a cohort, and what moves its answers.
+    """Write one HTML file on the performance of a model on a cohort, with explanations.
 
-    With ``y`` it tells who was in the cohort, the figures with intervals, ROC, precision-recall,
+    With ``y`` it holds a table of the cohort, metrics with intervals, ROC, precision-recall,
     calibration and decision curves, a table of thresholds, subgroups, and which predictors count.
-    Records that are asked for, and without ``y`` all of them, get a part of their own: the
+    The ``records``, and without ``y`` all of them, get a part of their own: the
     probability, what the glass box makes it of, and the ECG with the spans that moved it.
 
     The file needs no network and no other file, holds no script, and prints on A4. Beneath each
@@ -93,16 +93,16 @@ def make_report(
     path : path
         Of the file to write; one that is there is replaced.
     model : fitted classifier of recordings
-        With the classes 0 and 1, or False and True, of which the second is the condition. Of a
+        With the classes 0 and 1, or False and True, the second being the condition. Of a
         Pipeline that ends in an explainable boosting machine, as `ecgsk.make_lef_classifier`
         makes, the terms are shown, also where it is frozen or the best of a search; of others
         what can be.
     X : array-like of shape (n_records, n_leads, n_samples)
-        Recordings, mV; a `RecordArray` where the model needs a table beside them.
+        Recordings, mV; a `RecordArray` where the model needs a table with them.
     y : array-like of shape (n_records,) or None, default=None
-        0 and 1: who has the condition. None reports on patients without figures of accuracy.
+        0 and 1: who has the condition. None reports on patients without metrics.
     data : str
-        What this was measured on, in words; it stands at the top and beside the figures.
+        The data, in words; shown at the top and in the captions.
     groups : array-like of shape (n_records,), default=None
         Patients, for intervals.
     validation : (X, y) or None, default=None
@@ -113,7 +113,7 @@ def make_report(
         greatest F1 on ``validation``, without it 0.5.
     records : sequence of int or None, default=None
         Records that get a part of their own, by their place in X. None: none with ``y``, all
-        without, of which there may be 20.
+        without, at most 20.
     record_names : sequence of str or None, default=None
         Of each record of X. None: "record 0", ...
     by : DataFrame or None, default=None
@@ -133,14 +133,14 @@ def make_report(
     about : str, mapping of str to str, or None, default=None
         For the model card: what the model was trained on, by whom, for what.
     synthetic : bool, default=False
-        Whether the data are made up, which the report then says at its top.
+        Whether the data are made up; the report then starts with a warning.
     n_terms : int, default=9
         Predictors shown.
     n_resamples : int, default=1000
         For intervals.
     n_lead_records : int, default=0
-        Records on which the importance of leads is measured, which asks the model 61 times for
-        each; 0 leaves it out. They are the first ones, positive and negative in equal numbers as
+        Records on which the importance of leads is measured, with 61 predictions for each; 0
+        leaves it out. They are the first ones, positive and negative in equal numbers as
         far as there are.
     random_state : int, default=0
         Seeds intervals and exchanges of leads; written into the calls.
@@ -161,7 +161,7 @@ def make_report(
     TypeError
         For a model without ``predict_proba``.
     OSError
-        Where the file cannot be written, before the model is asked.
+        Where the file cannot be written, before the model predicts.
 
     Warns
     -----
@@ -193,15 +193,13 @@ def make_report(
         n_lead_records=n_lead_records, random_state=random_state,
     )  # fmt: skip
     if not isinstance(data, str) or not data.strip():
-        raise ValueError(
-            f"data is empty or no text: {data!r}; say in words what the figures were measured on."
-        )
+        raise ValueError(f"data is empty or not text: {data!r}; name the data in words.")
     if not isinstance(about, str | Mapping | None):
         raise ValueError(
             f'about is a {type(about).__name__}; give text, or a mapping such as {{"Trained on": '
             '"the train split"}.'
         )
-    asked = X
+    given = X
     X = X if isinstance(X, RecordArray) else check_ecg(X, n_leads=len(leads), warn=False)
     check_leads(X, leads)
     y = check_y(y, len(X))
@@ -217,15 +215,15 @@ def make_report(
     by = check_by(by, X)
     bins = check_bins(bins, by)
     if validation is not None:
-        validation = check_validation(validation, asked)
+        validation = check_validation(validation, given)
     check_writable(path)
     warn_of_rate(unwrap(model), sampling_rate)
 
-    p, predictors = _ask(unwrap(model), X)
+    p, predictors = _predict(unwrap(model), X)
     y_val = p_val = None
     if validation is not None:
         X_val, y_val = validation
-        p_val = _ask(unwrap(model), X_val)[0]
+        p_val = _predict(unwrap(model), X_val)[0]
         check_answers_differ(p, p_val)
     chosen = "given"
     if threshold is None:
@@ -267,8 +265,8 @@ def make_report(
         f"Measured on: {str(data).strip().rstrip('.')}.",
     ]
     if y is None:
-        opening.append("The condition of these records is not known: no figure says how often the "
-                       "model is right on them.")  # fmt: skip
+        opening.append("The condition of these records is not known, nor how often the model is "
+                       "right on them.")  # fmt: skip
     page.write(path, opening=opening, footer=f"Made by ecgsk {version('ecgsk')}. {_NOT_A_DEVICE}")
     return Bunch(
         path=path,
@@ -279,8 +277,8 @@ def make_report(
     )
 
 
-def _ask(model, X):
-    """Return the model's probabilities, and the table that its last step read."""
+def _predict(model, X):
+    """Return the probabilities, and the table that the last step of the model reads."""
     if not isinstance(model, Pipeline) or len(model) < 2:
         return model.predict_proba(X)[:, 1], None
     read = model[:-1].transform(X)

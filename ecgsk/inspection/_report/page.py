@@ -103,7 +103,7 @@ class Page:
         self._parts.append(f"<pre>{_safe(text)}</pre>")
 
     def call(self, text: str) -> None:
-        """Say which call gave the figures above."""
+        """Name the call that gave the results above."""
         self._parts.append(f'<p class="call">By <code>{_safe(text)}</code></p>')
 
     def table(self, table: pd.DataFrame, *, caption: str | None = None, digits: int = 3) -> None:
@@ -170,9 +170,9 @@ class Page:
         path : path
             Where to.
         opening : list of str
-            Warnings that stand before all else.
+            Warnings at the top.
         footer : str
-            Stands last.
+            At the end.
 
         Returns
         -------
@@ -188,7 +188,7 @@ class Page:
             '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             '<link rel="icon" href="data:,">'
-            # Nothing in the file may reach out or run, whatever a record's name holds.
+            # Nothing in the file may load or run, even from the name of a record.
             '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
             "img-src data:; style-src 'unsafe-inline'\">"
             f"<title>{_safe(self.title)}</title><style>{_STYLE}</style></head><body><main>"

@@ -1,4 +1,4 @@
-"""The parts of a report. Each says what it shows, on what, and by which call."""
+"""The parts of a report. Each names its data and the call that made it."""
 
 from typing import Any
 
@@ -42,24 +42,24 @@ Y, P, GROUPS, THRESHOLD = map(Name, ("y", "p", "groups", "threshold"))
 
 
 def write_cohort(page, calls, settings) -> None:
-    """Say who was in it."""
-    page.section("Who was in it")
+    """Describe the cohort."""
+    page.section("Cohort")
     page.text(f"{sentence(settings.data)} The condition is {settings.condition}.")
     table, call = calls(describe_cohort, Y, Name("by"), groups=GROUPS)
     page.table(table.rename_axis("").reset_index())
     page.call(call)
     page.text(
         "In the calls of this report y is 1 where a record has the condition, p is "
-        "model.predict_proba(X)[:, 1], groups are patients, by is what is known beside the ECG, "
-        "and threshold is that of the model."
+        "model.predict_proba(X)[:, 1], groups are patients, by holds the covariates, and threshold "
+        "is that of the model."
     )
 
 
 def write_accuracy(page, calls, settings) -> None:
-    """Give figures, curves and thresholds."""
+    """Show metrics, curves and thresholds."""
     resampling = {"n_resamples": settings.n_resamples, "random_state": settings.random_state}
     units = "records" if calls.variables["groups"] is None else "patients"
-    page.section("How well it does")
+    page.section("Performance")
     page.text(
         f"A record counts as positive from a probability of {calls.variables['threshold']:.3f} on "
         f"({settings.chosen}). Intervals are of 95 %, from {settings.n_resamples} resamples of "
@@ -69,7 +69,7 @@ def write_accuracy(page, calls, settings) -> None:
     page.table(result.table.rename_axis("metric"))
     page.call(call)
     calibration, call = calls(calibration_metrics, Y, P, groups=GROUPS, **resampling)
-    page.heading("Do probabilities mean what they say?")
+    page.heading("Calibration")
     page.text(
         "A calibration slope of 1 and a calibration-in-the-large of 0 are ideal; a slope below 1 "
         "means probabilities that are too extreme."
@@ -93,7 +93,7 @@ def _write_thresholds(page, calls, resampling) -> None:
     rows, made = [], []
     if calls.variables["p_val"] is not None:
         page.text(
-            "Chosen on other records (y_val, p_val) and applied to these: what a rule promises "
+            "Chosen on other records (y_val, p_val) and applied to these: a sensitivity reached "
             "there need not hold here."
         )
         for name, rule in _RULES.items():
@@ -115,12 +115,12 @@ def _write_thresholds(page, calls, resampling) -> None:
 
 
 def write_subgroups(page, calls, settings) -> None:
-    """Give figures by subgroup."""
+    """Show metrics by subgroup."""
     page.section("Subgroups")
     page.text(
-        "Differences between subgroups of few records are mostly chance; look at the intervals. "
-        "Where all records of a subgroup are of one class nothing can be ranked, and no AUROC "
-        "stands there."
+        "Differences between subgroups of few records are mostly chance; compare the intervals. "
+        "Where all records of a subgroup are of one class nothing can be ranked, and the AUROC "
+        "is left out."
     )
     result, call = calls(
         evaluate_subgroups, Y, P, Name("by"), threshold=THRESHOLD, bins=Name("bins"),
@@ -135,28 +135,28 @@ def write_subgroups(page, calls, settings) -> None:
 
 
 def write_predictors(page, calls, settings) -> None:
-    """Say which predictors count, alone and together."""
+    """Show the predictors, together and alone."""
     if calls.variables["predictors"] is None:
         return
-    page.section("What it goes by")
+    page.section("Predictors")
     if hasattr(calls.variables["ebm"], "term_importances"):
         page.heading("Together: the terms of the glass box")
         page.text(
             "The model's log-odds are the sum of these curves. Bars are the mean size of a "
-            "contribution, whiskers and bands what differs between the model's bagged copies. A "
-            "curve says what the model does, not what causes the condition."
+            "contribution, whiskers and bands the spread between the model's bagged copies. A "
+            "curve shows what the model does, not what causes the condition."
         )
         display, call = calls(EBMTermsDisplay.from_estimator, Name("ebm"), n_terms=settings.n_terms)
         page.figure(
             display, alt="Importances and curves of the most important terms", least=760,
-            caption="Curves of the model; learnt from its training records.",
+            caption="Curves of the model, learned from its training records.",
         )  # fmt: skip
         page.call(call)
         table, call = calls(ebm_importances, Name("ebm"))
         page.table(table.head(settings.n_terms).rename_axis("predictor"))
         page.call(call)
         settings.shown |= set(map(str, table.index[: settings.n_terms]))
-        page.heading("Predictors that go together")
+        page.heading("Correlated predictors")
         page.text(
             "Among correlated predictors the credit is divided arbitrarily: a group's joint "
             "importance is to be read before those of its members. Cancelling near 1 means that "
@@ -171,16 +171,16 @@ def write_predictors(page, calls, settings) -> None:
             f"The last step is a {type(calls.variables['ebm']).__name__}, not an explainable "
             "boosting machine: it has no curves that could be shown."
         )
-    page.heading("Alone: each predictor as the whole answer")
+    page.heading("Alone: each predictor by itself")
     page.text(
-        "No training: the predictor itself ranks the records, high or low values speaking for the "
+        "No training: the predictor itself ranks the records, high or low values supporting the "
         "condition. The direction is chosen on these records, and the best of many is best partly "
         "by luck."
     )
     ranked = "predictors"
     numbers = calls.variables[ranked].select_dtypes(["number", "bool"])
     if numbers.shape[1] < calls.variables[ranked].shape[1]:
-        # A glass box reads words as well, which rank nobody.
+        # A glass box reads text as well, which cannot rank records.
         ranked = "numbers"
         calls.variables[ranked] = numbers
     if not numbers.shape[1]:
@@ -201,13 +201,13 @@ def write_predictors(page, calls, settings) -> None:
 
 
 def write_leads(page, calls, settings) -> None:
-    """Say which leads count."""
-    page.section("Which leads it needs")
+    """Show the importance of the leads."""
+    page.section("Leads")
     rows = calls.variables["shown"]
     page.text(
         f"How much the AUROC falls when a lead is exchanged between records, on {len(rows)} "
-        "records. Leads repeat each other: one that does not matter alone may matter beside "
-        "others, and exchanged leads are ECGs that no heart makes."
+        "records. Leads repeat each other: one that does not matter alone may matter together with "
+        "others, and exchanged leads make ECGs that do not occur in patients."
     )
     calls.variables["X_shown"] = calls.variables["X"][rows]
     calls.variables["y_shown"] = calls.variables["y"][rows]
@@ -222,7 +222,7 @@ def write_leads(page, calls, settings) -> None:
 
 
 def write_patient(page, calls, settings, record: int) -> None:
-    """Show one recording, the answer, and what moved it."""
+    """Show one recording, its probability, and what contributes to it."""
     name = settings.names[record]
     p, threshold = calls.variables["p"][record], calls.variables["threshold"]
     page.section(f"Patient: {name}", new_page=True)
@@ -233,8 +233,8 @@ def write_patient(page, calls, settings, record: int) -> None:
     )
     by = calls.variables["by"]
     if by is not None:
-        known = "; ".join(f"{key}: {_plain(value)}" for key, value in by.iloc[record].items())
-        page.text(f"Known beside the ECG: {known}.")
+        known = "; ".join(f"{key}: {_cell(value)}" for key, value in by.iloc[record].items())
+        page.text(f"Covariates: {known}.")
     if calls.variables["y"] is not None:
         has = "has" if calls.variables["y"][record] else "does not have"
         page.text(f"According to the data this patient {has} the condition.")
@@ -253,14 +253,14 @@ def write_patient(page, calls, settings, record: int) -> None:
         sampling_rate=settings.sampling_rate, leads=Name("leads"),
         layout="3x4+1" if len(calls.variables["leads"]) == 12 else "12x1",
     )  # fmt: skip
-    page.heading("The ECG, and what moved the answer")
+    page.heading("ECG and saliency")
     page.figure(
         display,
-        alt=f"ECG of {name} with shading where it moved the answer",
+        alt=f"ECG of {name} with shading where it changes the probability",
         least=960,
-        caption="Shaded where the answer changes "
-        "when a window of 0.2 s is replaced by a straight line: warm speaks for the condition, "
-        "blue against it. What fails to change the answer may still matter where it repeats.",
+        caption="Shaded where the probability "
+        "changes when a window of 0.2 s is replaced by a straight line: warm supports the "
+        "condition, blue speaks against it. A part that repeats may matter without any shading.",
     )
     page.call(call)
     page.call(drawn)
@@ -275,7 +275,7 @@ def _write_explanation(page, calls, settings, record: int) -> None:
     calls.variables[row] = calls.variables["predictors"].iloc[[record]]
     explanation, call = calls(explain_record, Name("ebm"), Name(row))
     calls.variables[f"explanation_{record}"] = explanation
-    page.heading("What the probability is made of")
+    page.heading("Contributions to the probability")
     shown = f"explanation_{record}"
     if len(calls.variables["predictors"]) >= _FEWEST_FOR_GROUPS:
         correlated = None
@@ -286,9 +286,9 @@ def _write_explanation(page, calls, settings, record: int) -> None:
         shown = f"grouped_{record}"
         calls.variables[shown] = grouped
         page.text(
-            "Predictors that go together on these records (a correlation of 0.7 or more) are "
-            "summed: the model divides the credit among them arbitrarily. The value beside a "
-            "group is that of its first member. In the calls these groups are together."
+            "Predictors that are correlated on these records (0.7 or more) are summed: the model "
+            "divides the credit among them arbitrarily. The value of a group is that of its first "
+            "member. In the calls these groups are together."
         )
         if correlated is not None:
             page.call(correlated)
@@ -312,7 +312,7 @@ def _write_explanation(page, calls, settings, record: int) -> None:
 
 
 def write_model(page, calls, settings, about, versions) -> None:
-    """Say what the model is, and what is not known of it."""
+    """Describe the model, its training and its limits."""
     page.section("Model card", new_page=True)
     if isinstance(about, str):
         page.text(about)
@@ -320,13 +320,13 @@ def write_model(page, calls, settings, about, versions) -> None:
         table = pd.DataFrame({"": list(about), " ": [str(text) for text in about.values()]})
         page.table(table)
     else:
-        page.text("Whoever made this report did not say what the model was trained on.")
+        page.text("Not stated: what the model was trained on.")
     page.text(
         "Intended for research on recordings like those it was trained on. It has not been "
-        "validated for use in care. It sees the ECG and what stands beside it in this report, and "
-        "no other finding; where recordings, patients or the prevalence differ, its probabilities "
-        "have to be checked anew (ecgsk.metrics.calibration_metrics) and may be shifted "
-        "(ecgsk.metrics.shift_prevalence)."
+        "validated for use in care. It reads the ECG and the covariates of this report, and no "
+        "other finding; where recordings, patients or the prevalence differ, its calibration has "
+        "to be checked again (ecgsk.metrics.calibration_metrics) and its probabilities may need a "
+        "shift (ecgsk.metrics.shift_prevalence)."
     )
     page.heading("Steps")
     page.code(str(calls.variables["model"]))
@@ -335,13 +335,13 @@ def write_model(page, calls, settings, about, versions) -> None:
 
 
 def write_glossary(page, settings) -> None:
-    """Say what the predictors that were shown are."""
+    """Explain the predictors that were shown."""
     if not settings.shown:
         return
-    page.section("What the predictors mean")
+    page.section("Glossary")
     page.text(
-        "Predictors are what a network says of the recording, in log-odds unless the steps say "
-        "otherwise: how likely it holds a finding, not that a cardiologist found it."
+        "Predictors are the outputs of a network for the recording, in log-odds unless the steps "
+        "differ: how likely it holds a finding, not that a cardiologist found it."
     )
     # Several extractors put their name before that of the column.
     meanings = {name: PTBXL_STATEMENTS.get(name.rpartition("__")[2]) for name in settings.shown}
@@ -368,7 +368,7 @@ def _interval(row) -> str:
     return f"{row['value']:.2f}{ends}"
 
 
-def _plain(value) -> str:
+def _cell(value) -> str:
     if pd.isna(value):
         return "unknown"
     return f"{value:g}" if isinstance(value, float) else str(value)
