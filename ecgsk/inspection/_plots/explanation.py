@@ -8,6 +8,7 @@ from scipy.special import expit, logit
 
 from ecgsk._core.public import public
 from ecgsk.inspection._ebm.local import check_explanation, explain_record, show_value
+from ecgsk.inspection._plots.display import ResultDisplay
 from ecgsk.inspection._plots.style import AGAINST, FOR, GREY, INK, ZERO, bare, signed
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _PROBABILITIES = np.array(
 
 
 @public("ecgsk.inspection")
-class ExplanationDisplay:
+class ExplanationDisplay(ResultDisplay):
     """The way from the model's average to one patient's probability.
 
     From the top, each bar starts where the one above ended: red bars lead to the right and support
@@ -32,7 +33,7 @@ class ExplanationDisplay:
 
     Parameters
     ----------
-    explanation : RecordExplanation
+    result : RecordExplanation
         From `explain_record` or `group_explanation`.
 
     Attributes
@@ -65,9 +66,6 @@ class ExplanationDisplay:
     >>> matplotlib.pyplot.close(display.figure_)
     """
 
-    def __init__(self, explanation):
-        self.explanation = explanation
-
     @classmethod
     def from_estimator(cls, ebm, row, **plot_params) -> "Self":
         """Explain one patient's probability and draw it.
@@ -85,24 +83,6 @@ class ExplanationDisplay:
             The display, drawn.
         """
         return cls(explain_record(ebm, row)).plot(**plot_params)
-
-    @classmethod
-    def from_result(cls, explanation, **plot_params) -> "Self":
-        """Draw what `explain_record` or `group_explanation` returned.
-
-        Parameters
-        ----------
-        explanation : RecordExplanation
-            The explanation.
-        **plot_params
-            As in `plot`.
-
-        Returns
-        -------
-        ExplanationDisplay
-            The display, drawn.
-        """
-        return cls(explanation).plot(**plot_params)
 
     def plot(
         self,
@@ -134,11 +114,11 @@ class ExplanationDisplay:
         Raises
         ------
         TypeError
-            When ``explanation`` does not come from `explain_record` or `group_explanation`.
+            When ``result`` does not come from `explain_record` or `group_explanation`.
         ValueError
             When ``n_terms`` is below 1.
         """
-        explanation = self.explanation
+        explanation = self.result
         check_explanation(explanation)
         if n_terms < 1:
             raise ValueError(f"n_terms={n_terms!r} must be at least 1.")

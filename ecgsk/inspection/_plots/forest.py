@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from ecgsk.inspection._plots.style import CURVE, GREY, ZERO, bare
 
@@ -20,14 +21,16 @@ class Row(NamedTuple):
     unranked: str = "not ranked"
 
 
-def check_table(table, columns, source) -> None:
-    """Raise unless this is a table with rows and these columns."""
+def check_table(result, columns, source) -> pd.DataFrame:
+    """Return the table of a result; raise unless it has rows and these columns."""
+    table = getattr(result, "table", result)
     lacking = [name for name in columns if name not in getattr(table, "columns", ())]
     if lacking or not len(table):
         raise ValueError(
             f"table is a {type(table).__name__} of {len(table)} rows that lacks "
             f"{', '.join(lacking) or 'rows'}; expected what {source} returns."
         )
+    return table
 
 
 def draw_rows(rows: list[Row], ax, title, counts: str = ""):

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ecgsk._core.public import public
+from ecgsk.inspection._plots.display import ResultDisplay
 from ecgsk.inspection._plots.forest import Row, check_table, draw_rows
 from ecgsk.inspection._plots.style import AGAINST, FOR, INK
 
@@ -16,14 +17,15 @@ _DIRECTIONS = {"higher": (FOR, "o"), "lower": (AGAINST, "s")}
 
 
 @public("ecgsk.inspection")
-class PredictorsDisplay:
+class PredictorsDisplay(ResultDisplay):
     """The AUROC that predictors have by themselves, with intervals.
 
     Parameters
     ----------
-    table : DataFrame
-        With a row for each predictor, under its name, the best first, and columns ``AUROC``,
-        ``low``, ``high`` and ``direction`` ("higher" or "lower" values support the class).
+    result : PredictorScreening or DataFrame
+        From `ecgsk.screen_predictors`, or a table with a row for each predictor, under its name,
+        the best first, and columns ``AUROC``, ``low``, ``high`` and ``direction`` ("higher" or
+        "lower" values support the class).
 
     Attributes
     ----------
@@ -47,27 +49,6 @@ class PredictorsDisplay:
     >>> matplotlib.pyplot.close(display.figure_)
     """
 
-    def __init__(self, table):
-        self.table = table
-
-    @classmethod
-    def from_result(cls, screening, **plot_params) -> "Self":
-        """Draw what `ecgsk.screen_predictors` returned.
-
-        Parameters
-        ----------
-        screening : PredictorScreening
-            The screening.
-        **plot_params
-            As in `plot`.
-
-        Returns
-        -------
-        PredictorsDisplay
-            The display, drawn.
-        """
-        return cls(screening.table).plot(**plot_params)
-
     def plot(
         self, ax: "Axes | None" = None, *, n_predictors: int = 15, title: str | None = None
     ) -> "Self":
@@ -78,7 +59,7 @@ class PredictorsDisplay:
         ax : matplotlib Axes or None, default=None
             To draw on; None makes a figure.
         n_predictors : int, default=15
-            How many rows to draw, from the top of ``table``.
+            How many rows to draw, from the top of the table.
         title : str or None, default=None
             Written above.
 
@@ -90,12 +71,11 @@ class PredictorsDisplay:
         Raises
         ------
         ValueError
-            When ``table`` has no rows or lacks a column, or ``n_predictors`` is below 1.
+            When the table has no rows or lacks a column, or ``n_predictors`` is below 1.
         """
         from matplotlib.lines import Line2D
 
-        table = self.table
-        check_table(table, _COLUMNS, "ecgsk.screen_predictors")
+        table = check_table(self.result, _COLUMNS, "ecgsk.screen_predictors")
         if n_predictors < 1:
             raise ValueError(f"n_predictors={n_predictors!r} must be at least 1.")
         rows = [

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ecgsk._core.public import public
+from ecgsk.inspection._plots.display import ResultDisplay
 from ecgsk.inspection._plots.forest import Row, check_table, draw_rows
 
 if TYPE_CHECKING:
@@ -14,15 +15,16 @@ _COLUMNS = ("n_records", "n_positive", "AUROC", "AUROC low", "AUROC high")
 
 
 @public("ecgsk.inspection")
-class SubgroupsDisplay:
+class SubgroupsDisplay(ResultDisplay):
     """The AUROC of subgroups of patients, with intervals.
 
     Parameters
     ----------
-    table : DataFrame
-        With a row for each subgroup, under (variable, subgroup), and columns ``n_records``,
-        ``n_positive``, ``AUROC``, ``AUROC low`` and ``AUROC high``. Rows whose AUROC is NaN are
-        written without a point: they hold one class only or too few records.
+    result : SubgroupEvaluation or DataFrame
+        From `ecgsk.metrics.evaluate_subgroups`, or a table with a row for each subgroup, under
+        (variable, subgroup), and columns ``n_records``, ``n_positive``, ``AUROC``, ``AUROC low``
+        and ``AUROC high``. Rows whose AUROC is NaN are written without a point: they hold one class
+        only or too few records.
 
     Attributes
     ----------
@@ -48,27 +50,6 @@ class SubgroupsDisplay:
     >>> matplotlib.pyplot.close(display.figure_)
     """
 
-    def __init__(self, table):
-        self.table = table
-
-    @classmethod
-    def from_result(cls, evaluation, **plot_params) -> "Self":
-        """Draw what `ecgsk.metrics.evaluate_subgroups` returned.
-
-        Parameters
-        ----------
-        evaluation : SubgroupEvaluation
-            The evaluation.
-        **plot_params
-            As in `plot`.
-
-        Returns
-        -------
-        SubgroupsDisplay
-            The display, drawn.
-        """
-        return cls(evaluation.table).plot(**plot_params)
-
     def plot(self, ax: "Axes | None" = None, *, title: str | None = None) -> "Self":
         """Draw the subgroups.
 
@@ -87,10 +68,9 @@ class SubgroupsDisplay:
         Raises
         ------
         ValueError
-            When ``table`` has no rows, lacks a column, or has another index.
+            When the table has no rows, lacks a column, or has another index.
         """
-        table = self.table
-        check_table(table, _COLUMNS, "ecgsk.metrics.evaluate_subgroups")
+        table = check_table(self.result, _COLUMNS, "ecgsk.metrics.evaluate_subgroups")
         if table.index.nlevels != 2:
             raise ValueError(
                 f"table has an index of {table.index.nlevels} level; expected two, (variable, "
