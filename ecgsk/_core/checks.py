@@ -1,5 +1,7 @@
 """Checks of what comes beside the recordings: labels and patients."""
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 
@@ -61,3 +63,27 @@ def check_groups(groups, n_records: int) -> np.ndarray | None:
         )
     # Numbers and strings in one list cannot be sorted; their codes can.
     return pd.factorize(array)[0] if array.dtype == object else array
+
+
+def check_distinct(names, what: str) -> None:
+    """Raise when a name occurs twice among columns, predictors or leads.
+
+    Parameters
+    ----------
+    names : iterable
+        Compared as text.
+    what : str
+        What holds them, for the message.
+
+    Raises
+    ------
+    ValueError
+        With the names.
+    """
+    counts = Counter(map(str, names))
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"{what} has {', '.join(twice[:8])} twice; each needs a name of its own. Rename or "
+            "leave out one."
+        )

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ecgsk._core.checks import check_distinct
 from ecgsk._core.fitted import column_names, is_multilabel, stack_labels
 from ecgsk._core.records import RecordArray
 from ecgsk._core.signal import lead_name
@@ -82,9 +83,7 @@ def check_leads(leads, n_leads: int, what: str) -> list[str]:
             f"{what} has {n_leads} leads, but leads names {len(names)}. Give leads the name of "
             f"each lead of {what}."
         )
-    doubled = sorted({name for name in names if names.count(name) > 1})
-    if doubled:
-        raise ValueError(f"leads names {', '.join(doubled)} twice; each lead has its own name.")
+    check_distinct(names, "leads")
     return names
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_consistent_length
 
-from ecgsk._core.checks import check_groups
+from ecgsk._core.checks import check_distinct, check_groups
 from ecgsk._core.metric_inputs import check_target
 from ecgsk._core.public import public
 
@@ -55,9 +55,7 @@ def describe_cohort(y_true=None, by=None, *, groups=None, names=("no", "yes")) -
     if isinstance(names, str) or len(names) != 2 or len({*names, "all"}) != 3:
         raise ValueError(f"names={names!r} has to hold two different names other than 'all'.")
     by = pd.DataFrame(index=range(np.size(y_true))) if by is None else pd.DataFrame(by)
-    if by.columns.has_duplicates:
-        twice = by.columns[by.columns.duplicated()][0]
-        raise ValueError(f"by has the column {twice!r} twice. Rename or leave out one.")
+    check_distinct(by.columns, "by")
     check_consistent_length(by, *([] if positive is None else [positive]))
     parts = {"all": np.ones(len(by), dtype=bool)}
     if positive is not None:

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from ecgsk._core.checks import check_distinct
 from ecgsk._core.public import public
 from ecgsk._core.sklearn_compat import check_is_fitted, fit_context, output_container, validate_data
-from ecgsk.tabular._numbers import as_numbers, named_twice
+from ecgsk.tabular._numbers import as_numbers
 
 
 @public("ecgsk.tabular")
@@ -139,12 +140,7 @@ class TableColumns(TransformerMixin, BaseEstimator):
                 f"of the recordings lacks; it has {has}. Add them, or ask for others."
             )
         table = table[self.columns_]
-        twice = named_twice(table.columns)
-        if twice:
-            raise ValueError(
-                f"columns={self.columns_} or the table of the recordings names {', '.join(twice)} "
-                "twice; every predictor needs a name of its own. Rename or leave out one."
-            )
+        check_distinct(table.columns, f"columns={self.columns_} or the table of the recordings")
         columns = {name: as_numbers(table[name]) for name in table}
         text = [name for name, values in columns.items() if values is None]
         if text:

@@ -18,9 +18,3 @@ def as_numbers(column: pd.Series) -> np.ndarray | None:
     elif not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_complex_dtype(column):
         return None
     return column.to_numpy(dtype=np.float64, na_value=np.nan)
-
-
-def named_twice(names) -> list[str]:
-    """Return the names that stand there more than once."""
-    names = list(names)
-    return sorted({str(name) for name in names if names.count(name) > 1})

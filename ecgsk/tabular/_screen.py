@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_consistent_length, check_random_state
 
-from ecgsk._core.checks import check_groups
+from ecgsk._core.checks import check_distinct, check_groups
 from ecgsk._core.metric_inputs import check_interval, check_target
 from ecgsk._core.public import public
 from ecgsk._core.ranked_scores import Ranked
 from ecgsk._core.resampling import Resamples, percentiles
 from ecgsk._core.results import ResampledResult
-from ecgsk.tabular._numbers import as_numbers, named_twice
+from ecgsk.tabular._numbers import as_numbers
 
 
 @public("ecgsk.tabular")
@@ -121,12 +121,7 @@ def screen_predictors(
             f"y holds one class only ({int(y[0])}): nothing can be ranked. Give records of both."
         )
     check_interval(n_resamples, level)
-    twice = named_twice(table.columns)
-    if twice:
-        raise ValueError(
-            f"table has the column {', '.join(twice)} twice; every predictor needs a name of its "
-            "own. Rename or leave out one."
-        )
+    check_distinct(table.columns, "table")
     groups = check_groups(groups, len(y))
     columns = [_Column(name, table[name], y) for name in table.columns]
     resamples = Resamples(len(y), groups=groups, stratify=y)

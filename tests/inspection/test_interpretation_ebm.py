@@ -270,7 +270,7 @@ def test_holes_are_left_out_pair_by_pair():
         ),
         ({"method": "phi"}, ValueError, "method='phi' is not allowed; use one of spearman"),
         ({"table": np.zeros((3, 2))}, TypeError, "table is a ndarray; expected a DataFrame"),
-        ({"table": pd.DataFrame([[1, 2]], columns=["a", "a"])}, ValueError, "columns twice: a"),
+        ({"table": pd.DataFrame([[1, 2]], columns=["a", "a"])}, ValueError, "table has a twice"),
     ],
 )
 def test_messages_of_groups(change, error, message):

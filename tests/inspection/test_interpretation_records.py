@@ -228,7 +228,7 @@ def test_patients_are_resampled_whole(X, y):
         ({"y": np.zeros((120, 2))}, ValueError, r"y has shape \(120, 2\); expected \(n_records,\)"),
         ({"y": [0, 1]}, ValueError, "inconsistent numbers of samples"),
         ({"leads": ["I", "II"]}, ValueError, "X has 12 leads, but leads names 2"),
-        ({"leads": ["I"] * 12}, ValueError, "leads names I twice"),
+        ({"leads": ["I"] * 12}, ValueError, "leads has I twice"),
         ({"together": {"a": ["V9"]}}, ValueError, "leads V9 are missing"),
         ({"estimator": 3}, TypeError, "estimator is a int without predict_proba"),
     ],

@@ -124,13 +124,13 @@ def test_numbers_beside_none_are_numbers_and_dates_are_not():
 
 def test_columns_of_one_name_are_told():
     table = pd.DataFrame([[1.0, 2.0], [3.0, 4.0]], columns=["age", "age"])
-    with pytest.raises(ValueError, match="names age twice"):
+    with pytest.raises(ValueError, match="has age twice"):
         columns(table, ["age"])
-    with pytest.raises(ValueError, match="names age twice"):
+    with pytest.raises(ValueError, match="has age twice"):
         columns(table.iloc[:, :1], ["age", "age"])
-    with pytest.raises(ValueError, match="column age twice"):
+    with pytest.raises(ValueError, match="table has age twice"):
         screen_predictors(table, [0, 1])
-    with pytest.raises(ValueError, match="column 'age' twice"):
+    with pytest.raises(ValueError, match="by has age twice"):
         describe_cohort([0, 1], table)
 
 
@@ -256,7 +256,7 @@ def test_predictors_in_words_are_shown_but_not_ranked(tmp_path, cohort, records)
     model.fit(records, cohort.target)
     out = report_on(tmp_path, model, records, cohort.target, records=[0])
     assert "size" in out.results["ebm_importances(ebm)"].index
-    assert "size" not in out.variables["screened"].index
+    assert "size" not in out.variables["screened"].table.index
     assert any(call.startswith("screen_predictors(numbers, y") for call in out.results)
 
 
@@ -338,7 +338,7 @@ def test_intervals_of_leads_draw_patients(tmp_path, cohort, records, model):
 def test_an_age_in_words_is_not_cut(tmp_path, cohort, records, model):
     by = pd.DataFrame({"age": np.where(cohort.age < 65, "young", "old")})
     out = report_on(tmp_path, model, records, cohort.target, by=by)
-    assert out.variables["subgroups"].index.tolist() == [("age", "old"), ("age", "young")]
+    assert out.variables["subgroups"].table.index.tolist() == [("age", "old"), ("age", "young")]
 
 
 def test_another_rate_than_that_of_the_steps_is_told(tmp_path, cohort, records):
@@ -365,12 +365,12 @@ def test_another_rate_than_that_of_the_steps_is_told(tmp_path, cohort, records):
         ({"record_names": ["a"]}, "record_names has 1 names for 120 records"),
         ({"by": {"age": [1] * 120}}, "by is a dict; give a DataFrame"),
         ({"by": pd.DataFrame({"age": [1]})}, "by has 1 rows for 120 records"),
-        ({"by": pd.DataFrame([[1, 2]] * 120, columns=["a", "a"])}, "by has the column 'a' twice"),
+        ({"by": pd.DataFrame([[1, 2]] * 120, columns=["a", "a"])}, "by has a twice"),
         ({"bins": {"agee": [50]}}, "bins names 'agee', but by holds age, sex"),
         ({"bins": {"age": 50}}, "bins.'age'. is 50"),
         ({"records": [True]}, "records holds True"),
         ({"about": ["x"]}, "about is a list"),
-        ({"data": None}, "data is empty or no text: None"),
+        ({"data": None}, "data is empty or not text: None"),
         ({"leads": ["I", "II"]}, "X has 12 leads, but leads names 2"),
     ],
 )

@@ -7,6 +7,7 @@ import pandas as pd
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
+from ecgsk._core.checks import check_distinct
 from ecgsk._core.public import public
 from ecgsk.inspection._ebm.terms import check_binary_ebm
 
@@ -66,9 +67,7 @@ def group_correlated(
     if method not in _METHODS:
         raise ValueError(f"method={method!r} is not allowed; use one of {', '.join(_METHODS)}.")
     names = [str(name) for name in table.columns]
-    doubled = sorted({name for name in names if names.count(name) > 1})
-    if doubled:
-        raise ValueError(f"table has columns twice: {', '.join(doubled)}. Rename them.")
+    check_distinct(names, "table")
     if len(names) < 2:
         return [[name] for name in names]
     distance = 1 - _absolute_correlation(table, method)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
+from ecgsk._core.checks import check_distinct
 from ecgsk._core.records import RecordArray
 
 _MOST_PATIENTS = 20
@@ -167,9 +168,7 @@ def check_by(by, X) -> pd.DataFrame | None:
         return None
     if len(by) != len(X):
         raise ValueError(f"by has {len(by)} rows for {len(X)} records; give one for each.")
-    if by.columns.has_duplicates:
-        twice = by.columns[by.columns.duplicated()][0]
-        raise ValueError(f"by has the column {twice!r} twice. Rename or leave out one.")
+    check_distinct(by.columns, "by")
     return by
 
 
