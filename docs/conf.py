@@ -87,8 +87,6 @@ CONSTANTS = {
     "ecgsk.networks.NET1D_PRESETS": "Sizes of `Net1D` by name.",
     "ecgsk.weights.ECGFOUNDER_TASKS": "Statements of the published ECGFounder, in the order of "
     "its outputs.",
-    "ecgsk.weights.PUBLISHED": "Published checkpoints that are fetched when they are asked for.",
-    "ecgsk.weights.SHIPPED": "Weights that come with the package.",
 }
 autosummary_context = {"homes": HOMES, "constants": CONSTANTS}
 

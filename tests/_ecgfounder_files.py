@@ -1,12 +1,29 @@
 """Checkpoints of the layout in which ECGFounder was published, of any size."""
 
 import pickle
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
+from numpy.testing import assert_array_equal
 
 from ecgsk.networks import NET1D_PRESETS
+from ecgsk.weights import convert_checkpoint, read_ecgfounder
+from ecgsk.weights._published import cache_folder
+
+OWN = {
+    "first_conv.conv": "stem",
+    "stage_list": "stages",
+    ".block_list": "",
+    "conv1.conv": "conv1",
+    "conv2.conv": "conv2",
+    "conv3.conv": "conv3",
+    "se_fc1": "squeeze",
+    "se_fc2": "excite",
+    "dense": "head",
+}
 
 NUMPY_SCALAR = np.float64(0).__reduce__()[0]
 
@@ -88,3 +105,44 @@ def save_as_numpy(saved, path, module: str) -> None:
             return self.memoize(obj)
 
     torch.save(saved, path, pickle_module=SimpleNamespace(Pickler=Pickler, __name__="numpy"))
+
+
+def own_tensors(state: dict) -> dict:
+    """Return what a conversion should hold."""
+    tensors = {}
+    for name, value in state.items():
+        parts = name.split(".")
+        if not any(part.startswith("bn") or part == "first_bn" for part in parts):
+            for published, own in OWN.items():
+                name = name.replace(published, own)
+            tensors[name] = value.detach().float().numpy()
+    return tensors
+
+
+def assert_holds(weights, state: dict) -> None:
+    expected = own_tensors(state)
+    assert set(weights.tensors) == set(expected)
+    for name, value in weights.tensors.items():
+        assert value.dtype == np.float32
+        assert_array_equal(value, expected[name], err_msg=name)
+
+
+def contents(folder: Path) -> dict:
+    return {p: p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def converted(path, about=None):
+    """Return the weights of a checkpoint."""
+    return convert_checkpoint(path, about)[0]
+
+
+def refused(source, function=read_ecgfounder) -> str:
+    """Make sure that a source is refused as it should be, and return what is said."""
+    before = contents(cache_folder())
+    with pytest.raises(Exception) as caught:  # noqa: B017, PT011
+        function(source)
+    # Subclasses would be errors that nobody has put into words, such as UnicodeDecodeError.
+    assert caught.type in (ValueError, FileNotFoundError), repr(caught.value)
+    assert str(source) in str(caught.value)
+    assert contents(cache_folder()) == before
+    return str(caught.value)

@@ -11,7 +11,7 @@ from ecgsk.persistence import describe, save
 from ecgsk.weights import (
     WeightFile,
     as_json,
-    read_torch_file,
+    convert_checkpoint,
     read_weights,
     write_weights,
 )
@@ -133,15 +133,9 @@ def _read_network(path) -> tuple[WeightFile, list[str]]:
     """Return weights, and what a checkpoint holds besides and the network was trained without."""
     if kind_of(path) == "weights":
         return read_weights(path), []
-    from ecgsk.estimators._ecgfounder_checkpoint import _published_shapes, convert_checkpoint
-
-    about = {"source": os.path.basename(path), "source_sha256": file_sha256(path)}
-    weights = convert_checkpoint(path, about=about)
-    saved = read_torch_file(path)
-    state = saved.get("state_dict", saved)
-    unused = sorted(map(str, set(state) - set(_published_shapes(weights.network)[0])))
-    beside = [] if state is saved else [str(name) for name in saved if name != "state_dict"]
-    return weights, beside + unused
+    return convert_checkpoint(
+        path, {"source": os.path.basename(path), "source_sha256": file_sha256(path)}
+    )
 
 
 def _estimator(kind: str, path):

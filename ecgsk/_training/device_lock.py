@@ -1,40 +1,45 @@
-"""Processes that share a GPU take turns on it."""
+"""Locks of GPUs, for users who limit how many processes compute on one of them at a time."""
 
 import os
 import tempfile
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
 
 try:
     import fcntl
-except ImportError:  # Windows: nothing waits there
+except ImportError:  # Windows
     fcntl = None
 
-_HELD = ("cuda",)
+_LOCKED_TYPES = ("cuda",)
 _JOBS = "ECGSK_JOBS_PER_DEVICE"
+# Seconds after which a process that waits warns, and between two attempts.
+_PATIENCE, _PAUSE = 5.0, 0.05
 
 
 @contextmanager
 def on_device(device: str, batch_size: int, *, in_turn: bool = True) -> Iterator[None]:
-    """Hold a cuda device for the block, and say what to do where its memory ends.
+    """Compute on a device in the block, with an error that helps when its memory ends.
 
-    The block must not start workers that compute on the device, and wait for them.
+    With the environment variable ``ECGSK_JOBS_PER_DEVICE=n``, at most ``n`` processes of this user
+    are in such blocks of one cuda device. The block must not start workers that compute on the
+    device and wait for them.
 
     Parameters
     ----------
     device : str
-        As `resolve_device` returns it. Only cuda devices are held.
+        As `resolve_device` returns it.
     batch_size : int
         For the message.
     in_turn : bool, default=True
-        Whether to wait until other processes of this user have left the device. Processes that
-        wait for one another must not.
+        Whether to respect ``ECGSK_JOBS_PER_DEVICE``. Processes that exchange gradients must not:
+        they wait for one another.
 
     Raises
     ------
@@ -43,29 +48,23 @@ def on_device(device: str, batch_size: int, *, in_turn: bool = True) -> Iterator
     RuntimeError
         In a process forked from one that has used cuda.
     """
-    if torch.device(device).type not in _HELD:
+    if torch.device(device).type not in _LOCKED_TYPES:
         yield
         return
     refuse_after_fork(device)
-    index = torch.device(device).index
-    index = torch.cuda.current_device() if index is None else index
-    lease = _lease_of(index) if in_turn else None
-    if lease is not None:
-        lease.take()
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        # The frames that failed hold the batch for as long as anyone keeps the error.
-        traceback.clear_frames(error.__traceback__)
-        if isinstance(error.__cause__, torch.OutOfMemoryError):
-            raise
-        raise torch.OutOfMemoryError(
-            f"The memory of {device} does not suffice for batch_size={batch_size}. Lower "
-            f"batch_size, or start fewer workers on it (n_jobs, {_JOBS}). torch says: {error}"
-        ) from error
-    finally:
-        if lease is not None:
-            lease.give_back()
+    with _lock_of(torch.device(device).index) if in_turn and _JOBS in os.environ else nullcontext():
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            # The frames that failed hold the batch for as long as anyone keeps the error.
+            traceback.clear_frames(error.__traceback__)
+            if isinstance(error.__cause__, torch.OutOfMemoryError):
+                raise
+            raise torch.OutOfMemoryError(
+                f"The memory of {device} does not suffice for batch_size={batch_size}. Lower "
+                f"batch_size, or start fewer workers on it (n_jobs, or {_JOBS}=1 for one process "
+                f"at a time). torch's error: {error}"
+            ) from error
 
 
 def refuse_after_fork(device: str) -> None:
@@ -78,64 +77,61 @@ def refuse_after_fork(device: str) -> None:
         )
 
 
-class Lease:
-    """One of a few places on a device, which belongs to this process while any thread holds it.
+class DeviceLock:
+    """A lock of a device, which belongs to this process while any of its threads holds it.
 
-    The place is a file lock, which the kernel releases when a process ends, however it ends.
+    It is a lock of a file, which the kernel releases when the process ends, however it ends.
 
     Parameters
     ----------
     name : str
-        Of the device, the same in all processes.
+        Name of the device, the same in all processes.
     """
 
     def __init__(self, name: str):
         self.name = name
-        self._lock = threading.Lock()
+        self._mutex = threading.Lock()
         self._holders = 0
         self._file: int | None = None
 
-    def take(self) -> None:
-        """Wait for a place. A process that has one is not asked to wait again."""
-        with self._lock:
+    def __enter__(self) -> None:
+        with self._mutex:
             if not self._holders:
-                self._file = _wait(self.name)
+                self._file = _acquire(self.name)
             self._holders += 1
 
-    def give_back(self) -> None:
-        """Leave the device, with its memory, when the last holder of this process does."""
-        with self._lock:
+    def __exit__(self, *exception) -> None:
+        with self._mutex:
             self._holders -= 1
-            if self._holders:
-                return
-            try:
-                torch.cuda.empty_cache()
-            finally:
-                self.forget()
+            if not self._holders:
+                try:
+                    torch.cuda.empty_cache()
+                finally:
+                    self.release()
 
-    def forget(self) -> None:
-        """Close the file: with that the lock is gone."""
+    def release(self) -> None:
+        """Close the file, which releases its lock."""
         if self._file is not None:
             os.close(self._file)
         self._file = None
 
 
-_LEASES: dict[int, Lease] = {}
+_LOCKS: dict[str, DeviceLock] = {}
 
 
-def _lease_of(index: int) -> Lease:
-    lease = _LEASES.get(index)
-    # setdefault, because threads may come at once.
-    return lease or _LEASES.setdefault(index, Lease(device_name(index)))
+def _lock_of(index: int | None) -> DeviceLock:
+    name = device_name(torch.cuda.current_device() if index is None else index)
+    # setdefault, because threads may come at the same time.
+    return _LOCKS.get(name) or _LOCKS.setdefault(name, DeviceLock(name))
 
 
 def device_name(index: int) -> str:
-    """Return what a cuda device is called in every process, whichever devices each of them sees.
+    """Return a name of a cuda device that is the same in all processes, whichever devices they see.
 
     Parameters
     ----------
     index : int
-        Of the device among those that this process sees.
+        Number of the device among those that this process sees.
     """
     name = getattr(torch.cuda.get_device_properties(index), "uuid", None)
     if name is None:
@@ -144,58 +140,54 @@ def device_name(index: int) -> str:
     return f"cuda-{name}"
 
 
-def _wait(name: str) -> int | None:
-    """Return the locked file of a place on the device; None where files cannot be locked."""
+def _acquire(name: str) -> int | None:
+    """Wait for one of the locks of a device; return its file, or None where files have no locks."""
+    n_jobs = os.environ[_JOBS]
+    if not n_jobs.isdecimal() or int(n_jobs) < 1:
+        raise ValueError(
+            f"{_JOBS}={n_jobs!r} is not allowed: give the number of processes, 1 or more, that may "
+            "compute on one GPU at the same time."
+        )
     if fcntl is None:
         return None
-    n_places = _places()
+    impatient_at = time.monotonic() + _PATIENCE
     try:
         folder = Path(tempfile.gettempdir()) / f"ecgsk-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
-        for place in range(n_places):
-            file = _open(folder / f"{name}.{place}")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return file
-            except BlockingIOError:
-                os.close(file)
-        file = _open(folder / f"{name}.{os.getpid() % n_places}")
+        while True:
+            for number in range(int(n_jobs)):
+                path = folder / f"{name}.{number}"
+                file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return file
+                except BaseException as error:
+                    os.close(file)
+                    if not isinstance(error, BlockingIOError):
+                        raise
+            if time.monotonic() > impatient_at:
+                warnings.warn(
+                    f"Waiting for {name}: {n_jobs} other process(es) compute on it, as many as "
+                    f"{_JOBS}={n_jobs} allows. Unset the variable to compute at the same time.",
+                    stacklevel=2,
+                )
+                impatient_at = float("inf")
+            time.sleep(_PAUSE)
     except OSError as error:
         warnings.warn(
-            f"Processes cannot take turns on {name}: {error}. Point TMPDIR to a folder that can be "
+            f"{_JOBS} has no effect on {name}: {error}. Point TMPDIR to a folder that can be "
             "written.",
             stacklevel=2,
         )
         return None
-    try:
-        # The kernel queues those who wait, and hands over without a pause.
-        fcntl.flock(file, fcntl.LOCK_EX)
-    except BaseException:
-        os.close(file)
-        raise
-    return file
 
 
-def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-
-
-def _places() -> int:
-    given = os.environ.get(_JOBS, "1")
-    if not given.isdecimal() or int(given) < 1:
-        raise ValueError(
-            f"{_JOBS}={given!r} is not allowed: give the number of processes, 1 or more, that may "
-            "compute on one GPU at the same time."
-        )
-    return int(given)
-
-
-def _forget_all() -> None:
-    """Drop what belongs to the process that this one was forked from; its lock stays its own."""
-    for lease in _LEASES.values():
-        lease.forget()
-    _LEASES.clear()
+def _forget_locks() -> None:
+    """Drop the locks of the process that this one was forked from, which keeps them."""
+    for lock in _LOCKS.values():
+        lock.release()
+    _LOCKS.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
+    os.register_at_fork(after_in_child=_forget_locks)

@@ -8,11 +8,11 @@ from ecgsk._core.public import public
 from ecgsk._core.signal import STANDARD_LEADS
 from ecgsk._core.sklearn_compat import StrOptions
 from ecgsk.estimators._classifier import BaseECGClassifier
-from ecgsk.estimators._ecgfounder_checkpoint import KIND, RATE, read_ecgfounder
 from ecgsk.estimators._estimator import FitContext
 from ecgsk.estimators._strategies import NOT_NEGATIVE, POSITIVE, PostTraining, TrainingNumbers
 from ecgsk.estimators._weights_source import rate_of, transformed
 from ecgsk.networks import NET1D_PRESETS, Net1D
+from ecgsk.weights import ECGFOUNDER_KIND, ECGFOUNDER_RATE, read_ecgfounder
 
 # Rates that the length of a ten-second recording can mean, Hz.
 _RATES = (100, 250, 500, 1000)
@@ -178,7 +178,7 @@ class ECGFounderClassifier(BaseECGClassifier):
         "weight_decay": [NOT_NEGATIVE, _AUTO],
         "n_jobs": [Integral, None],
     }
-    _weights_kind = KIND
+    _weights_kind = ECGFOUNDER_KIND
     _default_weights = "12-lead"
     _module_class = Net1D
 
@@ -353,7 +353,7 @@ class ECGFounderClassifier(BaseECGClassifier):
     def _network_rate(self) -> float:
         if self._source is not None:
             return self._source.sampling_rate
-        return self.sampling_rate if self._variant()[0] == "none" else RATE
+        return self.sampling_rate if self._variant()[0] == "none" else ECGFOUNDER_RATE
 
     def _network(self, fit: FitContext) -> tuple[type, dict]:
         if fit.start is not None:

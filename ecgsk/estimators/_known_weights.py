@@ -1,7 +1,6 @@
 """What named weights are, known without their files: looking at an estimator reads nothing."""
 
-from ecgsk.estimators._ecgfounder_checkpoint import KIND, published_header
-from ecgsk.weights import PUBLISHED, WeightFile
+from ecgsk.weights import ECGFOUNDER_KIND, PUBLISHED, WeightFile, published_header
 
 _PTBXL_LABELS = (
     "1AVB 2AVB 3AVB ABQRS AFIB AFLT ALMI AMI ANEUR ASMI BIGU CLBBB CRBBB DIG EL HVOLT ILBBB ILMI "
@@ -40,7 +39,7 @@ def known_weights(name, kind: str | None) -> WeightFile | None:
     kind : str
         Kind of the weight file that the estimator takes.
     """
-    if kind == KIND:
+    if kind == ECGFOUNDER_KIND:
         known = PUBLISHED.get(name) if isinstance(name, str) else None
         return known and published_header(known.n_leads)
     if name != "ptbxl":

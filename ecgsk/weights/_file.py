@@ -17,6 +17,7 @@ from ecgsk._core.signal import STANDARD_LEADS
 from ecgsk._version import __version__
 
 _FORMAT = "ecgsk-weights-1"
+_NUMPY_DTYPES = ("F32", "F16", "F64", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL")
 SHIPPED = ("ptbxl",)
 # Names of transformers in files of earlier versions.
 _RENAMED = {"Standardise": "Standardize"}
@@ -124,7 +125,6 @@ def write_weights(path: str | os.PathLike, weights: WeightFile, *, dtype: str = 
         save_file(tensors, temporary, metadata)
 
 
-@public("ecgsk.weights")
 def as_json(value) -> str:
     """Return plain values, NumPy's among them, as JSON.
 
@@ -141,6 +141,20 @@ def _plain(value):
         return value.tolist()
     raise TypeError(
         f"a weight file keeps plain values; {value!r} in about, network or preprocessing is none."
+    )
+
+
+def _tensor(file, name: str, path) -> np.ndarray:
+    """Return a tensor in float32."""
+    dtype = file.get_slice(name).get_dtype()
+    if dtype in _NUMPY_DTYPES:
+        return file.get_tensor(name).astype(np.float32)
+    if dtype == "BF16":  # NumPy has none
+        with safe_open(path, framework="pt") as again:
+            return again.get_tensor(name).float().numpy()
+    raise ValueError(
+        f"{path} holds the tensor {ascii(name)} in {dtype}, which cannot be read. Save it in "
+        f"{', '.join(_NUMPY_DTYPES[:3])} or BF16."
     )
 
 
@@ -196,9 +210,9 @@ def read_weights(
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             names = [] if header_only else file.keys()
-            tensors = {name: file.get_tensor(name) for name in names}
+            tensors = {name: _tensor(file, name, path) for name in names}
     except SafetensorError as error:
-        raise ValueError(f"{path} is no safetensors file: {error}.") from error
+        raise ValueError(f"{path} is not a safetensors file: {error}.") from error
     if metadata.get("format") != _FORMAT:
         raise ValueError(
             f"{path} was not written by ecgsk (format {metadata.get('format')!r}, expected "
@@ -209,7 +223,6 @@ def read_weights(
         said["preprocessing"] = [
             (str(name), dict(params)) for name, params in said["preprocessing"]
         ]
-        tensors = {name: value.astype(np.float32) for name, value in tensors.items()}
         found = WeightFile(tensors=tensors, **said)
         known = isinstance(found.network, dict) and isinstance(found.kind, str)
         if not known or not 0 < found.sampling_rate < np.inf:

@@ -6,12 +6,10 @@ from typing import NamedTuple
 
 from ecgsk._core.files import file_sha256
 from ecgsk._core.optional import import_optional
-from ecgsk._core.public import public
 
 _REPOSITORY = "PKUDigitalHealth/ECGFounder"
 
 
-@public("ecgsk.weights")
 class Published(NamedTuple):
     """A file of a model's hub repository.
 
@@ -46,7 +44,6 @@ PUBLISHED = {
 }
 
 
-@public("ecgsk.weights")
 def cache_folder() -> Path:
     """Return the folder of downloaded weights: ``ECGSK_CACHE``, or one of the user's cache.
 
@@ -67,7 +64,6 @@ def cache_folder() -> Path:
         ) from error
 
 
-@public("ecgsk.weights")
 def find_published(name: str) -> Path:
     """Return the file of published weights: from the cache, or else from the hub.
 

@@ -1,40 +1,24 @@
-"""Files of ``torch.save``, read without torch and without running anything in them."""
+"""Files of ``torch.save``, read by torch after everything in them was checked."""
 
 import io
-import math
 import os
-import pickle
-import pickletools
+import threading
 import zipfile
-from collections import OrderedDict
-from typing import NamedTuple
 
 import numpy as np
 
-from ecgsk._core.public import public
+from ecgsk.weights._pickle_check import NUMBER_TYPES, PickleCheck, Refused
 
-_DTYPES = {
-    "DoubleStorage": "f8",
-    "FloatStorage": "f4",
-    "HalfStorage": "f2",
-    "BFloat16Storage": "u2",
-    "LongStorage": "i8",
-    "IntStorage": "i4",
-    "ShortStorage": "i2",
-    "CharStorage": "i1",
-    "ByteStorage": "u1",
-    "BoolStorage": "?",
-}
 _REMEDY = "Fetch it again, or give a file as torch.save or save_weights wrote it."
+# torch keeps the names that it trusts for the whole process.
+_TRUST = threading.Lock()
 
 
-@public("ecgsk.weights")
 def read_torch_file(path: str | os.PathLike):
-    """Return what was saved, with arrays in the place of tensors.
+    """Return the content of a file of ``torch.save``: dicts, lists, plain values and tensors.
 
-    The pickle inside is read with names of this module only: what would build a tensor makes an
-    array, NumPy numbers become None, and any other name is refused. The checksums of the archive,
-    at which torch does not look, are compared first.
+    Nothing in the file can run. torch itself compares no checksums, and trusts the pickle in the
+    file not to crash it; see `PickleCheck`.
 
     Parameters
     ----------
@@ -44,159 +28,87 @@ def read_torch_file(path: str | os.PathLike):
     Returns
     -------
     object
-        Of dicts, lists, numbers, strings and arrays; bfloat16 becomes float32.
+        With tensors on the CPU.
 
     Raises
     ------
     ValueError
-        When the file is cut off, changed, no such file, or asks for anything else to be built.
+        When the file is cut off, changed, of another format, or holds other types of objects.
     """
+    import torch
+
     try:
-        with zipfile.ZipFile(path) as archive:
-            _check_records(archive, path)
-            return _Reader(archive).load()
-    except _Refused as refusal:
+        checked = _checked(path)
+        with _TRUST, torch.serialization.safe_globals(_numpy_types()):
+            return torch.load(checked, map_location="cpu", weights_only=True)
+    except Refused as refusal:
         raise ValueError(f"{path} {refusal} {_REMEDY}") from refusal.__cause__
-    except Exception as error:  # damaged files make the standard library raise almost anything
-        said = f"{type(error).__name__}: {error}"
+    except Exception as error:  # for damaged files, zipfile and torch raise almost anything
+        reason = ascii(f"{type(error).__name__}: {error}")[:200]
         raise ValueError(
-            f"{path} is no file of torch.save, or it was cut off or changed ({ascii(said)[:200]}). "
-            f"{_REMEDY}"
+            f"{path} is no file of torch.save, or it was cut off or changed ({reason}). {_REMEDY}"
         ) from error
 
 
-class _Refused(Exception):  # noqa: N818 - carries the half of a message
-    """The file can be read, but is not what it should be."""
+def _numpy_types() -> list:
+    number = np.float64(0)
+    return [number.__reduce__()[0], np.dtype, *(type(np.dtype(kind)) for kind in NUMBER_TYPES)]
 
 
-def _check_records(archive: zipfile.ZipFile, path) -> None:
-    on_disk = os.path.getsize(path)
-    for record in archive.infolist():
-        # Nothing is compressed by torch; what unpacks to more than the file holds is a trap.
-        if record.compress_type != zipfile.ZIP_STORED or record.file_size > on_disk:
-            raise _Refused(f"was changed: its record {ascii(record.filename)} is compressed.")
+def _checked(path: str | os.PathLike) -> io.BytesIO:
+    """Return an archive of the checked records alone.
+
+    Two readers of one archive may find different records in it: torch gets an archive that this
+    function has written.
+    """
+    with zipfile.ZipFile(path) as archive:
+        _check_records(archive, os.path.getsize(path))
+        names = archive.namelist()
+        pickles = [name for name in names if name.split("/")[1:] == ["data.pkl"]]
+        if len(pickles) != 1:
+            raise Refused("is no file of torch.save: it has no data.pkl.")
+        folder = pickles[0].removesuffix("data.pkl")
+        start = f"{folder}data/"
+        sizes = {
+            record.filename.removeprefix(start): record.file_size
+            for record in archive.infolist()
+            if record.filename.startswith(start)
+        }
+        content = archive.read(pickles[0])
+        check = PickleCheck(content, sizes)
+        checked = io.BytesIO()
+        with zipfile.ZipFile(checked, "w") as copy:
+            copy.writestr("archive/data.pkl", _for_this_numpy(content, check.globals))
+            copy.writestr("archive/version", b"3\n")
+            if f"{folder}byteorder" in names:
+                copy.writestr("archive/byteorder", archive.read(f"{folder}byteorder"))
+            for key in check.storages:
+                copy.writestr(f"archive/data/{key}", archive.read(f"{start}{key}"))
+    checked.seek(0)
+    return checked
+
+
+def _check_records(archive: zipfile.ZipFile, file_size: int) -> None:
+    records = archive.infolist()
+    for record in records:
+        # torch compresses nothing; a record that grows while it is read is an attack.
+        if record.compress_type != zipfile.ZIP_STORED or record.file_size > file_size:
+            raise Refused(f"was changed: its record {ascii(record.filename)} is compressed.")
+    if len({record.filename for record in records}) < len(records):
+        raise Refused("was changed: it has two records of one name.")
+    if sum(record.file_size for record in records) > file_size:
+        raise Refused("was changed: its records overlap.")
     broken = archive.testzip()
     if broken is not None:
-        raise _Refused(f"was changed: the checksum of its record {ascii(broken)} is wrong.")
+        raise Refused(f"was changed: the checksum of its record {ascii(broken)} is wrong.")
 
 
-class _Storage(NamedTuple):
-    """Where the values of tensors are."""
-
-    kind: str
-
-
-def _check_memo(content: bytes) -> None:
-    """Refuse numbers of memo entries for which the unpickler would take gigabytes."""
-    for code, argument, _ in pickletools.genops(content):
-        if code.name.endswith("PUT") and argument > len(content):
-            raise _Refused("was changed: its pickle numbers more objects than it can hold.")
-
-
-class _Values(NamedTuple):
-    """What a storage holds: of these alone tensors are made."""
-
-    values: np.ndarray
-
-
-class _Maker:
-    """A function that a file may call, and cannot change."""
-
-    __slots__ = ("function",)
-
-    def __init__(self, function):
-        object.__setattr__(self, "function", function)
-
-    def __call__(self, *args):
-        return self.function(*args)
-
-    def __setattr__(self, name, value):
-        raise _Refused("was changed: it sets what cannot be set.")
-
-    __setstate__ = None
-
-
-class _Inert:
-    """Stands in for what would build a NumPy number, and builds nothing."""
-
-    def __new__(cls, *args, **kwargs):
-        return super().__new__(cls)
-
-    def __init__(self, *args, **kwargs):
-        pass
-
-    def __setstate__(self, state):
-        pass
-
-
-class _Reader(pickle.Unpickler):
-    """Unpickle what the archive holds under names that are known."""
-
-    def __init__(self, archive: zipfile.ZipFile):
-        names = [name for name in archive.namelist() if name.split("/")[1:] == ["data.pkl"]]
-        if len(names) != 1:
-            raise _Refused("is no file of torch.save: it has no data.pkl.")
-        self.archive = archive
-        self.folder = names[0].partition("/")[0]
-        order = f"{self.folder}/byteorder"
-        big = order in archive.namelist() and archive.read(order).strip() == b"big"
-        self.order = ">" if big else "<"
-        self.storages: dict[str, _Values] = {}
-        content = archive.read(names[0])
-        _check_memo(content)
-        super().__init__(io.BytesIO(content), encoding="latin1")
-
-    def find_class(self, module, name):
-        if module in ("torch", "torch.storage") and name in _DTYPES:
-            return _Storage(name)
-        known = _KNOWN.get(f"{module}.{name}")
-        if known is None:
-            asked = ascii(f"{module}.{name}")[1:-1]
-            raise _Refused(
-                f"cannot be read without running code: it asks for {asked}. Nothing was run."
-            )
-        return known
-
-    def persistent_load(self, saved):
-        _, kind, key, *_ = saved
-        if key not in self.storages:
-            record = f"{self.folder}/data/{key}"
-            values = np.frombuffer(self.archive.read(record), dtype=self.order + _DTYPES[kind.kind])
-            if kind.kind == "BFloat16Storage":
-                values = (values.astype("<u4") << 16).view("<f4")
-            self.storages[key] = _Values(values)
-        return self.storages[key]
-
-
-def _tensor(storage, offset, size, stride, *rest):
-    """Return a tensor's values, a view of its storage."""
-    if not isinstance(storage, _Values):
-        raise _Refused("was changed: a tensor is made of something else than values.")
-    values = storage.values
-    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if min([offset, *stride, *size]) < 0 or (0 not in size and last >= len(values)):
-        raise _Refused("was changed: a tensor lies outside of its values.")
-    if math.prod(size) > max(len(values), 1):
-        raise _Refused("was changed: a tensor repeats its values.")
-    strides = [step * values.itemsize for step in stride]
-    return np.lib.stride_tricks.as_strided(values[offset:], size, strides, writeable=False)
-
-
-def _parameter(values, *rest):
-    return values
-
-
-def _encoded(text, encoding="latin1"):
-    return text.encode("latin1")
-
-
-_KNOWN = {
-    "collections.OrderedDict": OrderedDict,
-    "torch._utils._rebuild_tensor_v2": _Maker(_tensor),
-    "torch._utils._rebuild_parameter": _Maker(_parameter),
-    "_codecs.encode": _Maker(_encoded),
-    "numpy.dtype": _Inert,
-    # NumPy 2 moved it.
-    "numpy.core.multiarray.scalar": _Inert,
-    "numpy._core.multiarray.scalar": _Inert,
-}
+def _for_this_numpy(content: bytes, names: list[tuple[int, str]]) -> bytes:
+    """Return a pickle that finds the numbers of NumPy where this version has them."""
+    module = np.float64(0).__reduce__()[0].__module__
+    parts, done = [], 0
+    for position, name in names:
+        if name.endswith(".multiarray scalar"):
+            parts += [content[done:position], f"c{module}\nscalar\n".encode()]
+            done = position + len(f"c{name}\n")
+    return b"".join([*parts, content[done:]])

@@ -10,18 +10,17 @@ import torch
 from _ecgfounder_files import nano_state, published_checkpoint
 from _models import RATE, recordings, small_models
 
-import ecgsk.estimators._ecgfounder_checkpoint as reading
 from ecgsk import ECGFounderClassifier, MTECGClassifier, make_ecg
 from ecgsk._cli.main import main
 from ecgsk.networks import NET1D_PRESETS
 from ecgsk.persistence import describe, load, save
-from ecgsk.weights import ECGFOUNDER_TASKS
+from ecgsk.weights import ECGFOUNDER_TASKS, read_weights
 
 
 @pytest.fixture
 def checkpoint(tmp_path, monkeypatch):
     """Return a file of the published layout that is quick to read."""
-    monkeypatch.setitem(reading.NET1D_PRESETS, "12-lead", NET1D_PRESETS["nano"])
+    monkeypatch.setitem(NET1D_PRESETS, "12-lead", NET1D_PRESETS["nano"])
     monkeypatch.setenv("ECGSK_CACHE", str(tmp_path / "cache"))
     torch.save(published_checkpoint(nano_state()), tmp_path / "published.pth")
     return tmp_path / "published.pth"
@@ -85,7 +84,7 @@ def test_info_runs_nothing(tmp_path, fitted, capsys):
 def test_a_checkpoint_becomes_weights_and_a_model(checkpoint, tmp_path, capsys):
     weights, model = tmp_path / "own.safetensors", tmp_path / "own.ecgsk"
     said = said_of(capsys, "convert", checkpoint, "-o", weights)
-    n_tensors = len(reading.read_weights(weights).tensors)
+    n_tensors = len(read_weights(weights).tensors)
     assert f"all {n_tensors} tensors match" in said and "SHA-256" in said
     assert "Dropped" in said and "optimizer" in said
     said_of(capsys, "convert", weights, "-o", model)

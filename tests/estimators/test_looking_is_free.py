@@ -20,10 +20,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_html_repr, get_tags
 
 from ecgsk import ECGFounderClassifier, MTECGClassifier, MTECGPretrainer, ProbabilityTransformer
-from ecgsk.estimators import _classifier, _ecgfounder_checkpoint, _estimator
+from ecgsk.estimators import _classifier, _estimator
 from ecgsk.estimators._known_weights import known_weights
 from ecgsk.preprocessing import Standardize
-from ecgsk.weights import ECGFOUNDER_TASKS, read_weights
+from ecgsk.weights import ECGFOUNDER_TASKS, _ecgfounder_checkpoint, read_weights
 from tests._models import RATE, recordings, small_models
 
 ESTIMATORS = {

@@ -8,8 +8,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from ecgsk import ECGFounderClassifier, MTECGClassifier, RecordArray, make_lef_classifier
 from ecgsk.datasets import load_echonext, make_echonext
-from ecgsk.estimators._ecgfounder_checkpoint import _published_name
 from ecgsk.networks import Net1D
+from ecgsk.weights._ecgfounder_checkpoint import published_name
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def test_ecgfounder_with_weights_from_a_file(echonext, tmp_path, monkeypatch):
     """150 named columns of recordings at 250 Hz, from a file laid out like the published one."""
     monkeypatch.setenv("ECGSK_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "12_lead.pth"
-    state = {_published_name(k): v for k, v in Net1D(12, 150).state_dict().items()}
+    state = {published_name(k): v for k, v in Net1D(12, 150).state_dict().items()}
     torch.save({"state_dict": state}, path)
     founder = ECGFounderClassifier(weights=str(path), sampling_rate=250)
     pipeline = make_lef_classifier(

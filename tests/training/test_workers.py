@@ -1,4 +1,4 @@
-"""Fits in several processes: turns on a GPU, threads of a CPU, workers of a cluster."""
+"""Fits in several processes: locks of a GPU, threads of a CPU, workers of a cluster."""
 
 import gc
 import importlib.util
@@ -29,8 +29,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import gen_batches
 
 from ecgsk import MTECGClassifier, RecordArray
-from ecgsk._training import Trainer, on_device, resolve_device
-from ecgsk._training import device_lock as _lease
+from ecgsk._training import Trainer, device_lock, on_device, resolve_device
 from ecgsk._training.device import worker_number
 from ecgsk.preprocessing import Standardize
 from ecgsk.tabular import ProbabilityTransformer
@@ -38,10 +37,10 @@ from ecgsk.tabular import ProbabilityTransformer
 
 @contextmanager
 def cpu_as_gpu(folder):
-    """Treat the CPU as a GPU in which processes take turns."""
+    """Treat the CPU as a GPU."""
     cuda = torch.cuda
     with (
-        mock.patch.object(_lease, "_HELD", ("cpu",)),
+        mock.patch.object(device_lock, "_LOCKED_TYPES", ("cpu",)),
         mock.patch.object(tempfile, "tempdir", str(folder)),
         mock.patch.object(cuda, "current_device", return_value=0),
         mock.patch.object(cuda, "get_device_properties", return_value=SimpleNamespace(uuid="U")),
@@ -81,9 +80,17 @@ def overlaps(found):
     return sum(later[0] < earlier[1] for earlier, later in zip(found, found[1:], strict=False))
 
 
-@pytest.mark.parametrize(("places", "expected"), [(1, 0), (2, 1)])
-def test_processes_take_turns(tmp_path, monkeypatch, places, expected):
-    monkeypatch.setenv("ECGSK_JOBS_PER_DEVICE", str(places))
+@pytest.fixture
+def one_job(monkeypatch):
+    monkeypatch.setenv("ECGSK_JOBS_PER_DEVICE", "1")
+
+
+@pytest.mark.parametrize(("n_jobs", "expected"), [(None, 1), ("1", 0), ("2", 1)])
+def test_processes_wait_only_where_the_user_asks_for_it(tmp_path, monkeypatch, n_jobs, expected):
+    if n_jobs is None:
+        monkeypatch.delenv("ECGSK_JOBS_PER_DEVICE", raising=False)
+    else:
+        monkeypatch.setenv("ECGSK_JOBS_PER_DEVICE", n_jobs)
     first = start(tmp_path, "first", 0.3)
     second = start(tmp_path, "second", 0.1, wait_for="waits")
     for process in (first, second):
@@ -93,7 +100,7 @@ def test_processes_take_turns(tmp_path, monkeypatch, places, expected):
     assert overlaps(spans(tmp_path)) == expected
 
 
-def test_a_killed_process_leaves_its_place(tmp_path):
+def test_the_lock_of_a_killed_process_is_released(tmp_path, one_job):
     first = start(tmp_path, "first", 60)
     second = start(tmp_path, "second", 0, wait_for="waits")
     time.sleep(0.1)
@@ -103,7 +110,7 @@ def test_a_killed_process_leaves_its_place(tmp_path):
     assert second.exitcode == 0
 
 
-def test_a_forked_child_does_not_own_its_parents_place(tmp_path):
+def test_a_forked_child_does_not_own_its_parents_lock(tmp_path, one_job):
     with cpu_as_gpu(tmp_path), on_device("cpu", 8):
         child = start(tmp_path, "child", 0, wait_for="waits")
         time.sleep(0.1)
@@ -112,19 +119,47 @@ def test_a_forked_child_does_not_own_its_parents_place(tmp_path):
     assert child.exitcode == 0
 
 
-def test_a_number_of_places_that_is_none_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setenv("ECGSK_JOBS_PER_DEVICE", "some")
-    with cpu_as_gpu(tmp_path), pytest.raises(ValueError, match="ECGSK_JOBS_PER_DEVICE='some'"):
+@pytest.mark.parametrize("n_jobs", ["some", "0", "-1", ""])
+def test_another_number_of_jobs_is_refused(tmp_path, monkeypatch, n_jobs):
+    monkeypatch.setenv("ECGSK_JOBS_PER_DEVICE", n_jobs)
+    match = f"ECGSK_JOBS_PER_DEVICE='{n_jobs}' is not allowed"
+    with cpu_as_gpu(tmp_path), pytest.raises(ValueError, match=match):
         with on_device("cpu", 8):
             pass
 
 
-def test_where_files_cannot_be_locked_nobody_waits(tmp_path, monkeypatch):
+def test_who_waits_warns_once(tmp_path, monkeypatch, one_job):
+    monkeypatch.setattr(device_lock, "_PATIENCE", 0.1)
+    first = start(tmp_path, "first", 1)
+    with warnings.catch_warnings(record=True) as caught, cpu_as_gpu(tmp_path):
+        warnings.simplefilter("always")
+        with on_device("cpu", 8):
+            pass
+    first.join(20)
+    (message,) = [str(warning.message) for warning in caught]
+    assert "Waiting for cuda-U: 1 other" in message and "Unset the variable" in message
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_memory_is_given_back_only_where_others_may_wait(tmp_path, monkeypatch, locked):
+    monkeypatch.delenv("ECGSK_JOBS_PER_DEVICE", raising=False)
+    if locked:
+        monkeypatch.setenv("ECGSK_JOBS_PER_DEVICE", "3")
+    with cpu_as_gpu(tmp_path), mock.patch.object(torch.cuda, "empty_cache") as empty:
+        with on_device("cpu", 8), on_device("cpu", 8):
+            pass
+        with on_device("cpu", 8, in_turn=False):
+            pass
+    assert empty.call_count == locked
+    assert (tmp_path / f"ecgsk-{os.getuid()}").exists() == locked
+
+
+def test_where_files_cannot_be_locked_nobody_waits(tmp_path, monkeypatch, one_job):
     with cpu_as_gpu(tmp_path / "missing"):
-        with pytest.warns(UserWarning, match="cannot take turns on cuda-U.*TMPDIR"):
+        with pytest.warns(UserWarning, match="ECGSK_JOBS_PER_DEVICE has no effect on cuda-U.*TMP"):
             with on_device("cpu", 8):
                 pass
-        monkeypatch.setattr(_lease, "fcntl", None)
+        monkeypatch.setattr(device_lock, "fcntl", None)
         with on_device("cpu", 8):
             pass
 
@@ -133,13 +168,13 @@ def test_devices_are_told_apart_by_what_they_are(monkeypatch):
     monkeypatch.setattr(
         torch.cuda, "get_device_properties", lambda i: SimpleNamespace(uuid=f"U{i}")
     )
-    assert _lease.device_name(1) == "cuda-U1"
+    assert device_lock.device_name(1) == "cuda-U1"
     # Versions without the number of the device see what CUDA_VISIBLE_DEVICES says.
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda i: SimpleNamespace())
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-7")
-    assert [_lease.device_name(i) for i in (0, 1)] == ["cuda-3", "cuda-GPU-7"]
+    assert [device_lock.device_name(i) for i in (0, 1)] == ["cuda-3", "cuda-GPU-7"]
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    assert _lease.device_name(2) == "cuda-2"
+    assert device_lock.device_name(2) == "cuda-2"
 
 
 @pytest.mark.parametrize(
@@ -239,6 +274,7 @@ def threads_of_a_worker():
 @pytest.mark.slow
 def test_folds_in_workers_neither_meet_nor_wait_for_ever(tmp_path, monkeypatch):
     monkeypatch.setenv("TURNS", str(tmp_path))
+    monkeypatch.setenv("ECGSK_JOBS_PER_DEVICE", "1")
     # Workers that other tests have left do not know of it.
     get_reusable_executor().shutdown(wait=True, kill_workers=True)
     X, y = recordings(24)

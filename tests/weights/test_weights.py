@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
+from safetensors.torch import save_file as save_torch_file
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -133,6 +135,22 @@ def test_float16_keeps_three_digits_and_scalars_exactly(weights, tmp_path):
     assert all(value.dtype == np.float32 for value in back.values())
 
 
+def test_other_floats_become_float32_or_are_refused_by_name(path, tmp_path):
+    with safe_open(path, "numpy") as file:
+        metadata = file.metadata()
+    values = torch.tensor([[0.5, -3.0, float("inf")]])
+    for dtype in (torch.float16, torch.bfloat16, torch.float64, torch.int32):
+        given = values.nan_to_num(posinf=7).to(dtype)
+        save_torch_file({"a": given}, tmp_path / "w", metadata)
+        found = read_weights(tmp_path / "w").tensors["a"]
+        assert found.dtype == np.float32
+        assert_array_equal(found, given.float().numpy())
+    for dtype, name in ((torch.float8_e4m3fn, "F8_E4M3"), (torch.float8_e5m2, "F8_E5M2")):
+        save_torch_file({"scale": values.to(dtype)}, tmp_path / "w", metadata)
+        with pytest.raises(ValueError, match=f"w holds the tensor 'scale' in {name}, .*BF16"):
+            read_weights(tmp_path / "w")
+
+
 def test_tensors_in_other_memory_orders_come_back(weights, tmp_path):
     value = np.asfortranarray(np.arange(15.0).reshape(5, 3))
     weights.tensors = {"a": value, "b": value.T, "c": value[::2]}
@@ -194,7 +212,7 @@ def test_files_of_others_are_refused(tmp_path):
     text = tmp_path / "text.safetensors"
     for content in (b"", b"hello", b"These are no weights. " * 20, pickle.dumps({"a": 1})):
         text.write_bytes(content)
-        with pytest.raises(ValueError, match="text.safetensors is no safetensors file"):
+        with pytest.raises(ValueError, match="text.safetensors is not a safetensors file"):
             read_weights(text)
     other = tmp_path / "other.safetensors"
     for metadata in (None, {"format": "pt"}, {"format": "ecgsk-weights-99"}):
@@ -206,7 +224,7 @@ def test_files_of_others_are_refused(tmp_path):
 def test_half_a_file_is_refused(path, tmp_path):
     half = tmp_path / "half.safetensors"
     half.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match="no safetensors file"):
+    with pytest.raises(ValueError, match="not a safetensors file"):
         read_weights(half)
 
 

@@ -7,25 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from ecgsk._core.file_formats import is_safetensors
 from ecgsk._core.files import file_sha256
-from ecgsk.networks import NET1D_PRESETS, Net1D
-from ecgsk.weights import (
-    ECGFOUNDER_TASKS,
-    PUBLISHED,
-    Published,
-    WeightFile,
-    cache_folder,
-    find_published,
-    read_torch_file,
-    read_weights,
-    write_weights,
-)
+from ecgsk.weights._ecgfounder_tasks import ECGFOUNDER_TASKS
+from ecgsk.weights._file import WeightFile, read_weights, write_weights
+from ecgsk.weights._published import PUBLISHED, Published, cache_folder, find_published
+from ecgsk.weights._torch_file import read_torch_file
 
-KIND = "ecgfounder-classifier"
-RATE = 500
+ECGFOUNDER_KIND = "ecgfounder-classifier"
+ECGFOUNDER_RATE = 500
 # To be raised when what a conversion holds changes: caches outlive versions.
 _CONVERSION = 1
 # Of our names, what the published ones have in their place.
@@ -67,7 +58,7 @@ def read_ecgfounder(source: str | os.PathLike, *, header_only: bool = False) -> 
             f"({', '.join(PUBLISHED)})."
         )
     if is_safetensors(path):
-        return read_weights(path, kind=KIND, header_only=header_only)
+        return read_weights(path, kind=ECGFOUNDER_KIND, header_only=header_only)
     return _converted(path)
 
 
@@ -76,7 +67,8 @@ def _converted(path: Path, published: Published | None = None) -> WeightFile:
     digest = (published and published.sha256) or file_sha256(path)
     weights = kept = _kept(digest)
     if weights is None:
-        weights = convert_checkpoint(path, about={"source": path.name, "source_sha256": digest})
+        about = {"source": path.name, "source_sha256": digest}
+        weights, _ = convert_checkpoint(path, about)
     n_leads = weights.network["n_leads"]
     if published is not None and n_leads != published.n_leads:
         raise ValueError(
@@ -94,8 +86,8 @@ def _converted(path: Path, published: Published | None = None) -> WeightFile:
 
 def _kept(digest: str) -> WeightFile | None:
     """Return the conversion of the file with this hash, if the cache has one that is whole."""
-    with suppress(Exception):  # whatever is wrong with it, it is made anew
-        weights = read_weights(_place_of(digest), kind=KIND)
+    with suppress(Exception):  # a damaged one is converted again
+        weights = read_weights(_place_of(digest), kind=ECGFOUNDER_KIND)
         own = dict(_published_shapes(weights.network)[0].values())
         whole = own == {name: value.shape for name, value in weights.tensors.items()}
         # The format of the cache has no checksum of its own.
@@ -116,23 +108,25 @@ def _place_of(digest: str) -> Path:
     return cache_folder() / f"ecgfounder-{digest[:16]}-v{_CONVERSION}.safetensors"
 
 
-def convert_checkpoint(path: str | os.PathLike, about: dict | None = None) -> WeightFile:
+def convert_checkpoint(
+    path: str | os.PathLike, about: dict | None = None
+) -> tuple[WeightFile, list[str]]:
     """Read a checkpoint of the published layout.
-
-    Optimiser, scheduler and the batch normalisation that the network was trained without are
-    dropped.
 
     Parameters
     ----------
     path : path-like
         A save of torch: a dict with ``state_dict``, or the state itself.
     about : dict, default=None
-        Kept in the result.
+        Becomes ``about`` of the result.
 
     Returns
     -------
-    WeightFile
+    weights : WeightFile
         float32 tensors under the names of `ecgsk.networks.Net1D`.
+    dropped : list of str
+        Names of what else the file holds: optimizer, scheduler, and the batch normalization that
+        the network was trained without.
 
     Raises
     ------
@@ -140,7 +134,8 @@ def convert_checkpoint(path: str | os.PathLike, about: dict | None = None) -> We
         When the file is cut off, changed, no checkpoint, or of another network; then with what is
         missing, unexpected and of another shape.
     """
-    state = _state_of(read_torch_file(path), path)
+    saved = read_torch_file(path)
+    state = _state_of(saved, path)
     n_leads, n_outputs = _ends_of(state, path)
     header = published_header(n_leads, n_outputs)
     shapes, unused = _published_shapes(header.network)
@@ -156,12 +151,13 @@ def convert_checkpoint(path: str | os.PathLike, about: dict | None = None) -> We
             f"{path} does not match the network of ECGFounder. Missing: {_some(missing)}; "
             f"unexpected: {_some(unexpected)}; of another shape: {_some(wrong)}."
         )
-    with np.errstate(over="ignore"):  # is found out below
-        tensors = {own: state[name].astype(np.float32) for name, (own, _) in shapes.items()}
+    tensors = {own: state[name].detach().float().numpy() for name, (own, _) in shapes.items()}
     broken = [name for name, value in tensors.items() if not np.isfinite(value).all()]
     if broken:
         raise ValueError(f"{path} holds values that are not finite, in {_some(broken)}.")
-    return replace(header, tensors=tensors, about=about or {})
+    around = [] if state is saved else [str(name) for name in saved if name != "state_dict"]
+    dropped = around + sorted(map(str, set(state) - set(shapes)))
+    return replace(header, tensors=tensors, about=about or {}), dropped
 
 
 def published_header(n_leads: int, n_outputs: int = len(ECGFOUNDER_TASKS)) -> WeightFile:
@@ -172,17 +168,19 @@ def published_header(n_leads: int, n_outputs: int = len(ECGFOUNDER_TASKS)) -> We
     n_leads, n_outputs : int
         Leads that the network reads, and its logits.
     """
+    from ecgsk.networks import NET1D_PRESETS
+
     labels = list(ECGFOUNDER_TASKS)
     if n_outputs != len(labels):
         labels = [f"label_{i}" for i in range(n_outputs)]
     return WeightFile(
-        kind=KIND,
+        kind=ECGFOUNDER_KIND,
         network={"n_leads": n_leads, "n_outputs": n_outputs, **NET1D_PRESETS["12-lead"]},
         tensors={},
-        sampling_rate=RATE,
+        sampling_rate=ECGFOUNDER_RATE,
         # Fine-tuning as published filters; nobody has said what the pre-training did.
         preprocessing=[("ECGFounderPreprocessor", {"variant": "filtered"})],
-        n_samples=10 * RATE,
+        n_samples=10 * ECGFOUNDER_RATE,
         classes=[0, 1] if n_outputs == 1 else None,
         label_names=None if n_outputs == 1 else labels,
     )
@@ -190,16 +188,20 @@ def published_header(n_leads: int, n_outputs: int = len(ECGFOUNDER_TASKS)) -> We
 
 def _published_shapes(network: dict) -> tuple[dict, set]:
     """Return own names and shapes by published names, and the published names without use."""
+    import torch
+
+    from ecgsk.networks import Net1D
+
     with torch.device("meta"):
         own = {name: tuple(value.shape) for name, value in Net1D(**network).state_dict().items()}
-    shapes = {_published_name(name): (name, shape) for name, shape in own.items()}
+    shapes = {published_name(name): (name, shape) for name, shape in own.items()}
     blocks = {name.rpartition(".conv1.conv")[0] for name in shapes if ".conv1." in name}
-    normalised = ["first_bn", *(f"{block}.bn{i}" for block in blocks for i in (1, 2, 3))]
+    normalizations = ["first_bn", *(f"{block}.bn{i}" for block in blocks for i in (1, 2, 3))]
     values = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
-    return shapes, {f"{norm}.{value}" for norm in normalised for value in values}
+    return shapes, {f"{norm}.{value}" for norm in normalizations for value in values}
 
 
-def _published_name(own: str) -> str:
+def published_name(own: str) -> str:
     first, *rest = own.split(".")
     if first == "stem":
         return ".".join(["first_conv.conv", *rest])
@@ -211,8 +213,10 @@ def _published_name(own: str) -> str:
 
 
 def _state_of(saved, path) -> dict:
+    import torch
+
     state = saved.get("state_dict", saved) if isinstance(saved, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(v, np.ndarray) for v in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise ValueError(f"{path} holds no state_dict of tensors: it is no checkpoint.")
     return state
 
@@ -220,7 +224,8 @@ def _state_of(saved, path) -> dict:
 def _ends_of(state: dict, path) -> tuple[int, int]:
     """Return the numbers of leads and of outputs."""
     first, last = state.get("first_conv.conv.weight"), state.get("dense.weight")
-    if not (np.ndim(first) == 3 and np.ndim(last) == 2 and np.size(first) and np.size(last)):
+    shapes = [() if value is None else tuple(value.shape) for value in (first, last)]
+    if list(map(len, shapes)) != [3, 2] or 0 in shapes[0] + shapes[1]:
         raise ValueError(
             f"{path} does not match the network of ECGFounder: first_conv.conv.weight or "
             "dense.weight is missing or of another shape. It holds "
