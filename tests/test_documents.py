@@ -73,7 +73,7 @@ def test_the_code_of_the_readme_on_ecgfounder(block, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_the_code_of_the_readme_on_low_ejection_fraction(block, tmp_path):
     names = block(3, **{"600,": "300,"})
-    assert names["figures"].loc["AUROC", "value"] > 0.7
+    assert names["result"].table.loc["AUROC", "value"] > 0.7
     assert (tmp_path / "demo-output" / "report.html").stat().st_size > 100_000
 
 
