@@ -2,9 +2,9 @@
 
     python benchmarks/bootstrap_speed.py [--records 5442] [--resamples 1000]
 
-All ten figures of `evaluate_binary` with their intervals, beside a loop that asks scikit-learn for
-the AUROC and the average precision of each resample, and nothing else. Both in one run, in turns;
-the times are the best of three. Synthetic scores.
+All ten metrics of `evaluate_binary` with their intervals, compared with a loop over scikit-learn's
+AUROC and average precision of each resample. Both in one run, in turns; the times are the best of
+three. Synthetic scores.
 """
 
 import argparse
@@ -20,13 +20,13 @@ from ecgsk.metrics import evaluate_binary
 
 def loop(y, score, n_resamples):
     random = np.random.RandomState(0)
-    figures = []
+    values = []
     for _ in range(n_resamples):
         rows = random.randint(len(y), size=len(y))
-        figures.append(
+        values.append(
             (roc_auc_score(y[rows], score[rows]), average_precision_score(y[rows], score[rows]))
         )
-    return np.quantile(figures, [0.025, 0.975], axis=0)
+    return np.quantile(values, [0.025, 0.975], axis=0)
 
 
 def main():
@@ -51,8 +51,8 @@ def main():
         f"Python {platform.python_version()}, numpy {version('numpy')}, scikit-learn "
         f"{version('scikit-learn')}; {options.records} records, {options.resamples} resamples"
     )
-    print(f"evaluate_binary, ten figures: {best['evaluate_binary']:.2f} s")
-    print(f"loop over scikit-learn, two figures: {best['loop']:.2f} s "
+    print(f"evaluate_binary, ten metrics: {best['evaluate_binary']:.2f} s")
+    print(f"loop over scikit-learn, two metrics: {best['loop']:.2f} s "
           f"(ratio {best['loop'] / best['evaluate_binary']:.1f})")  # fmt: skip
     low, high = result.table.loc["AUROC", ["low", "high"]]
     print(f"interval of AUROC: {low:.4f} to {high:.4f}; by the loop {ends[0, 0]:.4f} to "

@@ -44,7 +44,7 @@ def main():
     parser.add_argument("--target", default="lvef<=45")
     parser.add_argument("--work", help="folder for synthetic data (default: a temporary one)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", help="where the figures go, as JSON")
+    parser.add_argument("--out", help="where the results go, as JSON")
     parser.add_argument(
         "--docs", metavar="DIR", help="write the tables of --out into the documents"
     )
@@ -166,7 +166,7 @@ def show(interval):
 
 
 def write_documents(results, docs):
-    """Write the figures beside the documents, and their table into results.md."""
+    """Write the results next to the documents, and their table into results.md."""
     (docs / "lef_framework.json").write_text(json.dumps(results, indent=1) + "\n")
     lines = [
         f"Data: {results['data']}; {results['records']['train']:,} records to learn from, "
@@ -176,11 +176,11 @@ def write_documents(results, docs):
         "| extractor | answer by | AUROC | average precision | F1 | sensitivity | specificity |",
         "|---|---|---|---|---|---|---|",
     ]
-    figures = ("AUROC", "average precision", "F1", "sensitivity", "specificity")
+    metrics = ("AUROC", "average precision", "F1", "sensitivity", "specificity")
     differences = []
     for extractor, found in results["extractors"].items():
         for kind, answer in found["answers"].items():
-            cells = [show(answer[f]) if f in answer else "" for f in figures]
+            cells = [show(answer[f]) if f in answer else "" for f in metrics]
             name = f"{kind} ({found['best predictors on train'][0]})" if "single" in kind else kind
             lines.append(f"| {extractor} | {name} | {' | '.join(cells)} |")
         differences += [

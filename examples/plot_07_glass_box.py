@@ -53,7 +53,7 @@ logistic.fit(train.data, train.target)
 print(glass_box)
 
 # %%
-# The threshold comes from val, the figures from test.
+# The threshold comes from val, the metrics from test.
 chosen = glass_box.predict_proba(val.data)[:, 1]
 threshold = choose_threshold(val.target, chosen, rule="f1")
 answers = {
@@ -91,6 +91,6 @@ forest = SubgroupsDisplay.from_result(subgroups, title=where)
 forest.figure_.savefig(out / "subgroups.png", dpi=120, bbox_inches="tight")
 
 # %%
-# What the glass box has learnt: each curve is what one predictor adds to the log-odds.
+# What the glass box has learned: each curve is what one predictor adds to the log-odds.
 terms = EBMTermsDisplay.from_estimator(glass_box[-1], n_terms=6)
 terms.figure_.savefig(out / "lef-terms.png", dpi=120)

@@ -39,8 +39,8 @@ model = make_lef_classifier(sampling_rate=250, covariates=["age", "sex"], random
 model.fit(train.data, train.target, classifier__groups=train.groups)
 
 # %%
-# Many of the 71 statements say nearly the same. The glass box divides the credit among them as
-# chance has it, so that a group is to be read before its members.
+# Many of the 71 statements are correlated. The glass box divides the credit among them as chance
+# has it, so that a group is to be read before its members.
 predictors = model[:-1].transform(test.data)
 print(group_importances(model[-1], predictors, min_correlation=0.8).head(5).round(3))
 
@@ -54,7 +54,7 @@ bars = ExplanationDisplay.from_result(grouped, title=f"Record {surest} of test")
 bars.figure_.savefig(out / "explanation.png", dpi=120, bbox_inches="tight")
 
 # %%
-# Which spans of the recording moved it: each window of 0.2 s is hidden in turn.
+# Which spans of the recording changed it: each window of 0.2 s is hidden in turn.
 record = test.data[surest : surest + 1]
 found = saliency(model, record, sampling_rate=250)
 shading = SaliencyDisplay.from_result(np.asarray(record), found, sampling_rate=250)
