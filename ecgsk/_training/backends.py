@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import warnings
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,31 +36,17 @@ class _LogitsAndFeatures(nn.Module):
 
 
 def to_onnx(network: nn.Module, shape: tuple[int, int]) -> bytes:
-    """Return a network in the ONNX format, in float32.
+    """Return a network of ``features`` and ``head`` in the ONNX format, in float32.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        With ``features`` and ``head``; it stays as it is.
-    shape : tuple of (int, int)
-        Leads and samples of a recording. The number of recordings stays open.
-
-    Returns
-    -------
-    bytes
-        Input ``recordings``, outputs ``logits`` and ``features``.
-
-    Raises
-    ------
-    ImportError
-        Without the extra ``onnx``.
+    It has the input ``recordings``, of any number, and the outputs ``logits`` and ``features``.
+    ``shape`` is the number of leads and samples of a recording.
     """
     for package in ("onnx", "onnxscript"):
         import_optional(package, extra="onnx", purpose="The ONNX format")
     both = _LogitsAndFeatures(copy.deepcopy(network).float().cpu()).eval()
     buffer = io.BytesIO()
     with _EXPORTS, _quiet(), torch.inference_mode():
-        program = torch.onnx.export(
+        program: Any = torch.onnx.export(
             both,
             (torch.zeros(2, *shape),),
             dynamo=True,
@@ -75,26 +62,8 @@ def to_onnx(network: nn.Module, shape: tuple[int, int]) -> bytes:
 def write_onnx(path, network: nn.Module, shape: tuple[int, int], about: dict) -> float:
     """Write a network to an ONNX file after it has been compared with torch.
 
-    Parameters
-    ----------
-    path : path-like
-        Where to.
-    network : torch.nn.Module
-        With ``features`` and ``head``.
-    shape : tuple of (int, int)
-        Leads and samples of a recording.
-    about : dict of str to str
-        Put into the file's metadata.
-
-    Returns
-    -------
-    float
-        The largest difference of a logit from torch's, over the largest logit.
-
-    Raises
-    ------
-    RuntimeError
-        When they differ by more than 1e-4; then no file is written.
+    ``about`` are texts for the file's metadata. Returns the largest difference of a logit from
+    torch's, over the largest logit; above 1e-4 it is a RuntimeError and no file is written.
     """
     onnx = import_optional("onnx", extra="onnx", purpose="The ONNX format")
     content = to_onnx(network, shape)
@@ -120,26 +89,8 @@ def write_onnx(path, network: nn.Module, shape: tuple[int, int], about: dict) ->
 def compiled(backend: str, network: nn.Module, shape: tuple[int, int], precision: str):
     """Return a function from recordings to logits and features that runs on the CPU.
 
-    Parameters
-    ----------
-    backend : {"openvino", "onnxruntime"}
-        The engine.
-    network : torch.nn.Module
-        With ``features`` and ``head``.
-    shape : tuple of (int, int)
-        Leads and samples of a recording.
-    precision : {"float32", "bf16"}
-        What it computes in; bf16 is for openvino only.
-
-    Returns
-    -------
-    callable
-        Takes a Tensor (n_records, n_leads, n_samples), returns two ndarrays.
-
-    Raises
-    ------
-    ValueError
-        When the engine does not have the precision.
+    It takes a Tensor (n_records, n_leads, n_samples) and returns two ndarrays. ``shape`` is the
+    number of leads and samples, ``precision`` is "float32", or "bf16" for openvino only.
     """
     allowed = {"openvino": ("float32", "bf16"), "onnxruntime": ("float32",)}[backend]
     if precision not in allowed:
@@ -168,13 +119,7 @@ _OF_PARENTS: list[dict] = []
 
 
 class OnnxRuntime(_Engine):
-    """A network in ONNX Runtime.
-
-    Parameters
-    ----------
-    content : bytes
-        As `to_onnx` returns it.
-    """
+    """A network in ONNX Runtime."""
 
     def __init__(self, content: bytes):
         super().__init__()
@@ -191,17 +136,7 @@ class OnnxRuntime(_Engine):
 
 
 class OpenVINO(_Engine):
-    """A network in OpenVINO, each core with recordings of its own.
-
-    Parameters
-    ----------
-    content : bytes
-        As `to_onnx` returns it.
-    shape : tuple of (int, int)
-        Leads and samples of a recording.
-    precision : {"float32", "bf16"}
-        What it computes in.
-    """
+    """A network in OpenVINO, each core with recordings of its own."""
 
     def __init__(self, content: bytes, shape: tuple[int, int], precision: str):
         super().__init__()
@@ -228,12 +163,12 @@ class OpenVINO(_Engine):
     def __call__(self, x: torch.Tensor) -> list[np.ndarray]:
         n_records = len(x)
         missing = -n_records % _AT_ONCE
-        x = np.pad(x.numpy(), ((0, missing), (0, 0), (0, 0)))
-        parts: list = [None] * (len(x) // _AT_ONCE)
+        padded = np.pad(x.numpy(), ((0, missing), (0, 0), (0, 0)))
+        parts: list = [None] * (len(padded) // _AT_ONCE)
         with self.turn:
             for number in range(len(parts)):
                 rows = slice(number * _AT_ONCE, (number + 1) * _AT_ONCE)
-                self.queue.start_async({"recordings": x[rows]}, (parts, number))
+                self.queue.start_async({"recordings": padded[rows]}, (parts, number))
             self.queue.wait_all()
         return [np.concatenate(outputs)[:n_records] for outputs in zip(*parts, strict=True)]
 

@@ -36,13 +36,7 @@ class Checkpoint:
             torch.save({**state, "history": json.dumps(history)}, temporary)
 
     def load(self) -> dict | None:
-        """Return the state, or None if there is no file.
-
-        Raises
-        ------
-        ValueError
-            When the file cannot be read.
-        """
+        """Return the state, or None if there is no file; ValueError if it cannot be read."""
         if not self.path.exists():
             return None
         try:

@@ -19,21 +19,8 @@ def read_batch(X: np.ndarray | RecordArray, rows) -> torch.Tensor:
 def signal_scale(X: np.ndarray | RecordArray, rows: np.ndarray, weights: np.ndarray) -> float:
     """Return the weighted median of the records' standard deviations, mV.
 
-    The median, because one record of artifacts must not decide how all others are seen.
-
-    Parameters
-    ----------
-    X : ndarray or RecordArray of shape (n_records, n_leads, n_samples)
-        Recordings, mV.
-    rows : ndarray of int
-        Records that count. At most 512 are read, spread evenly.
-    weights : ndarray of shape (n_records,)
-        How much each counts.
-
-    Returns
-    -------
-    float
-        1 for recordings without any deflection.
+    The median, because one record of artifacts must not decide how all others are seen. At most 512
+    of the ``rows`` are read, spread evenly; it is 1 for recordings without any deflection.
     """
     rows = rows[np.unique(np.linspace(0, len(rows) - 1, 512).astype(int))]
     deviations = np.concatenate(

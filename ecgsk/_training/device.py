@@ -55,18 +55,10 @@ def resolve_device(device: "str | torch.device") -> str:
 
 
 def worker_number(process_name: str) -> int | None:
-    """Return which of the workers a process is; None for one that was not started as a worker.
+    """Return which of the workers a process is, from 0; None for one that is not a worker.
 
-    Parameters
-    ----------
-    process_name : str
-        As multiprocessing names it: ``"LokyProcess-3"``, ``"SpawnPoolWorker-1:2"`` for a worker's
-        worker.
-
-    Returns
-    -------
-    int or None
-        From 0.
+    multiprocessing names them ``"LokyProcess-3"``, or ``"SpawnPoolWorker-1:2"`` for a worker's
+    worker.
     """
     numbers = re.search(r"-(\d+(?::\d+)*)$", process_name)
     return numbers and sum(int(number) - 1 for number in numbers[1].split(":"))
@@ -87,22 +79,10 @@ def has_fast_bfloat16(device: str) -> bool:
 
 
 def resolve_precision(precision: str, device: str, *, training: bool) -> str:
-    """Return the precision to compute in.
+    """Return the precision to compute in: "float32", "bf16" or "float64".
 
-    Parameters
-    ----------
-    precision : {"auto", "float32", "bf16", "float64"}
-        "auto" trains in bf16 autocast where the hardware has it and predicts in float32 always,
-        so that a model predicts alike on every machine.
-    device : str
-        As `resolve_device` returns it.
-    training : bool
-        Whether it is for training.
-
-    Returns
-    -------
-    {"float32", "bf16", "float64"}
-        What `ECGNet` takes.
+    "auto" trains in bf16 autocast where the hardware has it and predicts in float32 always, so that
+    a model predicts alike on every machine.
     """
     if precision != "auto":
         return precision
@@ -111,15 +91,7 @@ def resolve_precision(precision: str, device: str, *, training: bool) -> str:
 
 @contextmanager
 def seeded(seed: int, device: str) -> Iterator[None]:
-    """Seed torch inside the block and leave its global generators as they were.
-
-    Parameters
-    ----------
-    seed : int
-        For all of torch's generators.
-    device : str
-        As `resolve_device` returns it; a cuda device's generator is kept as well.
-    """
+    """Seed torch inside the block and leave its global generators as they were."""
     devices = [torch.device(device)] if device.startswith("cuda") else []
     # torch's generators belong to the process: threads that fit at once would draw from, and
     # put back, each other's.

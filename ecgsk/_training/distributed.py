@@ -139,7 +139,7 @@ class Ranks:
 
     def checkpoint(self, checkpoint: Checkpoint | None) -> "SharedCheckpoint | None":
         """Return a checkpoint that only the first process reads and writes."""
-        return checkpoint and SharedCheckpoint(checkpoint, self)
+        return None if checkpoint is None else SharedCheckpoint(checkpoint, self)
 
     @contextmanager
     def train(self, net: MaskedNet) -> Iterator[None]:
@@ -155,13 +155,6 @@ class SharedBatches:
     """What a net uses while several processes train it.
 
     torch's `DistributedDataParallel` averages the gradients; the network itself stays as it is.
-
-    Parameters
-    ----------
-    net : MaskedNet
-        Initialised, and the same in all processes.
-    ranks : Ranks
-        The processes.
     """
 
     def __init__(self, net: MaskedNet, ranks: Ranks):
@@ -173,12 +166,7 @@ class SharedBatches:
     def fill(self, x: torch.Tensor, order: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return predictions and truth of this process's share of a batch.
 
-        Parameters
-        ----------
-        x : Tensor of shape (n_records, n_leads, n_samples)
-            The whole batch, of which only the share is read.
-        order : Tensor of int of shape (n_records, n_tokens)
-            Of the whole batch.
+        Recordings and order are those of the whole batch, of which only the share is read.
         """
         share = at_least_one(self.ranks.share(len(x)))
         if self.net.augmentation is None:
@@ -220,15 +208,7 @@ class _Prediction(nn.Module):
 
 
 class SharedDataset(ECGDataset):
-    """Batches of which a process reads its share; the other records are zeros.
-
-    Parameters
-    ----------
-    ranks : Ranks
-        The processes.
-    *args
-        As `ECGDataset` takes them.
-    """
+    """Batches of which a process reads its share; the other records are zeros."""
 
     def __init__(self, ranks: Ranks, *args):
         super().__init__(*args)
@@ -247,12 +227,7 @@ class SharedDataset(ECGDataset):
 class SharedCheckpoint:
     """A checkpoint of the first process, from which all go on.
 
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-        The file. Only the first process's machine has to have it.
-    ranks : Ranks
-        The processes.
+    Only the first process's machine has to have the file.
     """
 
     def __init__(self, checkpoint: Checkpoint, ranks: Ranks):

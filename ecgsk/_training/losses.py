@@ -17,6 +17,8 @@ class WeightedLoss(nn.Module):
         Shape (n_classes,) for multiclass; (2, n_outputs), the weights of 0 and of 1, otherwise.
     """
 
+    class_weights: torch.Tensor | None
+
     def __init__(self, kind: str, class_weights: torch.Tensor | None = None):
         super().__init__()
         self.kind = kind

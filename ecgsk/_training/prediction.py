@@ -11,17 +11,8 @@ from ecgsk._training.skorch_net import ECGNet
 def predict_logits(net: ECGNet, X, *, batch_size: int, engine=None) -> np.ndarray:
     """Return logits of shape (n_records, n_outputs), float64.
 
-    Parameters
-    ----------
-    net : ECGNet
-        Fitted.
-    X : ndarray or RecordArray of shape (n_records, n_leads, n_samples)
-        Recordings, mV. A RecordArray is read a batch at a time.
-    batch_size : int
-        Records that pass the network together.
-    engine : callable or None, default=None
-        Computes logits and features of a batch in the place of the net, see
-        `ecgsk._training.compiled`.
+    A RecordArray is read a batch at a time. An ``engine``, see `ecgsk._training.compiled`, computes
+    logits and features of a batch in the place of the net.
     """
     function = net.infer if engine is None else lambda x: engine(x)[0]
     width = net.module_.head.out_features
@@ -34,20 +25,7 @@ def predict_features(
 ) -> np.ndarray:
     """Return what the head reads, of shape (n_records, width), float32.
 
-    Parameters
-    ----------
-    net : ECGNet
-        Fitted.
-    X : ndarray or RecordArray of shape (n_records, n_leads, n_samples)
-        Recordings, mV. A RecordArray is read a batch at a time.
-    width : int
-        Of the features.
-    batch_size : int
-        Records that pass the network together.
-    rows : ndarray of int or None, default=None
-        Which records; None are all.
-    engine : callable or None, default=None
-        As `predict_logits` takes it.
+    As `predict_logits`, of all records or of some ``rows``.
     """
     function = net.embed if engine is None else lambda x: engine(x)[1]
     with _place(net, engine, batch_size):

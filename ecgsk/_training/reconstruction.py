@@ -13,16 +13,7 @@ from ecgsk._training.skorch_net import MaskedNet
 def masked_losses(net: MaskedNet, X, batch_size: int, seed: int) -> np.ndarray:
     """Return the mean squared error over each record's masked segments, of shape (n_records,).
 
-    Parameters
-    ----------
-    net : MaskedNet
-        Fitted.
-    X : ndarray or RecordArray of shape (n_records, n_leads, n_samples)
-        Recordings, mV.
-    batch_size : int
-        Records that pass the network together; the masks do not depend on it.
-    seed : int
-        Of the masks.
+    The masks depend on the seed, and not on the size of batches.
     """
     with on_device(net.device, batch_size):
         parts = [
@@ -33,12 +24,7 @@ def masked_losses(net: MaskedNet, X, batch_size: int, seed: int) -> np.ndarray:
 
 
 def fill_masked(net: MaskedNet, X, batch_size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mask recordings and fill them.
-
-    Parameters
-    ----------
-    net, X, batch_size, seed
-        As `masked_losses` takes them; the masks are the same.
+    """Mask recordings as `masked_losses` does and fill them.
 
     Returns
     -------

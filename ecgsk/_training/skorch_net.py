@@ -1,6 +1,7 @@
 """The skorch nets that the estimators compose."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from skorch import NeuralNet
@@ -115,7 +116,7 @@ class MaskedNet(ECGNet):
     """
 
     # What shares batches out while several processes train the net together.
-    ranks = None
+    ranks: Any = None
 
     def __init__(self, module, **kwargs):
         super().__init__(module, **{"criterion": torch.nn.Module, **kwargs})

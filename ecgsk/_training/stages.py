@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -76,8 +77,9 @@ def layers_in_order(network: nn.Module) -> tuple[Callable[[str], int], int]:
     A network without ``layer_of`` and ``n_layers`` has its children as layers, in their order, and
     the head behind them; parameters of its own count for the first.
     """
-    if hasattr(network, "layer_of"):
-        return network.layer_of, network.n_layers
+    named: Any = network
+    if hasattr(named, "layer_of"):
+        return named.layer_of, named.n_layers
     children = [name for name, _ in network.named_children() if name != "head"]
     depths = {name: depth for depth, name in enumerate([*children, "head"])}
     return lambda name: depths.get(name.partition(".")[0], 0), len(depths)
@@ -86,22 +88,11 @@ def layers_in_order(network: nn.Module) -> tuple[Callable[[str], int], int]:
 def parameter_groups(network: nn.Module, stage: TrainingStage) -> list[dict]:
     """Return AdamW's parameter groups: one for each depth and kind of weight decay.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        It may have ``layer_of(parameter_name)`` and ``n_layers``, else `layers_in_order` has them,
-        and ``no_weight_decay``, names of parameters without it. What the stage does not train is
-        frozen.
-    stage : TrainingStage
-        The stage to come.
-
-    Returns
-    -------
-    list of dict
-        Groups with an ``lr_scale``, which multiplies the scheduled rate: ``layer_decay`` to the
-        power of the layers between the group and the head.
+    Each has an ``lr_scale``, which multiplies the scheduled rate: ``layer_decay`` to the power of
+    the layers between the group and the head. What the stage does not train is frozen. A network
+    may have ``no_weight_decay``, names of parameters without it.
     """
-    exempt = getattr(network, "no_weight_decay", frozenset())
+    exempt: frozenset[str] = getattr(network, "no_weight_decay", frozenset())
     layer_of, n_layers = layers_in_order(network)
     groups: dict[tuple[int, bool], dict] = {}
     for name, parameter in trainable_parameters(network, stage):
@@ -123,14 +114,7 @@ def parameter_groups(network: nn.Module, stage: TrainingStage) -> list[dict]:
 def rate_factor(step: int, n_steps: int, stage: TrainingStage) -> float:
     """Return the share of the peak rate at a step: linear warm-up, then half a cosine.
 
-    Parameters
-    ----------
-    step : int
-        Steps done in this stage.
-    n_steps : int
-        Steps of the whole stage.
-    stage : TrainingStage
-        Has ``warmup`` and ``final_rate``.
+    ``step`` is the number of steps done in this stage, ``n_steps`` that of the whole stage.
     """
     n_warmup = int(stage.warmup * n_steps)
     if step < n_warmup:

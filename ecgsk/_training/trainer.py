@@ -123,7 +123,8 @@ class Trainer:
         train, valid = self.train, self.valid
         net.reads_features = self._features_are_constant()
         if net.reads_features:
-            train, valid = self._features_of(train), self._features_of(valid)
+            train = self._features_of(train)
+            valid = None if valid is None else self._features_of(valid)
         if valid is not None:
             net.train_split = predefined_split(valid)
         try:
@@ -160,9 +161,7 @@ class Trainer:
         """Return whether what the head reads is the same in each epoch, and is computed once."""
         return self.stage.trainable == "head" and self.net.augmentation is None
 
-    def _features_of(self, dataset: ECGDataset | None) -> ECGDataset | None:
-        if dataset is None:
-            return None
+    def _features_of(self, dataset: ECGDataset) -> ECGDataset:
         net = self.net
         net.reads_features = False
         features = predict_features(

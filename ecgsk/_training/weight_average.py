@@ -7,12 +7,7 @@ from torch import nn
 class Average:
     """Exponential mean of a network's parameters, which can take their place for a time.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        In training.
-    memory : float
-        Share of the mean that a step keeps; 0 makes every method do nothing.
+    ``memory`` is the share of the mean that a step keeps; 0 makes every method do nothing.
     """
 
     def __init__(self, network: nn.Module, memory: float):

@@ -29,11 +29,11 @@ from ecgsk._training import (
     on_device,
     predict_logits,
     resolve_device,
-    resolve_precision,
     seeded,
     write_onnx,
 )
-from ecgsk.estimators._estimator import ECGEstimator, FitContext
+from ecgsk.estimators._estimator import ECGEstimator
+from ecgsk.estimators._fit_context import FitContext
 from ecgsk.estimators._options import Distillation, EarlyStopping, early_stopping_of
 from ecgsk.estimators._split import validation_split
 from ecgsk.estimators._strategies import (
@@ -91,10 +91,6 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
         "multilabel_",
     )
     _learned = (*ECGEstimator._learned, "_target_dtype", "_target_kind")
-
-    def _network(self, fit: FitContext) -> tuple[type, dict]:
-        """Return the network's class and its keyword arguments."""
-        raise NotImplementedError(f"{type(self).__name__} has to define _network")
 
     def _training_numbers(self, strategy, pretrained: bool) -> TrainingNumbers:
         """Return the numbers that a strategy starts from."""
@@ -178,7 +174,7 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
         class_weight = class_weights(self.class_weight, targets, train)
         fit = FitContext(X, train, weights, start, targets)
         with seeded(seed, self.device_), on_device(self.device_, self.batch_size):
-            net = self._build_net(fit, class_weight)
+            net = self._build_net(fit, targets.kind, class_weight)
             start_classifier(net.module_, start, targets, train, weights, head_init=self.head_init)
             begin = [value.cpu().numpy() for value in net.module_.state_dict().values()]
             numbers = [(d.temperature, d.weight) for d in [self.distillation] if d is not None]
@@ -197,35 +193,23 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
         net.trim_for_prediction()
         self.net_ = net
 
-    def _build_net(self, fit: FitContext, class_weight) -> ECGNet:
-        module, arguments = self._network(fit)
+    def _build_net(self, fit: FitContext, kind: str, class_weight) -> ECGNet:
         if class_weight is not None:
             class_weight = torch.as_tensor(class_weight, dtype=torch.float64)
             if self.device_ == "mps":
                 class_weight = class_weight.float()
-        taught = {}
+        options = {"criterion__kind": kind, "criterion__class_weights": class_weight}
         if self.distillation is not None:
-            loss = DistillationLoss(fit.targets.kind, self.distillation.temperature)
-            taught = {"distillation": loss, "distillation_weight": self.distillation.weight}
-        augmentation = self.augmentation
-        return ECGNet(
-            module,
-            precision=resolve_precision(self.precision, self.device_, training=True),
-            augmentation=augmentation and augmentation.bind(self._network_rate()),
-            batch_size=self.batch_size,
-            device=self.device_,
-            criterion__kind=fit.targets.kind,
-            criterion__class_weights=class_weight,
-            **taught,
-            **{f"module__{name}": value for name, value in arguments.items()},
-        ).initialize()
+            loss = DistillationLoss(kind, self.distillation.temperature)
+            options |= {"distillation": loss, "distillation_weight": self.distillation.weight}
+        return self._new_net(fit, **options)
 
     def _search_space(self) -> dict:
         """Return what is worth searching: rates within a decade of the present ones."""
         from optuna.distributions import FloatDistribution
 
         strategy = self._option("strategy")
-        own = getattr(strategy, "_search_space", dict)()
+        own: dict = getattr(strategy, "_search_space", dict)()
         space = {f"strategy__{name}": values for name, values in own.items()}
         if isinstance(strategy, LinearProbe):
             return space

@@ -1,6 +1,7 @@
 """ECGFounder as a scikit-learn classifier."""
 
 import os
+from dataclasses import replace
 from numbers import Integral
 
 from ecgsk import preprocessing as steps
@@ -8,8 +9,8 @@ from ecgsk._core.public import public
 from ecgsk._core.signal import STANDARD_LEADS
 from ecgsk._core.sklearn_compat import StrOptions
 from ecgsk.estimators._classifier import BaseECGClassifier
-from ecgsk.estimators._estimator import FitContext
-from ecgsk.estimators._strategies import NOT_NEGATIVE, POSITIVE, PostTraining, TrainingNumbers
+from ecgsk.estimators._fit_context import FitContext
+from ecgsk.estimators._strategies import NOT_NEGATIVE, POSITIVE, PostTraining
 from ecgsk.estimators._weights_source import rate_of, transformed
 from ecgsk.networks import NET1D_PRESETS, Net1D
 from ecgsk.weights import ECGFOUNDER_KIND, ECGFOUNDER_RATE, read_ecgfounder
@@ -267,21 +268,13 @@ class ECGFounderClassifier(BaseECGClassifier):
             )
 
     def _training_numbers(self, strategy, pretrained):
-        post_training = isinstance(strategy, PostTraining)
-        fine_tunes = pretrained and not post_training
-        learning_rate, weight_decay = self.learning_rate, self.weight_decay
-        if learning_rate == "auto":
-            learning_rate = 1e-4 if fine_tunes else 5e-4 if post_training else 1e-3
-        if weight_decay == "auto":
-            weight_decay = 1e-5 if fine_tunes else 0.05
-        return TrainingNumbers(
-            max_epochs=self.max_epochs,
-            learning_rate=learning_rate,
-            layer_decay=self.layer_decay,
-            weight_decay=weight_decay,
-            weight_averaging=self.weight_averaging,
-            pretrained=pretrained,
-        )
+        auto = {"learning_rate": 1e-3, "weight_decay": 0.05}
+        if isinstance(strategy, PostTraining):
+            auto["learning_rate"] = 5e-4
+        elif pretrained:
+            auto = {"learning_rate": 1e-4, "weight_decay": 1e-5}
+        numbers = super()._training_numbers(strategy, pretrained)
+        return replace(numbers, **{k: v for k, v in auto.items() if getattr(self, k) == "auto"})
 
     def _wanted_leads(self) -> tuple[str, ...] | None:
         """Return the leads that the network reads, where they have names."""
@@ -343,7 +336,7 @@ class ECGFounderClassifier(BaseECGClassifier):
 
     def _variant(self) -> tuple[str, float | None]:
         """Return the preprocessing and the frequency of its notch."""
-        own = {"variant": "filtered"}
+        own: dict = {"variant": "filtered"}
         if self._source is not None:
             own = dict(self._source.preprocessing).get(_PREPROCESSOR, {"variant": "none"})
         variant = self.preprocessing or own["variant"]
@@ -362,7 +355,7 @@ class ECGFounderClassifier(BaseECGClassifier):
             named = isinstance(self.preset, str)
             own = NET1D_PRESETS[self.preset] if named else self.preset or {}
             network = {"n_leads": fit.X.shape[1], **NET1D_PRESETS["12-lead"], **own}
-        return Net1D, {**network, "n_outputs": fit.targets.n_outputs}
+        return Net1D, {**network, "n_outputs": fit.n_outputs}
 
     def _preprocessing(self):
         source, before = self._source, []

@@ -3,8 +3,9 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,12 +13,10 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 
 from ecgsk._core.fingerprint import fingerprint
-from ecgsk._core.records import RecordArray
 from ecgsk._core.sklearn_compat import (
     HasMethods,
     Interval,
     StrOptions,
-    being_displayed,
     check_is_fitted,
     check_own_params,
     clone_keeping,
@@ -28,48 +27,16 @@ from ecgsk._training import (
     Checkpoint,
     ECGNet,
     predict_features,
-    resolve_device,
     resolve_precision,
 )
-from ecgsk.estimators._known_weights import known_weights
+from ecgsk.estimators._fit_context import FitContext, StartingWeights
 from ecgsk.estimators._old_states import with_present_names
 from ecgsk.estimators._options import check_option, numbers_of_short_forms, objects_to_set
 from ecgsk.estimators._plain_state import from_plain, to_plain
 from ecgsk.estimators._recordings import check_recordings
-from ecgsk.estimators._targets import Targets
-from ecgsk.estimators._weights_source import (
-    StartingWeights,
-    WeightsError,
-    are_rearranged,
-    as_kept_in_files,
-    net_for_prediction,
-)
+from ecgsk.estimators._weights_lookup import attributes_for, load_weights
+from ecgsk.estimators._weights_source import are_rearranged, as_kept_in_files
 from ecgsk.weights import WeightFile, read_weights, write_weights
-
-
-@dataclass(frozen=True)
-class FitContext:
-    """What a fit has computed before it builds the network.
-
-    Parameters
-    ----------
-    X : ndarray or RecordArray of shape (n_records, n_leads, n_samples)
-        Recordings as the network reads them.
-    rows : ndarray of int
-        Training records.
-    weights : ndarray of shape (n_records,)
-        Weight of each record.
-    start : StartingWeights or None
-        Weights that the network starts from.
-    targets : Targets or None, default=None
-        The task of a classifier.
-    """
-
-    X: np.ndarray | RecordArray
-    rows: np.ndarray
-    weights: np.ndarray
-    start: StartingWeights | None
-    targets: Targets | None = None
 
 
 class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -108,8 +75,8 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     # Parameters with a short form, such as a name, and what returns the object that is meant.
     _short_forms: dict[str, Callable] = {}
     # An estimator without this parameter never reads weights.
-    weights = None
-    _weights_kind: str | None = None
+    weights: Any = None
+    _weights_kind: str
     _default_weights: str | None = None
     _net_class = ECGNet
     _module_class: type[torch.nn.Module]
@@ -123,7 +90,7 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         "n_samples_in_",
         "net_",
     )
-    _learned = ("_n_dims_in", "_shape_read", "_source", "_engine_in_use")
+    _learned: tuple[str, ...] = ("_n_dims_in", "_shape_read", "_source", "_engine_in_use")
 
     @classmethod
     def from_pretrained(cls, name=None, *, sampling_rate=None, **params):
@@ -155,7 +122,7 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """
         name = cls._default_weights if name is None else name
         estimator = cls(weights=name, sampling_rate=sampling_rate, **params)
-        estimator._load_weights()
+        load_weights(estimator)
         return estimator
 
     # A fit
@@ -178,7 +145,7 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         except BaseException:
             self._forget()
             raise
-        vars(self).pop("_from_weights", None)
+        self.__dict__.pop("_from_weights", None)
 
     def _forget(self) -> None:
         for name in list(vars(self)):
@@ -222,6 +189,23 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         value = getattr(self, name)
         return self._short_forms[name](value) if name in self._short_forms else value
 
+    def _network(self, fit: FitContext) -> tuple[type, dict]:
+        """Return the network's class and its keyword arguments."""
+        raise NotImplementedError(f"{type(self).__name__} has to define _network")
+
+    def _new_net(self, fit: FitContext, **options) -> ECGNet:
+        """Return the net of a fit, with new weights."""
+        module, arguments = self._network(fit)
+        return self._net_class(
+            module,
+            precision=resolve_precision(self.precision, self.device_, training=True),
+            augmentation=self.augmentation and self.augmentation.bind(self._network_rate()),
+            batch_size=self.batch_size,
+            device=self.device_,
+            **options,
+            **{f"module__{name}": value for name, value in arguments.items()},
+        ).initialize()
+
     def _seed(self) -> int:
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
@@ -251,7 +235,7 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """Return the net of the fit or of the weights; NotFittedError without either."""
         check_is_fitted(self)
         if "net_" not in vars(self):
-            self._load_weights()
+            load_weights(self)
         return self.net_
 
     def _ready(self, X):
@@ -316,34 +300,6 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """Return what the parameter ``weights`` names, without tensors if they are not needed."""
         return read_weights(self.weights, kind=self._weights_kind, header_only=header_only)
 
-    def _load_weights(self, *, header_only: bool = False) -> dict:
-        """Return the attributes that weights have; they are read once for each setting."""
-        key = (os.fspath(self.weights), str(self.device), self.sampling_rate, str(self.leads))
-        found, attributes = vars(self).get("_from_weights", (None, {}))
-        if found == key and (header_only or "net_" in attributes):
-            return attributes
-        source = known_weights(self.weights, self._weights_kind) if header_only else None
-        if source is None:
-            if being_displayed():
-                raise WeightsError("Weights are not read for the display of an estimator.")
-            source = self._read_weights(header_only=header_only)
-        attributes = self._attributes_of(source)
-        if not header_only:
-            named = f"weights={os.fspath(self.weights)!r}"
-            self._check_network(source.network, named)
-            device = attributes["device_"] = resolve_device(self.device)
-            attributes["net_"] = net_for_prediction(
-                self,
-                source.network,
-                source.tensors,
-                precision=resolve_precision(self.precision, device, training=False),
-                batch_size=self.batch_size,
-                device=device,
-                source=named,
-            )
-        self._from_weights = (key, attributes)
-        return attributes
-
     def _attributes_of(self, weights: WeightFile) -> dict:
         """Return the attributes that an estimator has from weights, without ``net_``."""
         n_leads = weights.network["n_leads"]
@@ -372,22 +328,10 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         has_weights = own.get("weights") is not None and "net_" not in own
         # A fit's own results are complete: what it did not learn does not come from the file.
         if has_weights and name in type(self)._from_weights_names:
-            attributes = self._attribute_from_weights(name)
+            attributes = attributes_for(self, name)
             if name in attributes:
                 return attributes[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    def _attribute_from_weights(self, name: str) -> dict:
-        """Return attributes that have the named one, if weights have it at all."""
-        try:
-            if name == "device_":
-                return {name: resolve_device(self.device)}
-            return self._load_weights(header_only=name != "net_")
-        except Exception as error:
-            raise WeightsError(
-                f"{type(self).__name__}.{name} comes from weights={os.fspath(self.weights)!r}, "
-                f"which cannot be used: {error}"
-            ) from error
 
     def _network_rate(self) -> float:
         """Return the sampling rate at which the network reads recordings, Hz."""

@@ -11,7 +11,7 @@ from ecgsk._core.public import public
 from ecgsk._core.sklearn_compat import HasMethods, Interval, StrOptions
 from ecgsk._training import signal_scale
 from ecgsk.estimators._classifier import BaseECGClassifier
-from ecgsk.estimators._estimator import FitContext
+from ecgsk.estimators._fit_context import FitContext, StartingWeights
 from ecgsk.estimators._mtecg_size import (
     MTECGSize,
     as_mtecg_reads,
@@ -19,7 +19,6 @@ from ecgsk.estimators._mtecg_size import (
     mtecg_size_of,
 )
 from ecgsk.estimators._strategies import POSITIVE
-from ecgsk.estimators._weights_source import StartingWeights
 from ecgsk.networks import MTECG, MTECG_PRESETS
 from ecgsk.weights import SHIPPED, read_weights
 
@@ -293,5 +292,5 @@ class MTECGClassifier(BaseECGClassifier):
             network = {k: v for k, v in before.items() if k in _OF_THE_ENCODER}
             pooling = before.get("pooling", pooling)
         self.scale_ = network["input_scale"]
-        n_outputs = fit.targets.n_outputs
-        return MTECG, {**network, "n_outputs": n_outputs, "pooling": self.pooling or pooling}
+        pooling = self.pooling or pooling
+        return MTECG, {**network, "n_outputs": fit.n_outputs, "pooling": pooling}

@@ -12,6 +12,7 @@ import torch
 from ecgsk import preprocessing
 from ecgsk._core.tensor_store import TensorStore
 from ecgsk._training import ECGNet, resolve_device
+from ecgsk.estimators._weights_lookup import load_weights
 from ecgsk.estimators._weights_source import net_for_prediction
 from ecgsk.weights import WeightFile
 
@@ -32,7 +33,7 @@ def to_plain(estimator, state: dict, store: TensorStore) -> dict:
     """
     if "net_" not in state and state.get("weights") is not None:
         # Elsewhere the file of the weights is not there.
-        estimator._load_weights()
+        load_weights(estimator)
         state = {**state, "_from_weights": vars(estimator)["_from_weights"]}
     plain = {}
     for name, value in state.items():

@@ -20,19 +20,19 @@ from ecgsk._training import (
     masked_losses,
     on_device,
     resolve_device,
-    resolve_precision,
     seeded,
     signal_scale,
     together,
 )
-from ecgsk.estimators._estimator import ECGEstimator, FitContext
+from ecgsk.estimators._estimator import ECGEstimator
+from ecgsk.estimators._fit_context import FitContext, StartingWeights
 from ecgsk.estimators._mtecg_size import (
     MTECGSize,
     as_mtecg_reads,
     check_mtecg_size,
     mtecg_size_of,
 )
-from ecgsk.estimators._weights_source import StartingWeights, load_tensors
+from ecgsk.estimators._weights_source import load_tensors
 from ecgsk.networks import MTECG_PRESETS, RECONSTRUCTION_TARGETS, MaskedMTECG
 
 
@@ -259,7 +259,9 @@ class MTECGPretrainer(ECGEstimator):
         # Processes that wait for one another in every step would wait for ever in turns.
         held = on_device(self.device_, self.batch_size, in_turn=ranks is None)
         with seeded(seed, self.device_), held:
-            net = self._build_net(FitContext(X, rows, ones, start))
+            net = self._new_net(FitContext(X, rows, ones, start))
+            if start is not None:
+                load_tensors(net.module_, start.file.tensors, source=start.parameter)
             begin = [value.cpu().numpy() for value in net.module_.state_dict().values()]
             checkpoint = self._checkpoint(X, *begin)
             data = (X, np.zeros(len(X), np.float32), ones, rows)
@@ -315,20 +317,6 @@ class MTECGPretrainer(ECGEstimator):
             )
         self.scale_ = network["input_scale"]
         return MaskedMTECG, network
-
-    def _build_net(self, fit: FitContext) -> MaskedNet:
-        module, network = self._network(fit)
-        net = MaskedNet(
-            module,
-            precision=resolve_precision(self.precision, self.device_, training=True),
-            augmentation=self.augmentation and self.augmentation.bind(self._network_rate()),
-            batch_size=self.batch_size,
-            device=self.device_,
-            **{f"module__{name}": value for name, value in network.items()},
-        ).initialize()
-        if fit.start is not None:
-            load_tensors(net.module_, fit.start.file.tensors, source=fit.start.parameter)
-        return net
 
     def _check_options(self) -> None:
         check_mtecg_size(self._option("preset"))

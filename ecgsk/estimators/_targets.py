@@ -54,19 +54,8 @@ class Targets:
 def encode_targets(y, *, used: np.ndarray, estimator_name: str) -> Targets:
     """Recognize binary, multiclass and multilabel targets and encode them.
 
-    Parameters
-    ----------
-    y : array-like of shape (n_records,) or (n_records, n_labels)
-        Labels of any type, or an indicator matrix of 0 and 1.
-    used : ndarray of bool of shape (n_records,)
-        Records whose weight is not zero: only they make classes.
-    estimator_name : str
-        For messages.
-
-    Raises
-    ------
-    ValueError
-        When y is missing, holds NaN, is continuous, or has fewer than two classes.
+    Only the ``used`` records, whose weight is not zero, make classes. A y that is missing, holds
+    NaN, is continuous or has fewer than two classes is a ValueError.
     """
     if y is None:
         raise ValueError(
@@ -107,23 +96,10 @@ def encode_targets(y, *, used: np.ndarray, estimator_name: str) -> Targets:
 
 
 def class_weights(class_weight, targets: Targets, rows: np.ndarray) -> np.ndarray | None:
-    """Return the weights of classes as the loss takes them.
+    """Return the weights of classes as `ecgsk._training.losses.WeightedLoss` takes them.
 
-    Parameters
-    ----------
-    class_weight : None, "balanced", dict, or list of dict
-        As scikit-learn's; for multilabel a list with a dict of the weights of 0 and 1 for each
-        label.
-    targets : Targets
-        The task.
-    rows : ndarray of int
-        Training records, from which "balanced" counts.
-
-    Returns
-    -------
-    ndarray or None
-        Shape (n_classes,) for multiclass, (2, n_outputs) otherwise, see
-        `ecgsk._training.losses.WeightedLoss`.
+    ``class_weight`` is scikit-learn's; for multilabel a list with a dict of the weights of 0 and 1
+    for each label. "balanced" counts classes in ``rows``, the training records.
     """
     if class_weight is None:
         return None
@@ -158,15 +134,6 @@ def _label_weights(class_weight, indicator: np.ndarray) -> np.ndarray:
 def teacher_logits(teacher, X, targets: Targets) -> np.ndarray:
     """Return the predictions of a fitted classifier for the training records, as logits.
 
-    Parameters
-    ----------
-    teacher : estimator
-        Fitted, with ``predict_proba``.
-    X : array-like
-        Recordings, as they were passed to ``fit``.
-    targets : Targets
-        The task, which has to be the teacher's.
-
     Returns
     -------
     ndarray of shape (n_records,), (n_records, n_classes) or (n_records, n_labels)
@@ -196,20 +163,9 @@ def teacher_logits(teacher, X, targets: Targets) -> np.ndarray:
 def prior_logits(targets: Targets, rows: np.ndarray, weights: np.ndarray) -> torch.Tensor:
     """Return the logits that predict how often each class occurs, whatever the recording.
 
-    Parameters
-    ----------
-    targets : Targets
-        The task.
-    rows : ndarray of int
-        Training records.
-    weights : ndarray of shape (n_records,)
-        Weight of each record.
-
-    Returns
-    -------
-    Tensor of shape (n_outputs,)
-        Log-odds for binary and multilabel targets, logarithms of shares for multiclass. A label
-        that never or always occurs counts as half a record against it.
+    They are log-odds for binary and multilabel targets and logarithms of shares for multiclass, of
+    the training records ``rows`` with their weights. A label that never or always occurs counts as
+    half a record against it.
     """
     encoded, weights = targets.encoded[rows], weights[rows]
     if targets.kind == "multiclass":

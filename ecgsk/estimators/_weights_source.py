@@ -1,6 +1,6 @@
 """Weights as what a fit starts from, and as what an estimator predicts with."""
 
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,41 +8,14 @@ import torch
 from ecgsk._core.signal import STANDARD_LEADS, lead_name
 from ecgsk._core.sklearn_compat import set_output_container
 from ecgsk._training import ECGNet, seeded
+from ecgsk.estimators._fit_context import StartingWeights
 from ecgsk.estimators._targets import Targets, prior_logits
 from ecgsk.networks import start_head
 from ecgsk.weights import WeightFile
 
 
-class WeightsError(AttributeError):
-    """An attribute comes from weights that cannot be read."""
-
-
-@dataclass(frozen=True)
-class StartingWeights:
-    """What a fit starts from.
-
-    Parameters
-    ----------
-    parameter : str
-        The parameter that names the weights, for messages.
-    file : WeightFile
-        The weights.
-    """
-
-    parameter: str
-    file: WeightFile
-
-    def encoder(self) -> dict:
-        """Return the tensors of the encoder by the names of its own module, without a head."""
-        tensors = self.file.tensors
-        if self.file.kind == "mtecg-pretrainer":
-            start = "encoder."
-            tensors = {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
-        return {name: value for name, value in tensors.items() if not name.startswith("head.")}
-
-
 def start_classifier(
-    network: torch.nn.Module,
+    network: Any,
     start: StartingWeights | None,
     targets: Targets,
     rows: np.ndarray,

@@ -82,6 +82,8 @@ class MTECG(nn.Module):
 
     no_weight_decay = frozenset({"cls_token", "positions"})
     branches_per_block = 2
+    input_scale: torch.Tensor
+    head: nn.Module
 
     def __init__(
         self,

@@ -1,5 +1,7 @@
 """Net1D: the convolutional network of ECGFounder."""
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn.functional import max_pool1d, pad, silu
@@ -7,7 +9,7 @@ from torch.nn.functional import max_pool1d, pad, silu
 from ecgsk._core.public import public
 from ecgsk.networks._layers import StochasticDepth, set_dropout, set_stochastic_depth
 
-_FOUNDER = {
+_FOUNDER: dict[str, Any] = {
     "stem_width": 64,
     "widths": (64, 160, 160, 400, 400, 1024, 1024),
     "depths": (2, 2, 2, 3, 3, 4, 4),
@@ -15,7 +17,7 @@ _FOUNDER = {
     "group_width": 16,
 }
 # The published sizes differ in the leads that they read and in nothing else.
-NET1D_PRESETS = {
+NET1D_PRESETS: dict[str, dict[str, Any]] = {
     "12-lead": _FOUNDER,
     "1-lead": _FOUNDER,
     "small": {
@@ -86,6 +88,8 @@ class Net1D(nn.Module):
     """
 
     branches_per_block = 1
+    # A ModuleList for each stage, of its blocks.
+    stages: Any
 
     def __init__(
         self,

@@ -117,7 +117,7 @@ def test_signals_are_those_of_the_reference(recorded, answers):
         ("unfiltered", "logits_unfiltered"),
     ],
 )
-def test_answers_are_those_of_the_reference(
+def test_predictions_are_those_of_the_reference(
     recorded, answers, checkpoints, preprocessing, expected
 ):
     model = ECGFounderClassifier.from_pretrained(
@@ -139,7 +139,7 @@ def test_an_odd_length_is_padded_as_the_reference_pads(answers, checkpoints):
 
 
 @pytest.mark.real_data
-def test_one_lead_answers_as_the_reference(recorded, answers, checkpoints):
+def test_one_lead_predicts_as_the_reference(recorded, answers, checkpoints):
     model = ECGFounderClassifier.from_pretrained(checkpoints / "1.pth", device="cpu")
     for given in (recorded, recorded[:, :1], recorded[:, 0]):
         assert_allclose(model.decision_function(given), answers["logits_one_lead"], atol=1e-3)
@@ -246,7 +246,7 @@ def test_it_reads_recordings_as_the_preprocessor_makes_them(fitted, X):
     assert_array_equal(whole.prepare(X), prepared)
 
 
-def test_a_file_answers_as_the_fitted_model(fitted, path, X):
+def test_a_file_predicts_as_the_fitted_model(fitted, path, X):
     model = ECGFounderClassifier.from_pretrained(path, device="cpu")
     assert_array_equal(model.predict_proba(X), fitted.predict_proba(X))
     assert model.label_names_ == ["AFIB", "LVH", "MI"]
@@ -295,7 +295,7 @@ def test_a_rate_that_does_not_fit_the_length_is_an_error_that_names_both(path, X
         ECGFounderClassifier(weights=path).predict_proba(X[..., :n_samples])
 
 
-def test_another_length_can_be_had_with_own_preprocessing(path, X):
+def test_own_preprocessing_allows_another_length(path, X):
     """The network takes any length: whoever knows what he does prepares recordings himself."""
     model = ECGFounderClassifier(weights=path, preprocessing="none", device="cpu")
     crop = ECGFounderPreprocessor().transform(X[..., :1250])
@@ -375,7 +375,7 @@ def test_weights_of_another_network_are_refused(X, fitted, path, tmp_path):
         MTECGClassifier(weights=path).predict(X)
 
 
-def test_what_is_asked_before_a_fit_is_an_error(X):
+def test_predictions_before_a_fit_are_errors(X):
     with pytest.raises(NotFittedError):
         ECGFounderClassifier().predict(X)
     with pytest.raises(FileNotFoundError, match="no file and no name of published weights"):
@@ -384,7 +384,7 @@ def test_what_is_asked_before_a_fit_is_an_error(X):
         ECGFounderClassifier("nano", sampling_rate=None).fit(X, np.arange(12) % 2)
 
 
-def test_bad_recordings_are_told(path, X):
+def test_bad_recordings_raise(path, X):
     model = ECGFounderClassifier(weights=path)
     broken = X.copy()
     broken[3, 2, 100] = np.nan

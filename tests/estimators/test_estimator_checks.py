@@ -79,7 +79,7 @@ def test_scikit_learns_checks_all_pass(estimator, n_passed):
 @pytest.mark.parametrize(
     "estimator", [MTECGClassifier(), ProbabilityTransformer(MTECGClassifier())]
 )
-def test_tags_say_what_is_taken(estimator):
+def test_tags_have_the_kinds_of_input(estimator):
     tags = get_tags(estimator)
     assert tags.input_tags.two_d_array and tags.input_tags.three_d_array
     assert not tags.input_tags.allow_nan

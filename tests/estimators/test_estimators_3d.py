@@ -62,7 +62,7 @@ def test_a_seed_repeats_a_fit_bit_for_bit_and_spares_global_generators(model, da
 
 
 @pytest.mark.parametrize("kind", ["float64", "fortran", "memmap", "read-only", "list", "records"])
-def test_any_container_gives_the_same_answer(model, data, kind, tmp_path):
+def test_any_container_has_the_same_predictions(model, data, kind, tmp_path):
     X, y = data
     expected = model.fit(X, y).predict_proba(X)
     if kind == "memmap":
@@ -139,7 +139,7 @@ def test_a_single_record_can_be_predicted(model, data):
         model.predict_proba(X[0])
 
 
-def test_wrong_recordings_are_told_apart(model, data):
+def test_wrong_recordings_raise(model, data):
     X, y = data
     model.fit(X, y)
     with pytest.raises(ValueError, match="2 leads; expected 3"):
@@ -234,7 +234,7 @@ def test_hdf5_is_read_a_batch_at_a_time(model, data, tmp_path):
     assert scores.min() > 0.9
 
 
-def test_class_weight_moves_the_answer(model, data):
+def test_class_weight_changes_the_predictions(model, data):
     X, y = data
     X = np.random.default_rng(0).normal(scale=0.1, size=X.shape)  # nothing to learn but shares
     y = (np.arange(48) % 6 == 0).astype(int)
@@ -460,7 +460,7 @@ def test_precision_may_change_after_the_fit(model, data):
         np.testing.assert_allclose(model.predict_proba(X), expected, atol=1e-6)
 
 
-def test_a_single_recording_is_told_how_to_be_given(model, data):
+def test_the_error_for_a_single_recording_has_a_remedy(model, data):
     model.set_params(max_epochs=1).fit(*data)
     with pytest.raises(ValueError, match=r"2 dimension.*\(n_records, 3, 200\).*X\[np\.newaxis\]"):
         model.predict(data[0][0])

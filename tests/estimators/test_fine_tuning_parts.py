@@ -378,7 +378,7 @@ KINDS = pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
 
 
 @KINDS
-def test_who_answers_as_the_teacher_has_nothing_to_learn(kind):
+def test_a_network_that_predicts_as_the_teacher_has_no_loss(kind):
     _, teacher = example(kind)
     own = teacher.reshape(len(teacher), -1).clone().requires_grad_()
     loss = DistillationLoss(kind)(own, teacher, torch.ones(6))
@@ -389,7 +389,7 @@ def test_who_answers_as_the_teacher_has_nothing_to_learn(kind):
 
 @KINDS
 @pytest.mark.parametrize("temperature", [1.0, 2.0, 5.0])
-def test_distillation_is_the_divergence_of_softened_answers(kind, temperature):
+def test_distillation_is_the_divergence_of_softened_predictions(kind, temperature):
     own, teacher = example(kind)
     loss = DistillationLoss(kind, temperature)(own, teacher, torch.ones(6))
     (gradient,) = torch.autograd.grad(loss, own)
@@ -411,7 +411,7 @@ def test_distillation_is_the_divergence_of_softened_answers(kind, temperature):
 
 
 @KINDS
-def test_saturated_answers_stay_finite(kind):
+def test_saturated_predictions_stay_finite(kind):
     own, teacher = example(kind)
     own = (100 * own.detach().sign()).float().requires_grad_()
     teacher = (-100 * own.detach()).clamp(-100, 100).reshape(teacher.shape)

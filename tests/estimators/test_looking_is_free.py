@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_html_repr, get_tags
 
 from ecgsk import ECGFounderClassifier, MTECGClassifier, MTECGPretrainer, ProbabilityTransformer
-from ecgsk.estimators import _classifier, _estimator
+from ecgsk.estimators import _classifier, _estimator, _weights_lookup
 from ecgsk.estimators._known_weights import known_weights
 from ecgsk.preprocessing import Standardize
 from ecgsk.weights import ECGFOUNDER_TASKS, _ecgfounder_checkpoint, read_weights
@@ -168,7 +168,7 @@ def test_attributes_of_a_file_need_its_header_alone(name, tmp_path, monkeypatch)
     fitted.save_weights(tmp_path / "w.safetensors")
     model = clone(fitted).set_params(preset=None, weights=tmp_path / "w.safetensors")
     with monkeypatch.context() as patch:
-        patch.setattr(_estimator, "net_for_prediction", None)
+        patch.setattr(_weights_lookup, "net_for_prediction", None)
         read = []
         reader = safetensors.safe_open
 

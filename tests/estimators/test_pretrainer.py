@@ -79,14 +79,14 @@ def test_other_targets_come_back_in_millivolt(target):
     assert (filled - X)[hidden].std() < 0.8 * X[hidden].std()
 
 
-def test_what_is_filled_does_not_look_at_what_is_hidden(fitted):
+def test_what_is_filled_does_not_depend_on_what_is_hidden(fitted):
     X = waves(seed=2)
     filled, mask = fitted.reconstruct(X, return_mask=True)
     other = np.where(mask[:, None], X + 1.0, X).astype(np.float32)
     np.testing.assert_allclose(fitted.reconstruct(other), filled, atol=1e-6)
 
 
-def test_score_is_of_the_same_masks_whatever_the_batches(fitted):
+def test_score_has_the_same_masks_for_any_batches(fitted):
     X = waves(seed=3)
     assert fitted.score(X) == fitted.score(X)
     again = pickle.loads(pickle.dumps(fitted)).set_params(batch_size=5)
@@ -228,7 +228,7 @@ def test_wrong_parameters_are_named(params, said):
         small(**params).fit(waves())
 
 
-def test_wrong_recordings_are_told_apart(fitted):
+def test_wrong_recordings_raise(fitted):
     X = waves()
     with pytest.raises(NotFittedError):
         small().transform(X)

@@ -164,7 +164,7 @@ def test_where_files_cannot_be_locked_nobody_waits(tmp_path, monkeypatch, one_jo
             pass
 
 
-def test_devices_are_told_apart_by_what_they_are(monkeypatch):
+def test_devices_have_names_of_their_own(monkeypatch):
     monkeypatch.setattr(
         torch.cuda, "get_device_properties", lambda i: SimpleNamespace(uuid=f"U{i}")
     )
@@ -216,7 +216,7 @@ def test_cuda_in_a_forked_process_says_what_to_do(monkeypatch):
     assert resolve_device("cpu") == "cpu"
 
 
-def test_the_end_of_memory_says_what_to_do(tmp_path, monkeypatch):
+def test_the_error_at_the_end_of_memory_has_a_remedy(tmp_path, monkeypatch):
     X, y = recordings(16)
     execute, kept = Trainer.execute, []
 

@@ -1,0 +1,69 @@
+"""Attributes that an estimator has from its weights instead of from a fit."""
+
+import os
+
+from ecgsk._core.sklearn_compat import being_displayed
+from ecgsk._training import resolve_device, resolve_precision
+from ecgsk.estimators._known_weights import known_weights
+from ecgsk.estimators._weights_source import net_for_prediction
+
+
+class WeightsError(AttributeError):
+    """An attribute comes from weights that cannot be read."""
+
+
+def load_weights(estimator, *, header_only: bool = False) -> dict:
+    """Return the attributes that weights have; they are read once for each setting.
+
+    Parameters
+    ----------
+    estimator : ECGEstimator
+        With the parameter ``weights``. It keeps the attributes.
+    header_only : bool, default=False
+        Whether all but ``net_`` and ``device_`` is enough, for which tensors are not read.
+    """
+    weights = estimator.weights
+    key = (os.fspath(weights), str(estimator.device), estimator.sampling_rate, str(estimator.leads))
+    found, attributes = vars(estimator).get("_from_weights", (None, {}))
+    if found == key and (header_only or "net_" in attributes):
+        return attributes
+    source = known_weights(weights, estimator._weights_kind) if header_only else None
+    if source is None:
+        if being_displayed():
+            raise WeightsError("Weights are not read for the display of an estimator.")
+        source = estimator._read_weights(header_only=header_only)
+    attributes = estimator._attributes_of(source)
+    if not header_only:
+        named = f"weights={os.fspath(weights)!r}"
+        estimator._check_network(source.network, named)
+        device = attributes["device_"] = resolve_device(estimator.device)
+        attributes["net_"] = net_for_prediction(
+            estimator,
+            source.network,
+            source.tensors,
+            precision=resolve_precision(estimator.precision, device, training=False),
+            batch_size=estimator.batch_size,
+            device=device,
+            source=named,
+        )
+    estimator._from_weights = (key, attributes)
+    return attributes
+
+
+def attributes_for(estimator, name: str) -> dict:
+    """Return attributes with the named one among them, if the weights have it at all.
+
+    Raises
+    ------
+    WeightsError
+        When the weights cannot be read, or their device is not there.
+    """
+    try:
+        if name == "device_":
+            return {name: resolve_device(estimator.device)}
+        return load_weights(estimator, header_only=name != "net_")
+    except Exception as error:
+        raise WeightsError(
+            f"{type(estimator).__name__}.{name} comes from weights="
+            f"{os.fspath(estimator.weights)!r}, which cannot be used: {error}"
+        ) from error
