@@ -174,7 +174,7 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
         class_weight = class_weights(self.class_weight, targets, train)
         fit = FitContext(X, train, weights, start, targets)
         with seeded(seed, self.device_), on_device(self.device_, self.batch_size):
-            net = self._build_net(fit, targets.kind, class_weight)
+            net = self._build_net(fit, class_weight)
             start_classifier(net.module_, start, targets, train, weights, head_init=self.head_init)
             begin = [value.cpu().numpy() for value in net.module_.state_dict().values()]
             numbers = [(d.temperature, d.weight) for d in [self.distillation] if d is not None]
@@ -193,14 +193,14 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
         net.trim_for_prediction()
         self.net_ = net
 
-    def _build_net(self, fit: FitContext, kind: str, class_weight) -> ECGNet:
+    def _build_net(self, fit: FitContext, class_weight) -> ECGNet:
         if class_weight is not None:
             class_weight = torch.as_tensor(class_weight, dtype=torch.float64)
             if self.device_ == "mps":
                 class_weight = class_weight.float()
-        options = {"criterion__kind": kind, "criterion__class_weights": class_weight}
+        options = {"criterion__kind": fit.kind, "criterion__class_weights": class_weight}
         if self.distillation is not None:
-            loss = DistillationLoss(kind, self.distillation.temperature)
+            loss = DistillationLoss(fit.kind, self.distillation.temperature)
             options |= {"distillation": loss, "distillation_weight": self.distillation.weight}
         return self._new_net(fit, **options)
 

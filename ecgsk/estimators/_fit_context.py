@@ -58,6 +58,11 @@ class FitContext:
     targets: Targets | None = None
 
     @property
+    def kind(self) -> str:
+        """The kind of task: "binary", "multiclass" or "multilabel"."""
+        return "" if self.targets is None else self.targets.kind
+
+    @property
     def n_outputs(self) -> int:
         """Logits that the task needs."""
         return 0 if self.targets is None else self.targets.n_outputs

@@ -8,7 +8,7 @@ from torch import nn
 
 from ecgsk._core.public import public
 from ecgsk.estimators._classifier import BaseECGClassifier
-from ecgsk.estimators._estimator import FitContext
+from ecgsk.estimators._fit_context import FitContext
 from ecgsk.estimators._mtecg_size import as_mtecg_reads
 from ecgsk.estimators._strategies import POSITIVE
 
@@ -287,17 +287,17 @@ class NetworkClassifier(BaseECGClassifier):
 
     def _network(self, fit: FitContext) -> tuple[type, dict]:
         if fit.start is not None:
-            return self.network, {**fit.start.file.network, "n_outputs": fit.targets.n_outputs}
+            return self.network, {**fit.start.file.network, "n_outputs": fit.n_outputs}
         shape = dict(zip(("n_leads", "n_samples"), fit.X.shape[1:], strict=True))
         return self.network, {
             **(self.network_params or {}),
             **shape,
-            "n_outputs": fit.targets.n_outputs,
+            "n_outputs": fit.n_outputs,
         }
 
     def _build_net(self, fit, class_weight):
         net = super()._build_net(fit, class_weight)
-        check_module(net.module_, fit.X.shape[1:], fit.targets.n_outputs)
+        check_module(net.module_, fit.X.shape[1:], fit.n_outputs)
         return net
 
 
