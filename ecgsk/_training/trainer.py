@@ -30,15 +30,15 @@ class Trainer:
     Parameters
     ----------
     net : ECGNet
-        Initialised; trained in place.
+        Initialized; trained in place.
     stages : list of TrainingStage
-        The recipe.
+        What is trained, in order.
     train : ECGDataset
         Records to learn from.
     valid : ECGDataset or None, default=None
         Records whose loss ends a stage early and chooses its best epoch; None trains to the end.
     n_iter_no_change : int, default=10
-        Epochs without a better validation loss that are borne.
+        Epochs without a better validation loss after which a stage ends.
     tol : float, default=1e-4
         Smallest fall of the validation loss that counts as better.
     generator : torch.Generator

@@ -322,7 +322,7 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     def __getattr__(self, name):
         own = vars(self)
-        # Not a property: dir asks for those, and listing attributes must not read weights.
+        # Not a property: dir evaluates those, and listing attributes must not read weights.
         if name == "_n_features_out" and ("net_" in own or own.get("weights") is not None):
             return self._embedding_width()
         has_weights = own.get("weights") is not None and "net_" not in own

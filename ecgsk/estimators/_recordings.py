@@ -62,7 +62,7 @@ def _with_dimensions_of_fit(estimator, X):
         raise ValueError(
             f"X has {n_dims} dimension(s) and shape {tuple(X.shape)}; expected (n_records, "
             f"{estimator.n_features_in_}, {estimator.n_samples_in_}) as in fit. "
-            "Give a single recording as X[np.newaxis]."
+            "Pass a single recording as X[np.newaxis]."
         )
     if n_dims == 2 and in_fit == 3 and estimator.n_features_in_ == 1:
         return np.asarray(X)[:, np.newaxis, :]

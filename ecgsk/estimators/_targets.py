@@ -161,7 +161,7 @@ def teacher_logits(teacher, X, targets: Targets) -> np.ndarray:
 
 
 def prior_logits(targets: Targets, rows: np.ndarray, weights: np.ndarray) -> torch.Tensor:
-    """Return the logits that predict how often each class occurs, whatever the recording.
+    """Return the logits that predict how often each class occurs, for any recording.
 
     They are log-odds for binary and multilabel targets and logarithms of shares for multiclass, of
     the training records ``rows`` with their weights. A label that never or always occurs counts as

@@ -39,7 +39,7 @@ NET1D_PRESETS: dict[str, dict[str, Any]] = {
 
 @public("ecgsk.networks")
 class Net1D(nn.Module):
-    """Residual network of grouped convolutions along time, without normalisation.
+    """Residual network of grouped convolutions along time, without normalization.
 
     A convolution of stride 2 is followed by stages of pre-activation bottleneck blocks: 1x1
     convolution, grouped convolution, 1x1 convolution, gains of the channels (squeeze and
@@ -48,7 +48,7 @@ class Net1D(nn.Module):
     any length pass.
 
     The published network of ECGFounder is ``Net1D(n_outputs=150)``: 12 leads at 500 Hz, 20
-    blocks, 1024 features. The published file also holds batch normalisation that the network was
+    blocks, 1024 features. The published file also holds batch normalization that the network was
     built without; this network has none.
 
     Parameters
