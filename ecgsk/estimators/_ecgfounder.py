@@ -56,16 +56,6 @@ class ECGFounderClassifier(BaseECGClassifier):
     leads : list of str, default=None
         Names of the recordings' leads, in their order. With weights None means the standard
         twelve, and other orders are rearranged by name. A one-lead network takes lead I of them.
-    missing : {"error", "zero"}, default="error"
-        Whether NaN and infinite samples are refused or read as 0 mV.
-    strategy : {"full", "linear_probe", "post_training"} or object, default="full"
-        ``"full"`` trains all weights (`ecgsk.estimators.FullTraining`). ``"linear_probe"`` trains
-        the head alone (`ecgsk.estimators.LinearProbe`). ``"post_training"`` trains the head first,
-        then all weights with stochastic depth, dropout and a rate that falls to a low one
-        (`ecgsk.estimators.PostTraining`). These objects hold the numbers of each; a search reaches
-        them as ``strategy__dropout`` and so on.
-    max_epochs : int, default=30
-        Passes over the training records in which all weights learn.
     batch_size : int, default=32
         Records of a step, and of a batch in prediction. Published fine-tuning took 256.
     learning_rate : float or "auto", default="auto"
@@ -77,41 +67,15 @@ class ECGFounderClassifier(BaseECGClassifier):
     weight_decay : float or "auto", default="auto"
         Of kernels and matrices. ``"auto"`` is 1e-5 for fine-tuning, as published, and 0.05
         otherwise (second-hand for post-training).
-    weight_averaging : float, default=0.0
-        Memory of an exponential mean of the weights over the steps, which takes their place at
-        the end; 0 is off.
-    head_init : {"random", "prior"}, default="random"
-        ``"prior"`` starts the head with the log-odds of the classes in the training records.
     augmentation : ECGAugmentation or None, default=None
         Random changes of the training recordings, after the preprocessing: noise is then in
         standard deviations, not in mV.
-    distillation : Distillation or None, default=None
-        A fitted classifier from which the network learns besides the labels, see
-        `ecgsk.estimators.Distillation`.
-    class_weight : dict, list of dict, "balanced" or None, default=None
-        Weights of classes in the loss, as in scikit-learn; for multilabel targets a list of
-        ``{0: weight, 1: weight}``. Weights shift the probabilities: calibrate them afterwards.
-    early_stopping : bool or EarlyStopping, default=False
-        Whether to set records aside, to end a training stage when their loss no longer falls, and
-        to keep the weights of its best epoch. True means `ecgsk.estimators.EarlyStopping` with its
-        defaults.
-    device : str or torch.device, default="auto"
-        ``"auto"`` takes cuda, mps or cpu, the first there is; or a torch device.
-    precision : {"auto", "float32", "bf16", "float64"}, default="auto"
-        ``"auto"`` trains in bfloat16 autocast where the hardware multiplies it and predicts in
-        float32, so that a model predicts alike everywhere.
-    backend : {"torch", "openvino", "onnxruntime"}, default="torch"
-        What predictions are computed with; the others (extra ``onnx``) run on the CPU. Fits use
-        torch. openvino is the fastest on many processors, most of all with ``precision="bf16"``.
     n_jobs : int or None, default=None
         Workers of the preprocessing; None is 1, -1 is all cores.
-    checkpoint_dir : path-like, default=None
-        Folder in which the state is written after each epoch, from which the same fit goes on
-        after a kill. Needs ``random_state`` to be an int.
-    random_state : int, RandomState instance or None, default=None
-        An int makes a fit repeat bit for bit on CPU. Global generators stay as they are.
-    verbose : int, default=0
-        1 shows a progress bar, 2 leaves it on the screen.
+    missing, strategy, max_epochs, weight_averaging, head_init, distillation
+        As `MTECGClassifier` takes them.
+    class_weight, early_stopping, device, precision, backend, checkpoint_dir, random_state, verbose
+        As `MTECGClassifier` takes them.
 
     Attributes
     ----------
