@@ -302,7 +302,7 @@ def test_own_preprocessing_allows_another_length(path, X):
     assert model.predict_proba(crop).shape == (12, 3)
     with pytest.raises(ValueError, match="CropPad"):
         ECGFounderClassifier(weights=path).predict_proba(X[..., :1250])
-    with pytest.raises(ValueError, match="Give sampling_rate"):
+    with pytest.raises(ValueError, match="Set sampling_rate"):
         ECGFounderClassifier.from_pretrained(path).predict_proba(X[..., :1250])
 
 
