@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
+import sklearn
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -21,11 +23,12 @@ from sklearn.preprocessing import StandardScaler
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from ecgsk import MTECGPretrainer, ProbabilityTransformer
-from ecgsk.persistence import save
+from ecgsk.persistence import ModelVersionWarning, describe, load, save
 from ecgsk.tabular import GroupedEBMClassifier
 from tests._models import RATE, recordings, small_models
 
 SEED = 7
+RELEASES = sorted((Path(__file__).parent / "fixtures").glob("*/expected.json"))
 
 
 def given(kind: str, seed: int):
@@ -79,6 +82,20 @@ def fitted() -> dict:
         ),
         "threshold": (tuned.fit(table, answer.astype(int)), "table", "predict_proba"),
     }
+
+
+def compare_with_release(expected: Path) -> None:
+    """Load the models of a release, and compare their answers with those of then."""
+    for name, said in json.loads(expected.read_text()).items():
+        path = expected.with_name(f"{name}.ecgsk")
+        saved = describe(path)["versions"]["sklearn"].split(".")[:2]
+        if [int(n) for n in saved] > [int(n) for n in sklearn.__version__.split(".")[:2]]:
+            pytest.skip(f"saved with scikit-learn {'.'.join(saved)}, newer than the one here")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ModelVersionWarning)
+            model = load(path)
+        answers = getattr(model, said["method"])(given(said["given"], said["seed"]))
+        np.testing.assert_allclose(answers, said["answers"], atol=1e-6, err_msg=name)
 
 
 def main(folder: Path) -> None:

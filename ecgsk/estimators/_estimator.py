@@ -21,7 +21,7 @@ from ecgsk._core.sklearn_compat import (
     check_own_params,
     clone_keeping,
 )
-from ecgsk._core.tensor_store import being_loaded, being_saved
+from ecgsk._core.tensor_store import TensorStore, being_loaded, being_saved
 from ecgsk._training import (
     PRECISIONS,
     Checkpoint,
@@ -32,7 +32,7 @@ from ecgsk._training import (
 from ecgsk.estimators._fit_context import FitContext, StartingWeights
 from ecgsk.estimators._old_states import with_present_names
 from ecgsk.estimators._options import check_option, numbers_of_short_forms, objects_to_set
-from ecgsk.estimators._plain_state import from_plain, to_plain
+from ecgsk.estimators._plain_state import from_plain, to_plain, without_networks
 from ecgsk.estimators._recordings import check_recordings
 from ecgsk.estimators._weights_lookup import attributes_for, load_weights
 from ecgsk.estimators._weights_source import are_rearranged, as_kept_in_files
@@ -435,12 +435,16 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         # Engines belong to a process and are made where they are needed.
         state = {name: value for name, value in state.items() if name != "_engine_in_use"}
         store = being_saved()
-        return state if store is None else to_plain(self, state, store)
+        if store is not None:
+            return to_plain(self, state, store)
+        store = TensorStore()
+        state = without_networks(self, state, store)
+        return {**state, "_tensors": store.flat()} if store.groups else state
 
     def __setstate__(self, state):
-        store = being_loaded()
-        if store is not None:
-            state = from_plain(self, state, store)
+        state = dict(state)
+        tensors = state.pop("_tensors", None)
+        state = from_plain(self, state, being_loaded() or TensorStore(tensors))
         super().__setstate__(with_present_names(state))
         # skorch falls back to a device that is here.
         if "net_" in vars(self):

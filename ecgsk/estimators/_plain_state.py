@@ -1,6 +1,7 @@
-"""The state of an estimator as plain values, and back: what `ecgsk.save` writes.
+"""The state of an estimator without its networks, and back: for `ecgsk.save` and for pickles.
 
-Nothing in a state names what is built from it: the estimator's own class does.
+A state does not name the classes of networks: the estimator's own class determines them. Pickles
+therefore stay readable when private modules move.
 """
 
 import os
@@ -35,28 +36,35 @@ def to_plain(estimator, state: dict, store: TensorStore) -> dict:
         # Elsewhere the file of the weights is not there.
         load_weights(estimator)
         state = {**state, "_from_weights": vars(estimator)["_from_weights"]}
-    plain = {}
-    for name, value in state.items():
-        if name == "_from_weights":
-            key, attributes = value
-            value = [list(key), _attributes_to_plain(estimator, attributes, store)]
-        elif isinstance(value, os.PathLike):
-            value = os.fspath(value)
+    plain = without_networks(estimator, state, store)
+    for name, value in plain.items():
+        if isinstance(value, os.PathLike):
+            plain[name] = os.fspath(value)
         elif isinstance(value, torch.device):
-            value = str(value)
-        plain[name] = value
-    return _attributes_to_plain(estimator, plain, store)
+            plain[name] = str(value)
+    return plain
+
+
+def without_networks(estimator, state: dict, store: TensorStore) -> dict:
+    """Return a state with descriptions of networks and weights; ``store`` gets the tensors."""
+    plain = _attributes_to_plain(estimator, state, store)
+    if "_from_weights" in state:
+        key, attributes = state["_from_weights"]
+        plain["_from_weights"] = [list(key), _attributes_to_plain(estimator, attributes, store)]
+    return plain
 
 
 def from_plain(estimator, state: dict, store: TensorStore) -> dict:
-    """Return the state that `to_plain` received, with networks on a device that is here.
+    """Return the state that `to_plain` or `without_networks` received, with its networks.
+
+    A network whose device is not here is on the CPU.
 
     Parameters
     ----------
     estimator : ECGEstimator
         Its class determines which network is built.
     state : dict
-        As `to_plain` returned it.
+        As they returned it.
     store : TensorStore
         Has the tensors.
 
@@ -138,7 +146,7 @@ def _build(estimator, plain: dict, tensors: dict[str, np.ndarray]) -> ECGNet:
         device=_device_here(plain["device"]),
         source="the file",
         # A change of precision after the fit leaves the weights in that of the fit.
-        dtype=torch.from_numpy(tensors["head.weight"]).dtype,
+        dtype=torch.from_numpy(np.empty(0, tensors["head.weight"].dtype)).dtype,
     )
 
 

@@ -92,7 +92,8 @@ def load_tensors(module: torch.nn.Module, tensors: dict, *, source: str, without
         )
     with torch.no_grad():
         for name, value in tensors.items():
-            own[name].copy_(torch.from_numpy(np.asarray(value)))
+            # joblib's workers receive arrays that cannot be written, of which torch warns.
+            own[name].copy_(torch.from_numpy(np.require(value, requirements="W")))
 
 
 def rate_of(

@@ -6,7 +6,6 @@ import pickle
 import subprocess
 import sys
 import warnings
-from pathlib import Path
 
 import joblib
 import numpy as np
@@ -46,7 +45,7 @@ from ecgsk.persistence import ModelFileError, ModelVersionWarning, _types, descr
 from ecgsk.persistence._archive import open_plain, pack
 from ecgsk.persistence._container import FORMAT, Container, read_container
 from ecgsk.tabular import GroupedEBMClassifier
-from tests._fixtures import given
+from tests._fixtures import RELEASES, compare_with_release
 from tests._models import RATE, recordings, small_models
 
 X, Y = recordings(32)
@@ -464,21 +463,9 @@ def test_listed_types_are_there_and_all_estimators_are_listed():
                 assert name in listed, name
 
 
-RELEASES = sorted((Path(__file__).parents[1] / "fixtures").glob("*/expected.json"))
-
-
 @pytest.mark.parametrize("expected", RELEASES, ids=[path.parent.name for path in RELEASES])
 def test_models_of_earlier_releases_answer_as_they_did(expected):
-    for name, said in json.loads(expected.read_text()).items():
-        path = expected.with_name(f"{name}.ecgsk")
-        saved = describe(path)["versions"]["sklearn"].split(".")[:2]
-        if [int(n) for n in saved] > [int(n) for n in sklearn.__version__.split(".")[:2]]:
-            pytest.skip(f"saved with scikit-learn {'.'.join(saved)}, newer than the one here")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ModelVersionWarning)
-            model = load(path)
-        answers = getattr(model, said["method"])(given(said["given"], said["seed"]))
-        np.testing.assert_allclose(answers, said["answers"], atol=1e-6, err_msg=name)
+    compare_with_release(expected)
 
 
 def test_there_are_models_of_earlier_releases():
