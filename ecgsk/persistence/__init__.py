@@ -1,4 +1,4 @@
-"""Whole models in one file that runs no code when it is read."""
+"""Save and load complete models in one file that runs no code when it is loaded."""
 
 from ecgsk.persistence._errors import ModelFileError, ModelVersionWarning
 from ecgsk.persistence._save_load import describe, load, save

@@ -1,4 +1,4 @@
-"""Arrays of a model's file, looked at before NumPy or scikit-learn believe what they say."""
+"""Checks of the arrays in a model file, before NumPy or scikit-learn read them."""
 
 import io
 
@@ -22,33 +22,33 @@ def check_array(beginning: bytes, size: int) -> tuple[tuple[int, ...], np.dtype]
     Raises
     ------
     ValueError
-        When the array's header is wrong, or does not fit the size.
+        If the header is not valid, or does not fit the size.
     """
     try:
         header = read_npy_header(io.BytesIO(beginning))
     except ValueError as error:
-        raise ValueError(f"an array has no valid header: {error}") from error
+        raise ValueError(f"the header of an array is not valid: {error}") from error
     shape, _, dtype, _ = header
     if dtype.hasobject or dtype.itemsize == 0 or dtype.kind not in _PLAIN_KINDS:
-        raise ValueError(f"an array has the dtype {dtype}")
+        raise ValueError(f"an array has the dtype {dtype}, which is not allowed")
     if header.file_size != size:
         raise ValueError(f"an array of shape {shape} and {dtype} does not have {size} bytes")
     return shape, dtype
 
 
 def check_random_state(key: np.ndarray, position: int) -> None:
-    """Raise for a state of the Mersenne Twister that would read beyond its key."""
+    """Raise an error for a RandomState that would read memory beyond its key."""
     if key.shape != (624,) or key.dtype.kind not in "iu" or type(position) is not int:
-        raise ValueError("a RandomState has a state of another size")
+        raise ValueError("the state of a RandomState has a wrong size")
     if not 0 <= position <= 624:
-        raise ValueError(f"a RandomState is at position {position} of 624")
+        raise ValueError(f"the position of a RandomState is {position}, but must be from 0 to 624")
 
 
 def features_of_tree(nodes: np.ndarray) -> int:
-    """Return how many features the nodes of a boosted tree need, if they are a tree.
+    """Check the nodes of a boosted tree, and return the number of features that they use.
 
-    Compiled code of scikit-learn follows the numbers of features and children without a check, so
-    that a file could make it read memory that is not the tree's.
+    Compiled code of scikit-learn uses the indices of features and child nodes without a check, so
+    that a malicious file could make it read other memory.
 
     Parameters
     ----------
@@ -58,20 +58,20 @@ def features_of_tree(nodes: np.ndarray) -> int:
     Raises
     ------
     ValueError
-        When a node points elsewhere than to nodes behind it.
+        If a child of a node is not one of the nodes after it, or a feature is negative.
     """
-    needed = {"left", "right", "feature_idx", "is_leaf", "is_categorical"}
-    if nodes.ndim != 1 or not len(nodes) or not needed <= set(nodes.dtype.names or ()):
-        raise ValueError("the nodes of a boosted tree are no nodes")
+    fields = {"left", "right", "feature_idx", "is_leaf", "is_categorical"}
+    if nodes.ndim != 1 or not len(nodes) or not fields <= set(nodes.dtype.names or ()):
+        raise ValueError("the nodes of a boosted tree are not valid")
     inner = nodes["is_leaf"] == 0
     if nodes["is_categorical"][inner].any():
-        raise ValueError("a boosted tree splits categories, which a file cannot keep")
-    numbers = np.arange(len(nodes))[inner]
+        raise ValueError("a boosted tree has categorical splits, which cannot be stored")
+    indices = np.arange(len(nodes))[inner]
     for name in ("left", "right"):
         children = nodes[name][inner].astype(np.int64)
-        if ((children <= numbers) | (children >= len(nodes))).any():
-            raise ValueError("a boosted tree points to nodes that it does not have")
+        if ((children <= indices) | (children >= len(nodes))).any():
+            raise ValueError("a boosted tree refers to nodes that it does not have")
     features = nodes["feature_idx"][inner]
     if len(features) and features.min() < 0:
-        raise ValueError("a boosted tree asks for a feature below 0")
+        raise ValueError("a boosted tree uses a feature below 0")
     return int(features.max()) + 1 if len(features) else 0

@@ -1,4 +1,4 @@
-"""What skops writes, made small and the same for the same model."""
+"""Compact archives of skops, which are equal for equal models."""
 
 import io
 import json
@@ -9,30 +9,30 @@ from ecgsk.persistence import _types
 from ecgsk.persistence._archive import pack
 from ecgsk.persistence._audit import SCHEMA
 
-# What has no identity is written where it is used.
+# Nodes without identity: they are written again wherever they are used.
 _WITHOUT_IDENTITY = {"JsonNode", "TypeNode", "FunctionNode"}
 
 
-def tidy(dump: bytes) -> bytes:
-    """Return an archive of skops with each object and each array once.
+def deduplicate(dump: bytes) -> bytes:
+    """Return an archive of skops in which each object and each array occurs once.
 
-    skops writes an object wherever it is used, numbered by its place in memory. Here the second
-    use refers to the first, numbers count from 1, and files are named in their order.
+    skops writes an object wherever it is used, with its address in memory as its number. Here, the
+    second use refers to the first, numbers count from 1, and files are numbered in their order.
 
     Parameters
     ----------
     dump : bytes
-        As ``skops.io.dumps`` returns it.
+        Result of ``skops.io.dumps``.
     """
     with zipfile.ZipFile(io.BytesIO(dump)) as archive:
         schema = json.loads(archive.read(SCHEMA))
         uses: Counter = Counter()
-        _count(schema, uses)
+        _count_uses(schema, uses)
         files: dict[str, str] = {}
-        small = _renumber(schema, uses, {}, files)
-        for kept in ("protocol", "_skops_version"):
-            small[kept] = schema[kept]
-        parts = {SCHEMA: json.dumps(small, separators=(",", ":")).encode()}
+        compact = _renumber(schema, uses, {}, files)
+        for key in ("protocol", "_skops_version"):
+            compact[key] = schema[key]
+        parts = {SCHEMA: json.dumps(compact, separators=(",", ":")).encode()}
         return pack(parts | {new: archive.read(old) for old, new in files.items()})
 
 
@@ -40,16 +40,16 @@ def _is_node(value) -> bool:
     return isinstance(value, dict) and isinstance(value.get("__loader__"), str)
 
 
-def _count(value, uses: Counter) -> None:
+def _count_uses(value, uses: Counter) -> None:
     if _is_node(value):
         uses[value.get("__id__")] += 1
         if uses[value.get("__id__")] > 1:
-            return  # what is below is shared with it
+            return  # its inner nodes are shared, too
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):
         for part in value:
-            _count(part, uses)
+            _count_uses(part, uses)
 
 
 def _renumber(value, uses: Counter, numbers: dict, files: dict[str, str]):
@@ -67,27 +67,27 @@ def _renumber(value, uses: Counter, numbers: dict, files: dict[str, str]):
             "__loader__": "CachedNode",
             "__id__": numbers[number],
         }
-    small = {}
+    compact = {}
     for key, part in value.items():
         if key in ("__id__", "protocol", "_skops_version"):
             continue
         if key == "file":
             part = files.setdefault(part, f"{len(files)}.npy")
-        small[key] = _renumber(part, uses, numbers, files) if key != "file" else part
+        compact[key] = _renumber(part, uses, numbers, files) if key != "file" else part
     if kind == "FunctionNode":
-        small["__module__"] = _public_module(small["__module__"], small["__class__"])
-    elif kind == "LossNode" and small["__module__"] == "_loss":
-        # Older versions of scikit-learn call it by a name that is no module.
-        small["__module__"] = "sklearn._loss._loss"
-    elif (small["__module__"], small["__class__"]) == ("numpy", "bool"):
-        small["__class__"] = "bool_"  # NumPy before 2.0 has no other name
+        compact["__module__"] = _public_module(compact["__module__"], compact["__class__"])
+    elif kind == "LossNode" and compact["__module__"] == "_loss":
+        # Older versions of scikit-learn give this name, which is not a module.
+        compact["__module__"] = "sklearn._loss._loss"
+    elif (compact["__module__"], compact["__class__"]) == ("numpy", "bool"):
+        compact["__class__"] = "bool_"  # the only name before NumPy 2.0
     if kind not in _WITHOUT_IDENTITY and uses[number] > 1:
-        small["__id__"] = numbers[number] = len(numbers) + 1
-    return small
+        compact["__id__"] = numbers[number] = len(numbers) + 1
+    return compact
 
 
 def _public_module(module: str, name: str) -> str:
-    """Return where a function of NumPy or SciPy is public: skops names a module it is also in."""
+    """Return the public module of a function of NumPy or SciPy; skops may name another one."""
     for public in ("numpy", "scipy.special"):
         if module.startswith(public.partition(".")[0]) and (public, name) in _types.functions():
             return public

@@ -1,4 +1,4 @@
-"""The file itself: a description, the model without its networks, and their tensors."""
+"""The model file: a description, the model without networks, and the tensors of networks."""
 
 import contextlib
 import hashlib
@@ -11,7 +11,7 @@ from pathlib import Path
 from ecgsk._core.files import write_file
 from ecgsk.persistence._archive import open_plain, pack, read
 from ecgsk.persistence._errors import ModelFileError
-from ecgsk.persistence._file_kind import ADVICE, what_it_is, what_the_archive_is
+from ecgsk.persistence._file_kind import ADVICE, archive_kind, file_kind
 
 FORMAT = 1
 DESCRIPTION, MODEL, TENSORS = "ecgsk.json", "model.skops", "tensors.safetensors"
@@ -19,12 +19,12 @@ DESCRIPTION, MODEL, TENSORS = "ecgsk.json", "model.skops", "tensors.safetensors"
 
 @dataclass
 class Container:
-    """What a model's file holds.
+    """The content of a model file.
 
     Parameters
     ----------
     description : dict
-        Format, versions, and what is known of the model: plain JSON.
+        Format, versions and properties of the model, as JSON values.
     model : bytes
         A skops archive without the networks.
     tensors : bytes
@@ -37,16 +37,16 @@ class Container:
 
     @property
     def sha256(self) -> str:
-        """Hash of all that the file says, 64 hexadecimal digits."""
+        """SHA-256 of the whole content, 64 hexadecimal digits."""
         digest = hashlib.sha256()
-        described = {k: v for k, v in self.description.items() if k != "sha256"}
-        for part in (_as_json(described), self.model, self.tensors):
+        description = {k: v for k, v in self.description.items() if k != "sha256"}
+        for part in (_as_json(description), self.model, self.tensors):
             digest.update(len(part).to_bytes(8, "little"))
             digest.update(part)
         return digest.hexdigest()
 
     def write(self, path: str | os.PathLike) -> str:
-        """Write the file whole or not at all, and return its hash."""
+        """Write the complete file or nothing, and return the SHA-256 of its content."""
         sha256 = self.sha256
         content = pack(
             {
@@ -60,70 +60,72 @@ class Container:
 
 
 def read_container(path: str | os.PathLike) -> Container:
-    """Read a file, and make sure that it is whole.
+    """Read a file, and check that it is complete.
 
     Parameters
     ----------
     path : path-like
-        Of a file that `Container.write` wrote.
+        Path of a file that `Container.write` wrote.
 
     Raises
     ------
     FileNotFoundError
-        When there is none.
+        If the file does not exist.
     ModelFileError
-        When it is something else, damaged, or of a newer format.
+        If the file is not a model file, is damaged, or has a newer format.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"path={str(path)!r} does not exist. {ADVICE}.")
     if not path.is_file():
-        raise ModelFileError(f"{path} is a folder or a device. {ADVICE}.")
+        raise ModelFileError(f"{path} is a folder or a device, not a file. {ADVICE}.")
     content = path.read_bytes()
     if not content.startswith(b"PK"):
-        raise ModelFileError(f"{path} is no model of ecgsk: it is {what_it_is(content)}. {ADVICE}.")
+        raise ModelFileError(
+            f"{path} is not a model of ecgsk: it is {file_kind(content)}. {ADVICE}."
+        )
     try:
         with open_plain(content) as archive:
-            container = _parts(archive)
+            container = _read_parts(archive)
     except ModelFileError as error:
         raise ModelFileError(f"{path} {error}") from error
     except ValueError as error:
-        raise _foreign_or_damaged(path, content, error) from error
+        raise _unreadable(path, content, error) from error
     if container.description.get("sha256") != container.sha256:
         raise ModelFileError(
-            f"{path} is damaged or was changed: its content does not have the SHA-256 that it "
-            "names. Copy it again from where it was saved."
+            f"{path} is damaged or was changed: the SHA-256 of its content is not the one in its "
+            "description. Copy the file again from where it was saved."
         )
     return container
 
 
-def _parts(archive: zipfile.ZipFile) -> Container:
+def _read_parts(archive: zipfile.ZipFile) -> Container:
     description = _from_json(read(archive, DESCRIPTION))
     number = description.get("format")
     if type(number) is not int or number < 1:
-        raise ValueError(f"its format {number!r} is none")
+        raise ValueError(f"its format {number!r} is not a format of ecgsk")
     if number > FORMAT:
         version = description.get("versions")
         version = version.get("ecgsk") if isinstance(version, dict) else None
         raise ModelFileError(
             f"has format {number}, which is newer than this version of ecgsk reads ({FORMAT}). "
-            f"Update ecgsk: pip install --upgrade ecgsk (the file says {version!s:.20})."
+            f"Update ecgsk: pip install --upgrade ecgsk (saved with {version!s:.20})."
         )
     if set(archive.namelist()) != {DESCRIPTION, MODEL, TENSORS}:
-        raise ValueError("it holds other parts than those of a model")
+        raise ValueError("it has other parts than a model file")
     return Container(description, read(archive, MODEL), read(archive, TENSORS))
 
 
-def _foreign_or_damaged(path: Path, content: bytes, error: ValueError) -> ModelFileError:
+def _unreadable(path: Path, content: bytes, error: ValueError) -> ModelFileError:
     names: list[str] = []
     with contextlib.suppress(Exception), zipfile.ZipFile(path) as archive:
         names = archive.namelist()
     if names and DESCRIPTION not in names:
-        kind = what_the_archive_is(names)
-        return ModelFileError(f"{path} is no model of ecgsk: it is {kind}. {ADVICE}.")
+        kind = archive_kind(names)
+        return ModelFileError(f"{path} is not a model of ecgsk: it is {kind}. {ADVICE}.")
     return ModelFileError(
-        f"{path} is cut off, damaged, or no model of ecgsk: {error}. Copy it again from where it "
-        f"was saved ({len(content)} bytes are here)."
+        f"{path} is incomplete, damaged or not a model of ecgsk: {error}. Copy it again from "
+        f"where it was saved (this file has {len(content)} bytes)."
     )
 
 
@@ -135,7 +137,7 @@ def _from_json(content: bytes) -> dict:
     try:
         value = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{DESCRIPTION} is no JSON: {error}") from error
+        raise ValueError(f"{DESCRIPTION} is not JSON: {error}") from error
     if not isinstance(value, dict):
-        raise ValueError(f"{DESCRIPTION} is no description")
+        raise ValueError(f"{DESCRIPTION} is not a JSON object")
     return value

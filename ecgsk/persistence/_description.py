@@ -1,4 +1,4 @@
-"""What is said of a model without building it."""
+"""Description of a model, which can be read without loading the model."""
 
 import platform
 from datetime import datetime, timezone
@@ -17,18 +17,18 @@ _PACKAGES = {
     "skops": "skops",
     "torch": "torch",
 }
-# Attributes that answer what a user asks first, by what they are called in a description.
-_FACTS = {
+# Names in a description, and the attributes that have the values.
+_ATTRIBUTES = {
     "label_names": "label_names_",
     "sampling_rate": "sampling_rate",
     "leads": "lead_names_",
     "n_samples": "n_samples_in_",
 }
-_DEEPEST = 12
+_MAX_DEPTH = 12
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what a model's answers depend on."""
+    """Return the versions of Python and of the packages that predictions depend on."""
     found = {"ecgsk": __version__, "python": platform.python_version()}
     for name, package in _PACKAGES.items():
         try:
@@ -38,49 +38,49 @@ def versions() -> dict[str, str]:
     return found
 
 
-def description(estimator, about: str) -> dict:
-    """Return what a file says of the model in it: plain JSON.
+def describe_model(estimator, about: str) -> dict:
+    """Return the description of a model, as JSON values.
 
     Parameters
     ----------
     estimator : estimator
         The model.
     about : str
-        The user's own words.
+        Text of the user.
     """
-    said = {
+    described = {
         "about": about,
         "model": outline(estimator),
         "saved": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": versions(),
-        "n_features": _values(_told(estimator, "n_features_in_")),
-        "classes": _values(_told(estimator, "classes_")),
+        "n_features": _as_json_values(_attribute(estimator, "n_features_in_")),
+        "classes": _as_json_values(_attribute(estimator, "classes_")),
     }
-    inside = list(parts(estimator))
-    for name, attribute in _FACTS.items():
-        found = [_values(_told(part, attribute)) for part in inside]
-        said[name] = next((value for value in found if value is not None), None)
-    return said
+    inner = list(parts(estimator))
+    for name, attribute in _ATTRIBUTES.items():
+        values = (_as_json_values(_attribute(part, attribute)) for part in inner)
+        described[name] = next((value for value in values if value is not None), None)
+    return described
 
 
 def outline(estimator, depth: int = 0) -> str:
-    """Return the classes of a model and of what it holds, as ``"Pipeline(Scaler, Classifier)"``."""
-    inner = named_parts(estimator) if depth < _DEEPEST else []
-    inner = [outline(part, depth + 1) for _, part in inner]
+    """Return the classes of a model and of its parts, as ``"Pipeline(Scaler, Classifier)"``."""
+    named = named_parts(estimator) if depth < _MAX_DEPTH else []
+    inner = ", ".join(outline(part, depth + 1) for _, part in named)
     name = type(estimator).__name__
-    return f"{name}({', '.join(inner)})" if inner else name
+    return f"{name}({inner})" if inner else name
 
 
-def _told(estimator, name: str):
-    # Composed estimators look further inside, and raise what they please.
+def _attribute(estimator, name: str):
+    # Properties of meta-estimators raise various errors.
     try:
         return getattr(estimator, name, None)
     except (AttributeError, ValueError, OSError):
         return None
 
 
-def _values(value):
-    """Return plain values of an array or a list; None for what has none."""
+def _as_json_values(value):
+    """Return JSON values of a scalar, an array or a list; None for other types."""
     if isinstance(value, (str, int, float)) or value is None:
         return value
     if isinstance(value, np.generic):
@@ -89,4 +89,4 @@ def _values(value):
         value = value.tolist()
     if not isinstance(value, (list, tuple)):
         return None
-    return [_values(item) for item in value]
+    return [_as_json_values(item) for item in value]

@@ -1,18 +1,17 @@
-"""What a file is that is no model of ecgsk, told by its first bytes without opening it."""
+"""Recognize the formats of files that are not models of ecgsk, for error messages."""
 
 from ecgsk._core.file_formats import starts_as_safetensors
 
 _JOBLIB = (
-    "a pickle or joblib file. joblib.load reads it, but runs whatever code is in it: do so only "
-    "with a file that you or people you trust have written, and then keep the model with "
-    "ecgsk.save"
+    "a pickle or joblib file. joblib.load reads it, but runs any code in it. Load it only if it "
+    "is from you or from people whom you trust, and then save the model with ecgsk.save"
 )
-_BEGINNINGS = [
+_FIRST_BYTES = [
     *((b"\x80" + bytes([protocol]), _JOBLIB) for protocol in range(2, 6)),
     (b"ccopy_reg\n", _JOBLIB),
     (b"(dp0", _JOBLIB),
     (b"(lp0", _JOBLIB),
-    # What joblib compresses with.
+    # The following formats are compressed by joblib.
     (b"\x78\x01", _JOBLIB),
     (b"\x78\x5e", _JOBLIB),
     (b"\x78\x9c", _JOBLIB),
@@ -31,30 +30,30 @@ _BEGINNINGS = [
 ADVICE = "Give a file that ecgsk.save wrote"
 
 
-def what_it_is(content: bytes) -> str:
-    """Return what content that is no zip file seems to be, as an end of "it is ..."."""
+def file_kind(content: bytes) -> str:
+    """Return a description of a file that is not a zip file, which completes "it is ..."."""
     if not content:
         return "empty"
-    for beginning, meaning in _BEGINNINGS:
-        if content.startswith(beginning):
-            return meaning
+    for first_bytes, kind in _FIRST_BYTES:
+        if content.startswith(first_bytes):
+            return kind
     if starts_as_safetensors(content[:9], len(content)):
         return (
-            "a safetensors file of weights. Estimators read it themselves, as in "
-            "MTECGClassifier(weights=path) or ECGFounderClassifier(weights=path)"
+            "a safetensors file of weights. Use it with MTECGClassifier(weights=path) or "
+            "ECGFounderClassifier(weights=path)"
         )
     if b"\x00" not in content[:1024]:
-        return "text"
-    return "of an unknown kind"
+        return "a text file"
+    return "a file of an unknown kind"
 
 
-def what_the_archive_is(names: list[str]) -> str:
-    """Return what a zip file seems to be that holds other things than a model."""
+def archive_kind(names: list[str]) -> str:
+    """Return a description of a zip file without a model, which completes "it is ..."."""
     if any(name.endswith("data.pkl") for name in names):
         return (
-            "a checkpoint of torch, which holds a pickle. ECGFounderClassifier(weights=path) reads "
-            "those of ECGFounder without running it"
+            "a checkpoint of torch, which contains a pickle. ECGFounderClassifier(weights=path) "
+            "reads checkpoints of ECGFounder without running code"
         )
     if "schema.json" in names:
-        return "a skops file: skops.io.load reads it"
-    return "a zip archive of something else"
+        return "a skops file. Read it with skops.io.load"
+    return "another zip archive"

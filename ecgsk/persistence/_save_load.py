@@ -12,64 +12,62 @@ from ecgsk._core.public import public
 from ecgsk._core.tensor_store import TensorStore, loading, saving
 from ecgsk.persistence import _types
 from ecgsk.persistence._audit import Audit
-from ecgsk.persistence._compact import tidy
+from ecgsk.persistence._compact import deduplicate
 from ecgsk.persistence._container import FORMAT, Container, read_container
-from ecgsk.persistence._description import description, versions
+from ecgsk.persistence._description import describe_model, versions
 from ecgsk.persistence._errors import ModelFileError, ModelVersionWarning
-from ecgsk.persistence._parts import parts, skeleton
+from ecgsk.persistence._parts import copy_for_saving, parts
 
-_BY_PICKLE = (
-    "joblib.dump keeps what pickle can; its files run code when they are read, so read only your "
-    "own"
+_USE_PICKLE = (
+    "joblib.dump can store more types, but loading its files runs code, so load only your own files"
 )
 
 
 @public("ecgsk")
 def save(estimator, path: str | os.PathLike, *, about: str = "") -> str:
-    """Write a model to one file that runs no code when it is read.
+    """Save a model to one file that runs no code when it is loaded.
 
     Parameters
     ----------
     estimator : estimator
-        Fitted or not: the classifiers and the pre-trainer of ecgsk, transformers, EBMs, those of
-        scikit-learn, and what is composed of them (Pipeline, FeatureUnion, calibration, thresholds,
-        stacking, searches).
+        Fitted or unfitted estimator: those of ecgsk, most of scikit-learn, explainable boosting
+        machines, and combinations of them (pipelines, calibration, thresholds, stacking, searches).
     path : path-like
-        Where to; by custom it ends in ``.ecgsk``. What is there is replaced when the new file is
-        whole.
+        Path of the file, usually with the suffix ``.ecgsk``. An existing file is replaced after
+        the new file is complete.
     about : str, default=""
-        What a reader should know: data, licence, figures. `describe` shows it.
+        Notes for users of the file, such as data, license and performance. `describe` returns them.
 
     Returns
     -------
     str
-        SHA-256 of the content, 64 hexadecimal digits: tell it to whoever gets the file, for the
-        ``sha256`` of `load`.
+        SHA-256 of the content, 64 hexadecimal digits. Give it to users of the file, for the
+        parameter ``sha256`` of `load`.
 
     Raises
     ------
     TypeError
-        When ``estimator`` is none.
+        If ``estimator`` is not an estimator.
     ModelFileError
-        When it holds something that such a file cannot keep, such as recordings, tables, lambdas
-        or boosted trees that split categories; the message says where.
+        If the model contains something that cannot be stored, such as recordings, tables, lambda
+        functions or boosted trees with categorical splits. The message names the place.
 
     Warns
     -----
     UserWarning
-        When it holds types that `load` will only take as ``trusted``.
+        If the model contains types that `load` only accepts in ``trusted``.
 
     Notes
     -----
     The file is a zip archive of a description (JSON), the model without its networks (skops) and
-    the networks' tensors (safetensors). Weights that an estimator reads from a file are in it.
-    What only a training needs is left out: optimisers, the study of a search, the cache
-    (``memory``) of a Pipeline. Predictions after `load` are the same bit for bit on the same
-    machine with the same versions; what the versions were is in the file.
+    the tensors of the networks (safetensors). It includes weights that an estimator reads from a
+    file. It does not include what only training needs: optimizers, the study of a search, and the
+    cache (``memory``) of a Pipeline. After `load`, predictions are bit-for-bit the same on the same
+    machine with the same versions; the file contains the versions.
 
-    pickle and joblib keep models as well, and more kinds of them, but reading such a file runs
-    whatever code is in it. They are fine for copies within one program, for workers, and for files
-    that nobody else could have written.
+    pickle and joblib can store models, too, and support more types, but loading such a file runs
+    any code in it. Use them for copies within one program, for worker processes, and for files that
+    nobody else could have written.
 
     Examples
     --------
@@ -88,81 +86,81 @@ def save(estimator, path: str | os.PathLike, *, about: str = "") -> str:
     """
     if not hasattr(estimator, "get_params") or isinstance(estimator, type):
         raise TypeError(
-            f"estimator={estimator!r:.100} is no estimator; give an object with get_params, such "
-            "as a classifier or a Pipeline."
+            f"estimator={estimator!r:.100} is not an estimator; give an object with get_params, "
+            "such as a classifier or a Pipeline."
         )
     if not isinstance(about, str):
-        raise TypeError(f"about={about!r:.100} has to be text.")
+        raise TypeError(f"about={about!r:.100} is not allowed; give a str.")
     from skops.io import dumps
 
     store = TensorStore()
     try:
         with saving(store):
-            copy = skeleton(estimator)
-            model = tidy(dumps(copy))
+            copy = copy_for_saving(estimator)
+            model = deduplicate(dumps(copy))
         audit = Audit(model)
     except RecursionError as error:
         raise ModelFileError(
-            f"{type(estimator).__name__} cannot be saved: a part of it holds the whole. "
-            f"{_BY_PICKLE}."
+            f"{type(estimator).__name__} cannot be saved: a part of it contains the whole model. "
+            f"{_USE_PICKLE}."
         ) from error
     except (TypeError, ValueError) as error:
         raise ModelFileError(
-            f"{type(estimator).__name__} cannot be saved: {error}. {_BY_PICKLE}."
+            f"{type(estimator).__name__} cannot be saved: {error}. {_USE_PICKLE}."
         ) from error
     if audit.unknown:
         names = sorted(".".join(pair) for pair in audit.unknown)
         warnings.warn(
-            f"{os.fspath(path)} holds types that ecgsk does not know, and will have to be loaded "
-            f"with trusted={names}.",
+            f"{os.fspath(path)} contains types that ecgsk does not know. To load it, use "
+            f"trusted={names}.",
             stacklevel=2,
         )
-    said = {"format": FORMAT, **description(copy, about)}
-    return Container(said, model, safetensors.numpy.save(store.flat())).write(path)
+    description = {"format": FORMAT, **describe_model(copy, about)}
+    return Container(description, model, safetensors.numpy.save(store.flat())).write(path)
 
 
 @public("ecgsk")
 def load(path: str | os.PathLike, *, trusted: Iterable[str] = (), sha256: str | None = None):
-    """Read a model that `save` wrote; nothing in the file is run.
+    """Load a model from a file of `save`, without running code from the file.
 
     Parameters
     ----------
     path : path-like
-        Of the file.
+        Path of the file.
     trusted : iterable of str, default=()
-        Full names of further types that the file may hold, such as
-        ``["my_package.MyTransformer"]``: their modules are imported, and their code builds them.
-        Name only what you have looked at. `describe` says which types a file asks for.
+        Full names of further types that the file may contain, such as
+        ``["my_package.MyTransformer"]``. Loading imports their modules and runs their code, so
+        list only types whose code you trust. `describe` returns the types in a file.
     sha256 : str or None, default=None
-        What `save` returned. A file that someone else could have replaced is then refused.
+        Return value of `save`. A file with other content raises an error.
 
     Returns
     -------
     estimator
-        As it was saved, with networks on the device that they were on, or on the CPU where that
-        is not here.
+        The saved model. Networks are on the device on which they were saved, or on the CPU if this
+        machine does not have that device.
 
     Raises
     ------
     FileNotFoundError
-        When there is no such file.
+        If the file does not exist.
     ModelFileError
-        When the file is none of `save`, cut off, changed, of a newer version of ecgsk, not the one
-        of ``sha256``, or holds types that are neither known nor trusted.
+        If the file is not from `save`, is incomplete or changed, needs a newer version of ecgsk,
+        does not match ``sha256``, or contains types that are neither known nor trusted.
 
     Warns
     -----
     ModelVersionWarning
-        When what is in the file is of scikit-learn or interpret, and they have another version
-        here.
+        If the file contains objects of scikit-learn or interpret, and was saved with another
+        version of them.
 
     Notes
     -----
-    Only types on a list of ecgsk are ever imported: its own, the EBM, and those of scikit-learn
-    that answer with NumPy. Forests, neighbours, support vector machines and one-hot encoders have
-    to be ``trusted``: their compiled code follows the numbers in a file without a check. Arrays and
-    networks are as large as the file has content for them. A file can still hold a model that
-    answers wrongly: know where it comes from.
+    Only types on a list of ecgsk are imported: estimators of ecgsk, explainable boosting machines,
+    and types of scikit-learn that compute with NumPy. Forests, nearest neighbors, support vector
+    machines and one-hot encoders must be ``trusted``, because their compiled code does not check
+    indices from a file. Arrays and networks are not larger than the file's content. A file can
+    still contain a model that predicts wrongly, so use files from sources that you know.
 
     Examples
     --------
@@ -178,15 +176,15 @@ def load(path: str | os.PathLike, *, trusted: Iterable[str] = (), sha256: str | 
     container = read_container(path)
     if sha256 is not None and container.sha256 != str(sha256).lower():
         raise ModelFileError(
-            f"{os.fspath(path)} has the SHA-256 {container.sha256}, not {sha256!s:.80}: it is "
-            "another file than the one meant. Get the right one."
+            f"{os.fspath(path)} has the SHA-256 {container.sha256} instead of "
+            f"sha256={sha256!s:.80}. Get the right file, or correct sha256."
         )
     audit = _audit(path, container, pairs)
     if audit.unknown:
         names = sorted(".".join(pair) for pair in audit.unknown)
         raise ModelFileError(
-            f"{os.fspath(path)} holds types that ecgsk does not know: {', '.join(names)[:1000]}. "
-            "Loading them runs their code. If you know and trust them, say "
+            f"{os.fspath(path)} contains types that ecgsk does not know: "
+            f"{', '.join(names)[:1000]}. Loading them runs their code. If you trust them, use "
             f"load(path, trusted={names!s:.1000})."
         )
     _compare_versions(path, container.description, audit)
@@ -196,45 +194,49 @@ def load(path: str | os.PathLike, *, trusted: Iterable[str] = (), sha256: str | 
     try:
         store = TensorStore(safetensors.numpy.load(container.tensors))
         with loading(store), warnings.catch_warnings():
-            # Said once, above, for all of its parts.
+            # _compare_versions gives one warning for all parts of the model.
             warnings.simplefilter("ignore", InconsistentVersionWarning)
             model = loads(audit.model, trusted=names)
         if store.not_built():
-            raise ValueError(f"nothing asks for the tensors {', '.join(store.not_built())}")
+            raise ValueError(f"the tensors {', '.join(store.not_built())} are not used")
         _add_new_parameters(model)
     except MemoryError:
         raise
-    # Whatever a type makes of a state that is not its own.
+    # A type may raise any error for a state that does not belong to it.
     except Exception as error:
-        raise _cannot_be_built(path, container.description, error) from error
+        raise _cannot_be_loaded(path, container.description, error) from error
     return model
 
 
 @public("ecgsk.persistence")
 def describe(path: str | os.PathLike) -> dict:
-    """Return what a model's file says of itself, without building the model.
+    """Return the description of a model file, without loading the model.
 
     Parameters
     ----------
     path : path-like
-        Of a file that `save` wrote.
+        Path of a file from `save`.
 
     Returns
     -------
     dict
-        ``format``; ``sha256`` of the content, which has been compared; ``model``, the classes
-        of the model and of what it holds; ``about``; ``saved``, the date in UTC; ``versions`` that
-        it was saved with; ``classes``, ``label_names``, ``n_features`` (of what is given to
-        ``predict``: leads for recordings), ``n_samples``, ``sampling_rate`` (Hz) and ``leads``,
-        None where unknown; ``types`` in the file, and ``to_trust``, those of them that `load`
-        takes as ``trusted`` only.
+        - ``format``: format of the file;
+        - ``sha256``: checksum of the content, which was checked;
+        - ``model``: classes of the model and of its parts;
+        - ``about``: notes from `save`;
+        - ``saved``: date and time in UTC;
+        - ``versions``: versions of the packages with which it was saved;
+        - ``classes``, ``label_names``, ``n_features`` (of the input of ``predict``: leads for
+          recordings), ``n_samples``, ``sampling_rate`` (Hz) and ``leads``, None if unknown;
+        - ``types``: types in the file;
+        - ``to_trust``: types that `load` only accepts in ``trusted``.
 
     Raises
     ------
     FileNotFoundError
-        When there is no such file.
+        If the file does not exist.
     ModelFileError
-        When it is none of `save`, or damaged.
+        If the file is not from `save`, or damaged.
 
     Examples
     --------
@@ -243,8 +245,8 @@ def describe(path: str | os.PathLike) -> dict:
     >>> from ecgsk.persistence import describe, save
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = save(LogisticRegression(), f"{folder}/model.ecgsk", about="Not fitted.")
-    ...     said = describe(f"{folder}/model.ecgsk")
-    >>> said["model"], said["about"], said["to_trust"]
+    ...     description = describe(f"{folder}/model.ecgsk")
+    >>> description["model"], description["about"], description["to_trust"]
     ('LogisticRegression', 'Not fitted.', [])
     """
     container = read_container(path)
@@ -259,56 +261,57 @@ def describe(path: str | os.PathLike) -> dict:
 def _pairs(trusted: Iterable[str]) -> set[tuple[str, str]]:
     if isinstance(trusted, str) or not isinstance(trusted, Iterable):
         raise TypeError(
-            f"trusted={trusted!r} has to be a list of full names of types, such as "
-            "['my_package.MyTransformer']."
+            f"trusted={trusted!r} is not allowed; give a list with the full name of each type, "
+            "such as ['my_package.MyTransformer']."
         )
     pairs = set()
     for name in trusted:
         if not isinstance(name, str) or "." not in name:
             raise TypeError(
-                f"trusted holds {name!r}; give the full name of a type, such as "
+                f"trusted has {name!r}; give the full name of each type, such as "
                 "'my_package.MyTransformer'."
             )
-        pairs.add(tuple(name.rsplit(".", 1)))
+        module, _, name = name.rpartition(".")
+        pairs.add((module, name))
     return pairs
 
 
 def _audit(path, container: Container, trusted=frozenset()) -> Audit:
     try:
         return Audit(container.model, trusted)
-    # Fields that are of another type than those that skops writes.
+    # The last three are from fields of other types than those that skops writes.
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise ModelFileError(
-            f"{os.fspath(path)} is no file that ecgsk.save wrote, and is not loaded: {error}. Do "
-            "not use it unless you know who made it, and why."
+            f"{os.fspath(path)} is not loaded, because ecgsk.save does not write such a file: "
+            f"{error}. The file may be malicious; check where it is from."
         ) from error
 
 
-def _compare_versions(path, said: dict, audit: Audit) -> None:
-    saved, here = said.get("versions"), versions()
+def _compare_versions(path, description: dict, audit: Audit) -> None:
+    saved, here = description.get("versions"), versions()
     if not isinstance(saved, dict):
         return
-    holds = {
+    contains = {
         "sklearn": any(module.startswith("sklearn.") for module, _ in audit.types),
         "interpret": bool(audit.types & _types.GLASS_BOXES),
     }
     differ = [
-        f"{name} {saved[name]!s:.20} (here {here.get(name)})"
-        for name, asked in holds.items()
-        if asked and name in saved and saved[name] != here.get(name)
+        f"{name} {saved[name]!s:.20} (now {here.get(name)})"
+        for name, present in contains.items()
+        if present and name in saved and saved[name] != here.get(name)
     ]
     if differ:
         warnings.warn(
-            f"{os.fspath(path)} was saved with {' and '.join(differ)}: its answers may differ. "
-            "Compare some with those of before, install the versions it was saved with, or fit and "
-            "save it anew.",
+            f"{os.fspath(path)} was saved with {' and '.join(differ)}, so predictions may differ. "
+            "Compare predictions with earlier ones, install the versions of the file, or fit and "
+            "save the model again.",
             ModelVersionWarning,
             stacklevel=3,
         )
 
 
 def _add_new_parameters(model) -> None:
-    """Give estimators of ecgsk the parameters that they did not have when they were saved."""
+    """Set parameters of ecgsk's estimators that did not exist when the model was saved."""
     for part in parts(model):
         if type(part).__module__.partition(".")[0] == "ecgsk":
             for name, parameter in signature(type(part)).parameters.items():
@@ -316,10 +319,9 @@ def _add_new_parameters(model) -> None:
                     vars(part).setdefault(name, parameter.default)
 
 
-def _cannot_be_built(path, said: dict, error: Exception) -> ModelFileError:
-    saved = said.get("versions")
+def _cannot_be_loaded(path, description: dict, error: Exception) -> ModelFileError:
+    saved = description.get("versions")
     return ModelFileError(
-        f"{os.fspath(path)} cannot be built: {type(error).__name__}: {error!s:.500}. It is damaged "
-        f"or was saved with versions too far from those here (saved with {saved!s:.300}; here are "
-        f"{versions()})."
+        f"{os.fspath(path)} cannot be loaded: {type(error).__name__}: {error!s:.500}. The file is "
+        f"damaged, or its versions are too different (saved with {saved!s:.300}; now {versions()})."
     )

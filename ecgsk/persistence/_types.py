@@ -1,9 +1,9 @@
-"""The types that a model's file may name: nothing else is imported when it is read."""
+"""The types that a model file may contain. Loading a file imports no other types."""
 
 from functools import lru_cache
 from importlib import import_module
 
-# Public estimators, transformers and splitters: the package and name by which users import them.
+# Public estimators, transformers and splitters, by the package and name for imports.
 ECGSK = frozenset(
     {
         ("ecgsk", "ECGAugmentation"),
@@ -35,8 +35,8 @@ ECGSK = frozenset(
         ("ecgsk.tabular", "TableColumns"),
     }
 )
-# What files of 0.1.0 name, where private modules were stored. When a public class or function
-# moves or gets another name, add the old name here.
+# Old module, public package, and names. Files of 0.1.0 contain private modules. When you move or
+# rename a public class or function, add its old module or name here.
 _MOVED = (
     ("ecgsk.estimators._ecgfounder", "ecgsk", "ECGFounderClassifier"),
     ("ecgsk.estimators._mtecg", "ecgsk", "MTECGClassifier"),
@@ -70,7 +70,7 @@ BOOSTED = frozenset(
     (f"{_HIST}.gradient_boosting", f"HistGradientBoosting{kind}")
     for kind in ("Classifier", "Regressor")
 )
-# Public classes of these modules answer with NumPy, which checks what it is given.
+# Public classes of these modules compute with NumPy, which checks its input.
 _SKLEARN_MODULES = (
     "calibration",
     "compose",
@@ -103,13 +103,13 @@ _SKLEARN_OTHERS = {
     ),
     "svm": ("LinearSVC", "LinearSVR"),
 }
-# These make sparse matrices by numbers from the file, which compiled code then follows.
+# These create sparse matrices from indices in the file, which compiled code does not check.
 _UNCHECKED = frozenset(
     {"KBinsDiscretizer", "MultiLabelBinarizer", "OneHotEncoder", "SplineTransformer"}
 )
-# Parts of public estimators. What is not here has to be trusted by name: trees (but for those of
-# histogram boosting, which are looked at), neighbours and support vectors among it, whose compiled
-# code follows the numbers in a file without a check.
+# Parts of public estimators. Users have to trust other types by name, such as neighbors, support
+# vectors and trees: their compiled code does not check indices from a file. The audit itself checks
+# the trees of histogram boosting.
 _SKLEARN_PARTS = frozenset(
     {
         ("sklearn._loss.link", "HalfLogitLink"),
@@ -165,7 +165,7 @@ CONTAINERS = {
 
 @lru_cache
 def objects() -> frozenset[tuple[str, str]]:
-    """Return the types whose instances may be in a file, as (module, name)."""
+    """Return the types whose instances a file may contain, as (module, name)."""
     public = []
     for name in _SKLEARN_MODULES:
         public += [
@@ -186,7 +186,7 @@ def objects() -> frozenset[tuple[str, str]]:
 
 @lru_cache
 def functions() -> frozenset[tuple[str, str]]:
-    """Return the functions that a file may name: they compute numbers from arrays."""
+    """Return the functions that a file may contain, all of which compute numbers from arrays."""
     import numpy as np
     from scipy import special
 
@@ -198,11 +198,11 @@ def functions() -> frozenset[tuple[str, str]]:
                 named.add(_pair(getattr(public, name)))
     selection = import_module("sklearn.feature_selection")
     named |= {_pair(getattr(selection, name)) for name in ("chi2", "f_classif", "f_regression")}
-    for module in (np, special):
+    for package in (np, special):
         named |= {
-            (module.__name__, name)
-            for name in dir(module)
-            if isinstance(getattr(module, name, None), np.ufunc)
+            (package.__name__, name)
+            for name in dir(package)
+            if isinstance(getattr(package, name, None), np.ufunc)
         }
     return frozenset(named)
 

@@ -317,7 +317,7 @@ def test_the_hash_tells_a_file_from_another(models, tmp_path):
     assert describe(tmp_path / "m.ecgsk")["sha256"] == one
     load(tmp_path / "m.ecgsk", sha256=one.upper())
     save(models["stack"], tmp_path / "m.ecgsk", about="another")
-    with pytest.raises(ModelFileError, match="another file than the one meant"):
+    with pytest.raises(ModelFileError, match="Get the right file, or correct sha256"):
         load(tmp_path / "m.ecgsk", sha256=one)
 
 
@@ -332,7 +332,7 @@ class Doubled(TransformerMixin, BaseEstimator):
 def test_own_types_have_to_be_trusted(tmp_path):
     model = make_pipeline(Doubled(), LogisticRegression()).fit(TABLE, ANSWER)
     name = f"{Doubled.__module__}.Doubled"
-    with pytest.warns(UserWarning, match="will have to be loaded with trusted"):
+    with pytest.warns(UserWarning, match="To load it, use trusted"):
         save(model, tmp_path / "m.ecgsk")
     with pytest.raises(ModelFileError, match=f"trusted=\\['{name}'\\]"):
         load(tmp_path / "m.ecgsk")
@@ -353,7 +353,7 @@ def test_own_types_have_to_be_trusted(tmp_path):
             "keys of type bool",
         ),
         (quick(checkpoint_dir=PATIENTS), "RecordArray"),
-        (FunctionTransformer(kw_args={"parent": []}), "holds the whole"),
+        (FunctionTransformer(kw_args={"parent": []}), "contains the whole"),
         (LogisticRegression(class_weight=TABLE), "DataFrame"),
         (LogisticRegression(C=b"bytes"), "BytesNode.*LogisticRegression.C"),
     ],
@@ -370,7 +370,7 @@ def test_what_a_file_cannot_keep_is_an_error(model, said, tmp_path):
 
 def test_only_estimators_are_saved(tmp_path):
     for wrong in (LogisticRegression, "model", X):
-        with pytest.raises(TypeError, match="no estimator"):
+        with pytest.raises(TypeError, match="not an estimator"):
             save(wrong, tmp_path / "m.ecgsk")
     with pytest.raises(TypeError, match="about"):
         save(LogisticRegression(), tmp_path / "m.ecgsk", about=None)
@@ -406,7 +406,7 @@ def test_other_versions_are_said_once(tmp_path, models):
         load(tmp_path / "old.ecgsk")
     assert len(caught) == 1
     said = str(caught[0].message)
-    assert "sklearn 1.0.1 (here" in said and "interpret 0.1 (here" in said and "torch" not in said
+    assert "sklearn 1.0.1 (now" in said and "interpret 0.1 (now" in said and "torch" not in said
     assert caught[0].filename == __file__
     save(models["binary"], tmp_path / "m.ecgsk")
     old = read_container(tmp_path / "m.ecgsk")
