@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 import zipfile
 from importlib import import_module
 from io import BytesIO
@@ -30,6 +31,7 @@ from ecgsk import (
     ECGAugmentation,
     MTECGClassifier,
     MTECGPretrainer,
+    NetworkClassifier,
     OptunaSearchCV,
     RecordArray,
     SinglePredictorClassifier,
@@ -60,6 +62,7 @@ from ecgsk.preprocessing import (
 )
 from ecgsk.tabular import GroupedEBMClassifier
 from tests._models import RATE, recordings, small_models
+from tests._networks import SmallCNN
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(ecgsk.__file__).parent
@@ -114,6 +117,7 @@ def fitted() -> dict:
         cv=2,
         random_state=0,
     )
+    own = NetworkClassifier(SmallCNN, sampling_rate=RATE, max_epochs=1, random_state=0)
     folds, ptbxl = (
         GridSearchCV(LogisticRegression(), {}, cv=cv, scoring=make_scorer(macro_roc_auc))
         for cv in (MultilabelStratifiedGroupKFold(2), PTBXLFolds(np.arange(24) % 2))
@@ -122,6 +126,7 @@ def fitted() -> dict:
         **{f"trained-{i}": (model, "transform", X) for i, model in enumerate(trained)},
         "student": (student.fit(X, Y), "predict_proba", X),
         "founder": (quick("ecgfounder").fit(X, LABELS), "predict_proba", X),
+        "own": (own.fit(X, Y), "predict_proba", X),
         "pretrainer": (pretrainer, "transform", X),
         "lef": (lef.fit(RecordArray.wrap(X, table=AGES), Y), "predict_proba", (X, AGES)),
         "filters": (filters.fit(X), "transform", X),
@@ -143,7 +148,9 @@ def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     answers = {}
     for name, (model, method, given) in fitted().items():
-        save(model, folder / f"{name}.ecgsk")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the network of "own" is not known
+            save(model, folder / f"{name}.ecgsk")
         (folder / f"{name}.pickle").write_bytes(pickle.dumps(model))
         (folder / f"{name}.given").write_bytes(pickle.dumps((method, given)))
         if method != "get_params":
@@ -258,11 +265,13 @@ answers = np.load(folder / "answers.npz")
 for path in folder.glob("*.given"):
     method, given = pickle.loads(path.read_bytes())
     pickled = pickle.loads(path.with_suffix(".pickle").read_bytes())
-    import ecgsk  # after the first pickle was read
+    import ecgsk, ecgsk.persistence  # after the first pickle was read
     assert Path(ecgsk.__file__).is_relative_to(folder), ecgsk.__file__
     if isinstance(given, tuple):
         given = ecgsk.RecordArray.wrap(given[0], table=given[1])
-    for model in (pickled, copy.deepcopy(pickled), ecgsk.load(path.with_suffix(".ecgsk"))):
+    saved = path.with_suffix(".ecgsk")
+    loaded = ecgsk.load(saved, trusted=ecgsk.persistence.describe(saved)["to_trust"])
+    for model in (pickled, copy.deepcopy(pickled), loaded):
         answer = getattr(model, method)(given)
         if method != "get_params":
             np.testing.assert_array_equal(np.asarray(answer), answers[path.stem], path.stem)
