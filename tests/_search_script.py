@@ -73,7 +73,7 @@ def run(connection, storage, log, *, together=False, dies_after=None):
         if together and mine == 1:
             wait_until(lambda: len({pid for pid, *_ in fits_of(log)}) == 2)
         if mine == dies_after:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
 
     Logged.after_fit = staticmethod(after_fit)
     results = search(storage, log).cv_results_

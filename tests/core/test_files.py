@@ -64,6 +64,7 @@ def test_a_file_is_written_and_nothing_else(tmp_path):
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o666 & ~mask
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows allows fewer names")
 @pytest.mark.parametrize("name", ["x" * 255, "é" * 127, "a[b]*?.npy"])
 def test_any_name_that_the_file_system_allows(tmp_path, name):
     with replacing(tmp_path / name) as temporary:

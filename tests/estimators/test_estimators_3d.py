@@ -1,8 +1,6 @@
 """What scikit-learn's checks do not ask of estimators of recordings."""
 
-import os
 import pickle
-import signal
 import subprocess
 import sys
 import time
@@ -353,7 +351,7 @@ def test_a_killed_fit_goes_on_and_ends_as_an_unbroken_one(model, data, tmp_path,
             break
         time.sleep(0.05)
     time.sleep(0.3)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
     (checkpoint,) = tmp_path.glob("*.ckpt")
     done = torch.load(checkpoint, weights_only=True)["epoch"]

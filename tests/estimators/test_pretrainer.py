@@ -1,8 +1,6 @@
 """Masked pre-training as a scikit-learn transformer."""
 
-import os
 import pickle
-import signal
 import subprocess
 import sys
 import time
@@ -172,7 +170,7 @@ def test_a_killed_pretraining_goes_on_to_the_same_end(tmp_path):
             break
         time.sleep(0.05)
     time.sleep(0.2)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
     (checkpoint,) = tmp_path.glob("*.ckpt")
     done = torch.load(checkpoint, weights_only=True)["epoch"]

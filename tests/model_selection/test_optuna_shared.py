@@ -14,8 +14,9 @@ from ecgsk.model_selection._worker import Worker
 N_TRIALS = 12
 FOLD = "80"  # records that a fold learns from
 # Imports once what its children need, and has neither threads nor databases that they would share.
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["_search_script"])
+CONTEXT = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
+if sys.platform != "win32":
+    CONTEXT.set_forkserver_preload(["_search_script"])
 
 
 class Process:
