@@ -314,7 +314,8 @@ _ALLOWED = {
     "DTypeNode": frozenset({("numpy", "dtype")}),
     "JsonNode": frozenset({("builtins", "str")}),
     "LossNode": _types.LOSSES,
-    "MaskedArrayNode": frozenset({("numpy.ma", "MaskedArray")}),
+    # The second is its name in NumPy 1.
+    "MaskedArrayNode": frozenset({("numpy.ma", "MaskedArray"), ("numpy.ma.core", "MaskedArray")}),
     "NdArrayNode": frozenset({("numpy", "ndarray"), *_types.SCALARS}),
     "RandomStateNode": frozenset({("numpy.random.mtrand", "RandomState")}),
     "SliceNode": frozenset({("builtins", "slice")}),

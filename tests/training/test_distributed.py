@@ -107,7 +107,7 @@ def test_two_processes_fit_what_one_does(tmp_path, monkeypatch):
     alone = {"exact": clone(EXACT).fit(X), "single": clone(SINGLE).fit(X)}
     alone["resumed"] = alone["exact"]
     for name, model in alone.items():
-        tolerance = 1e-10 if name != "single" else 1e-5
+        tolerance = 1e-10 if name != "single" else 2e-5
         assert first[name].scale_ == model.scale_
         for found in (first[name], second[name]):
             assert [row["epoch"] for row in found.history_] == [1, 2]
