@@ -1,4 +1,4 @@
-"""What an explainable boosting machine says: importances, one patient, groups of predictors."""
+"""Explanations of an explainable boosting machine: importances, one patient, groups."""
 
 import copy
 

@@ -345,13 +345,13 @@ def test_predictors(table, y):
     screened = screen_predictors(table.drop(columns="sex"), y, n_resamples=50, random_state=0).table
     ax = PredictorsDisplay(screened).plot(n_predictors=4, title="By themselves").ax_
     assert labels(ax) == list(screened.index[:4])
-    colours = {"o": FOR, "s": AGAINST}
-    points = [line for line in ax.get_lines() if line.get_marker() in colours]
+    colors = {"o": FOR, "s": AGAINST}
+    points = [line for line in ax.get_lines() if line.get_marker() in colors]
     assert_allclose([point.get_xdata()[0] for point in points], screened["AUROC"].iloc[:4])
     assert [point.get_marker() for point in points] == [
         {"higher": "o", "lower": "s"}[d] for d in screened["direction"].iloc[:4]
     ]
-    assert all(point.get_color() == colours[point.get_marker()] for point in points)
+    assert all(point.get_color() == colors[point.get_marker()] for point in points)
     assert {point.get_marker() for point in points} == {"o", "s"}
     assert any("(" in text.get_text() for text in ax.texts)
     ax.figure.canvas.draw()
@@ -426,7 +426,7 @@ def test_saliency_lies_beneath_its_samples(record, layout):
     assert words[-2:] == ["against, \N{MINUS SIGN}2.5e+02", "for, +2.5e+02 log-odds"]
 
 
-def test_shading_of_all_leads_and_colours(record):
+def test_shading_of_all_leads_and_colors(record):
     values = np.where(np.arange(1000) < 125, 0.5, -0.25)
     ax = SaliencyDisplay.from_result(record, values, sampling_rate=100).ax_
     spans, scale = shades(ax)

@@ -115,7 +115,7 @@ def test_permutations(X, y):
     again = lead_importance(Planted(), X, y, n_repeats=4, **arguments)
     pd.testing.assert_frame_equal(found, again.table)
     assert found.loc["V2", "sd"] > 0
-    # Permuted, the score says nothing.
+    # Permuted, the score does not rank.
     assert result.baseline - found.loc["V2", "importance"] == pytest.approx(0.5, abs=0.1)
     assert lead_importance(Planted(), X, y, n_repeats=1, **arguments).table["sd"].isna().all()
 

@@ -62,7 +62,7 @@ def test_filling_is_drawn_in_masked_spans_only(parts):
         assert_array_equal(y[parts["mask"]], parts["filled"][row, parts["mask"]])
 
 
-def test_recording_is_drawn_throughout_and_says_what_was_seen(parts):
+def test_recording_is_drawn_throughout_seen_and_hidden(parts):
     ax = ReconstructionDisplay.from_result(**parts, shown=["V2"]).axes_[0]
     seen, hidden = (line(ax, label).get_ydata() for label in (SEEN, HIDDEN))
     assert_array_equal(np.isfinite(seen), ~parts["mask"])
@@ -73,14 +73,14 @@ def test_recording_is_drawn_throughout_and_says_what_was_seen(parts):
         expected[slice(*edges)] = True
     assert_array_equal(np.isfinite(hidden), expected)
     assert_array_equal(hidden[expected], parts["record"][7, expected])
-    colours = {to_hex(line(ax, label).get_color()) for label in (SEEN, HIDDEN, FILLED)}
-    assert len(colours) == 3
+    colors = {to_hex(line(ax, label).get_color()) for label in (SEEN, HIDDEN, FILLED)}
+    assert len(colors) == 3
 
 
 def test_shading_covers_the_masked_time(parts):
     for ax in ReconstructionDisplay.from_result(**parts).axes_:
         assert_allclose(shaded(ax), SPANS)
-        # From the bottom to the top, whatever the scale.
+        # From the bottom to the top, on any scale.
         inside = ax.get_window_extent()
         for box in (patch.get_window_extent() for patch in ax.patches):
             assert_allclose([box.y0, box.y1], [inside.y0, inside.y1])

@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cohort(folder):
-    """Return train and no_split, of which the latter is large enough here to be looked at."""
+    """Return train and no_split, of which the latter is large enough here for an evaluation."""
     train = load_echonext(folder / "echonext", split="train")
     other = load_echonext(folder / "echonext", split="no_split", allow_no_split=True)
     return train, other
@@ -132,7 +132,7 @@ def test_every_call_that_is_shown_can_be_made_again(report, page):
             assert again == was
 
 
-def test_the_figures_are_those_of_the_model(report, cohort, model, page):
+def test_the_metrics_are_those_of_the_model(report, cohort, model, page):
     _, other = cohort
     p = model.predict_proba(other.data)[:, 1]
     np.testing.assert_allclose(report.probability, p, atol=1e-6)
@@ -144,7 +144,7 @@ def test_the_figures_are_those_of_the_model(report, cohort, model, page):
     assert f"Probability of low ejection fraction: {p[0]:.3f}" in " ".join(page.texts)
 
 
-def test_it_says_what_it_is_and_on_what(page):
+def test_it_names_its_purpose_and_its_data(page):
     text = " ".join(page.texts)
     assert "not a medical device" in text
     assert "Synthetic data: no patients" in text
@@ -231,7 +231,7 @@ def test_models_without_curves_are_reported_on_as_well(folder):
         ({"validation": (np.zeros((3, 12, 1000)), [0, 0, 0])}, "validation holds one class"),
     ],
 )
-def test_what_cannot_be_reported_is_told(folder, change, match):
+def test_messages_of_invalid_arguments(folder, change, match):
     cohort = make_lef_cohort(40, random_state=0)
     model = make_lef_classifier(sampling_rate=100, classifier="logistic")
     model.fit(cohort.data, cohort.target)
@@ -281,7 +281,7 @@ def test_the_command_on_a_cohort(folder, model, capsys):
         (["MODEL", "--echonext", "DATA", "--target", "ef"], "ef"),
     ],
 )
-def test_the_command_says_what_is_wrong(folder, model, words, match, capsys):
+def test_messages_of_the_command(folder, model, words, match, capsys):
     (folder / "not.joblib").write_text("something else")
     names = {
         "MODEL": str(folder / "model.ecgsk"),

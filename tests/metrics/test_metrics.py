@@ -44,7 +44,7 @@ def test_interval_of_a_mean_is_that_of_statistics():
 
 
 def test_records_of_a_patient_are_drawn_together():
-    """Copies of a record tell nothing new: the interval must not shrink."""
+    """Copies of a record add no information: the interval must not shrink."""
     x = np.random.default_rng(0).normal(size=100)
     copies, patients = np.repeat(x, 9), np.repeat(np.arange(100), 9)
     alone = bootstrap(np.mean, x, random_state=0, n_resamples=2000)
@@ -84,7 +84,7 @@ def test_seeds_and_text():
 
 
 @pytest.mark.parametrize(
-    ("params", "said"),
+    ("params", "message"),
     [
         ({"level": 95}, "level=95 has to be between 0 and 1"),
         ({"n_resamples": 0}, "n_resamples=0"),
@@ -93,8 +93,8 @@ def test_seeds_and_text():
         ({"groups": np.r_[np.nan, np.arange(9)]}, "missing for 1 of 10"),
     ],
 )
-def test_bootstraps_that_cannot_be(params, said):
-    with pytest.raises(ValueError, match=said):
+def test_messages_of_invalid_bootstraps(params, message):
+    with pytest.raises(ValueError, match=message):
         bootstrap(np.mean, np.arange(10.0), **params)
 
 

@@ -107,7 +107,7 @@ def test_what_is_not_defined_is_nan_not_zero():
 
 
 @pytest.mark.parametrize("positive", [False, True])
-def test_one_class_is_said(positive):
+def test_one_class_warns(positive):
     y = np.full(20, positive)
     with pytest.warns(UndefinedMetricWarning, match="one class"):
         table = evaluate_binary(y, np.linspace(0, 1, 20), threshold=0.5, random_state=0).table
@@ -125,7 +125,7 @@ def test_resamples_without_a_value_are_left_out():
     p = np.r_[0.9, np.full(9, 0.3), 0.9, np.linspace(0, 0.4, 89)]
     table = evaluate_binary(y, p, threshold=0.8, random_state=0).table
     assert table.loc["PPV"].tolist() == [0.5, 0, 1]
-    # One is flagged and missing in 37 % of resamples, but none of those that flag it says less.
+    # One is flagged and missing in 37 % of resamples, but all that flag it have the same PPV.
     p[10] = 0.1
     assert evaluate_binary(y, p, threshold=0.8, random_state=0).table.loc["PPV"].tolist() == [
         1,
@@ -141,7 +141,7 @@ def test_one_patient_has_no_interval():
     assert table["value"].notna().all() and table[["low", "high"]].isna().all(axis=None)
 
 
-def test_copies_of_records_tell_nothing_new(detector):
+def test_copies_of_records_add_no_precision(detector):
     y, p = (part[:300] for part in detector)
     alone = evaluate_binary(y, p, threshold=0.3, random_state=0).table
     copies = [np.repeat(part, 9) for part in (y, p)]
@@ -230,9 +230,9 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("y", "score", "params", "said"), BAD)
-def test_what_cannot_be_evaluated_is_said(y, score, params, said):
-    with pytest.raises(ValueError, match=said):
+@pytest.mark.parametrize(("y", "score", "params", "message"), BAD)
+def test_messages_of_invalid_arguments(y, score, params, message):
+    with pytest.raises(ValueError, match=message):
         evaluate_binary(y, score, **params)
 
 
@@ -295,7 +295,7 @@ def test_a_share_reached_exactly_is_reached():
 
 
 @pytest.mark.parametrize(
-    ("y", "score", "params", "said"),
+    ("y", "score", "params", "message"),
     [
         ([0, 0], [0.1, 0.2], {}, "0 positive and 2 negative"),
         ([1, 1], [0.1, 0.2], {}, "2 positive and 0 negative"),
@@ -307,8 +307,8 @@ def test_a_share_reached_exactly_is_reached():
         ([0, 1], [0.1, 0.2], {"rule": "sensitivity", "sensitivity": 0}, "sensitivity=0"),
     ],
 )
-def test_thresholds_that_cannot_be_chosen(y, score, params, said):
-    with pytest.raises(ValueError, match=said):
+def test_messages_of_thresholds_that_cannot_be_chosen(y, score, params, message):
+    with pytest.raises(ValueError, match=message):
         choose_threshold(y, score, **params)
 
 

@@ -48,7 +48,7 @@ def test_values_are_those_of_slower_ways(answers):
     assert result.n_records == 1500 and result.n_patients is None and result.threshold is None
 
 
-def test_figures_of_resamples_are_those_of_their_records(answers):
+def test_metrics_of_resamples_are_those_of_their_records(answers):
     y, p = (part[:300] for part in answers)
     resamples = Resamples(300, groups=np.arange(300) // 2)
     weights = next(resamples.weights(4, np.random.RandomState(0)))
@@ -59,7 +59,7 @@ def test_figures_of_resamples_are_those_of_their_records(answers):
 
 
 def test_calibrated_answers_look_calibrated():
-    """The intervals cover the ideal as often as they say."""
+    """The intervals cover the ideal as often as their level."""
     covered = np.zeros(3)
     ideal = {"calibration-in-the-large": 0, "calibration slope": 1, "observed / expected": 1}
     for seed in range(120):
@@ -114,7 +114,7 @@ def test_perfect_separation_has_no_slope(p):
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_answers_of_0_and_1_have_figures():
+def test_probabilities_of_0_and_1_have_metrics():
     random = np.random.default_rng(0)
     y = random.random(300) < 0.3
     p = np.where(random.random(300) < 0.8, y, ~y).astype(np.float32)
@@ -158,7 +158,7 @@ def test_a_slope_that_is_steep_is_no_infinite_one():
     assert found > 100
 
 
-def test_one_class_is_said():
+def test_one_class_warns():
     with pytest.warns(UndefinedMetricWarning, match="scaled Brier score, calibration-in-the-large"):
         table = calibration_metrics([0, 0, 0], [0.1, 0.2, 0.6], random_state=0).table
     defined = table.index[table["value"].notna()].tolist()
@@ -226,7 +226,7 @@ def test_a_shift_mends_what_a_shift_broke():
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "message"),
     [
         (lambda: calibration_metrics([0, 1], [0.1, 1.2]), "y_prob lies outside .* record 1"),
         (lambda: calibration_metrics([0, 1], [0.1, np.nan]), "NaN"),
@@ -241,8 +241,8 @@ def test_a_shift_mends_what_a_shift_broke():
         (lambda: shift_prevalence(0.1, trained_at=0.1, used_at=0.5), "y_prob has shape"),
     ],
 )
-def test_what_cannot_be_is_said(call, said):
-    with pytest.raises(ValueError, match=said):
+def test_messages_of_invalid_arguments(call, message):
+    with pytest.raises(ValueError, match=message):
         call()
 
 

@@ -124,7 +124,7 @@ def test_text(models):
 
 
 @pytest.mark.parametrize(
-    ("change", "params", "said"),
+    ("change", "params", "message"),
     [
         ({}, {"metric": "F1"}, "metric='F1' is unknown; choose one of AUROC"),
         ({"y": np.zeros(600)}, {}, "AUROC needs both classes"),
@@ -136,7 +136,7 @@ def test_text(models):
         ({}, {"metric": lambda y, s: np.nan}, "defined on 0 of 1000"),
     ],
 )
-def test_comparisons_that_cannot_be(models, change, params, said):
+def test_messages_of_invalid_comparisons(models, change, params, message):
     y, a, b = (change.get(name, part) for name, part in zip("yab", models, strict=True))
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         compare_models(y, a, b, **params)

@@ -119,7 +119,7 @@ def test_names_and_thresholds_by_name(statements):
 
 
 @pytest.mark.parametrize(
-    ("params", "said"),
+    ("params", "message"),
     [
         ({"thresholds": [0.1, 0.2]}, r"thresholds has shape \(2,\)"),
         ({"thresholds": {"a": 0.1, "x": 1}}, r"lacks the labels \['b', 'c'\] and .*\['x'\]"),
@@ -130,9 +130,9 @@ def test_names_and_thresholds_by_name(statements):
         ({"n_resamples": 1.5}, "n_resamples=1.5"),
     ],
 )
-def test_what_cannot_be_evaluated_is_said(statements, params, said):
+def test_messages_of_invalid_arguments(statements, params, message):
     y, score = (pd.DataFrame(part[:100, :3], columns=list("abc")) for part in statements)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         evaluate_labels(y, score, **params)
 
 

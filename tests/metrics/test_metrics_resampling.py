@@ -62,10 +62,10 @@ def test_rows_and_weights_are_the_same_resamples():
 def test_memory_is_bounded():
     n = 20_000
     y = np.arange(n) % 10 == 0
-    figures = BinaryMetrics(y, np.random.default_rng(0).random(n), 0.5)
+    metrics = BinaryMetrics(y, np.random.default_rng(0).random(n), 0.5)
     tracemalloc.start()
     for w in Resamples(n, stratify=y).weights(200, np.random.RandomState(0)):
-        figures(w)
+        metrics(w)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 64e6  # all at once would be 32 MB for each of some six arrays
@@ -105,15 +105,15 @@ def test_a_patient_with_a_positive_record_is_a_positive_patient():
 
 
 @pytest.mark.parametrize(
-    ("stratify", "said"),
+    ("stratify", "message"),
     [
         (np.zeros(9), r"stratify has shape \(9,\)"),
         (np.r_[np.nan, np.zeros(9)], "stratify is missing for 1 of 10"),
         (np.arange(10), "stratum of its own"),
     ],
 )
-def test_strata_that_cannot_be(stratify, said):
-    with pytest.raises(ValueError, match=said):
+def test_messages_of_invalid_strata(stratify, message):
+    with pytest.raises(ValueError, match=message):
         bootstrap(np.mean, np.arange(10.0), stratify=stratify)
     with pytest.raises(ValueError, match="no records"):
         bootstrap(np.mean, [])
@@ -150,15 +150,15 @@ def test_areas_of_one_class_are_nan_in_that_row_alone():
         assert np.isnan(areas).tolist() == [False, True, True, True]
 
 
-def test_figures_of_a_resample_are_those_of_its_records():
+def test_metrics_of_a_resample_are_those_of_its_records():
     random = np.random.default_rng(1)
     y = random.random(150) < 0.3
     score = np.round(np.clip(0.3 * y + random.random(150) * 0.7, 0, 1), 2)
-    figures = BinaryMetrics(y, score, 0.5)
+    metrics = BinaryMetrics(y, score, 0.5)
     resamples = Resamples(150, groups=random.integers(80, size=150), stratify=y)
-    found = figures(weights_of(resamples, 5))
+    found = metrics(weights_of(resamples, 5))
     for row, rows in zip(found, resamples.rows(5, np.random.RandomState(0)), strict=True):
-        row = dict(zip(figures.names, row, strict=True))
+        row = dict(zip(metrics.names, row, strict=True))
         assert row["AUROC"] == pytest.approx(roc_auc_score(y[rows], score[rows]), abs=1e-12)
         assert row["F1"] == pytest.approx(f1_score(y[rows], score[rows] >= 0.5), abs=1e-12)
         assert row["Brier score"] == pytest.approx(brier_score_loss(y[rows], score[rows]))

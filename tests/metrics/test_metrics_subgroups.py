@@ -16,7 +16,7 @@ def cohort():
     return y, y + random.normal(size=400), pd.DataFrame({"sex": sex, "age": age})
 
 
-def test_rows_are_the_figures_of_their_records(cohort):
+def test_rows_are_the_metrics_of_their_records(cohort):
     y, score, by = cohort
     table = evaluate_subgroups(
         y, score, by, threshold=0.5, bins={"age": [40, 65]}, n_resamples=50, random_state=0
@@ -51,7 +51,7 @@ def test_without_edges_there_are_tertiles(cohort):
     assert "PPV" not in table.columns
 
 
-def test_an_index_is_not_looked_at(cohort):
+def test_an_index_is_ignored(cohort):
     y, score, by = cohort
     expected = evaluate_subgroups(y, score, by, n_resamples=20, random_state=0).table
     moved = by.set_index(np.arange(400)[::-1])
@@ -73,7 +73,7 @@ def test_a_subgroup_of_one_class_is_not_ranked_and_counted(cohort):
     assert (result.threshold, result.n_records, result.n_patients) == (0.5, 400, None)
 
 
-def test_small_subgroups_are_listed_without_figures(cohort):
+def test_small_subgroups_are_listed_without_metrics(cohort):
     y, score, by = cohort
     result = evaluate_subgroups(y, score, by[["sex"]], min_records=21, n_resamples=0)
     table = result.table
@@ -144,7 +144,7 @@ def test_an_interval_does_not_depend_on_other_subgroups(cohort):
 
 
 @pytest.mark.parametrize(
-    ("by", "params", "said"),
+    ("by", "params", "message"),
     [
         (np.zeros(400), {}, "by is a ndarray that names no column"),
         (pd.Series(np.zeros(400)), {}, "by is a Series that names no column"),
@@ -161,7 +161,7 @@ def test_an_interval_does_not_depend_on_other_subgroups(cohort):
         (pd.DataFrame(np.zeros((400, 2)), columns=["a", "a"]), {}, "two columns 'a'"),
     ],
 )
-def test_subgroups_that_cannot_be(cohort, by, params, said):
+def test_messages_of_invalid_subgroups(cohort, by, params, message):
     y, score, _ = cohort
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         evaluate_subgroups(y, score, by, **params)
