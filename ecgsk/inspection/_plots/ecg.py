@@ -6,7 +6,6 @@ import numpy as np
 
 from ecgsk._core.public import public
 from ecgsk._core.signal import STANDARD_LEADS, lead_indices, lead_name
-from ecgsk.inspection._plots.saliency_shading import Shading
 
 if TYPE_CHECKING:
     from typing import Self
@@ -69,8 +68,6 @@ class ECGDisplay:
     '25 mm/s   10 mm/mV   500 Hz'
     >>> matplotlib.pyplot.close(display.figure_)
     """
-
-    saliency = None
 
     def __init__(self, record, *, sampling_rate=500, leads=STANDARD_LEADS, highlight=None):
         self.record = record
@@ -146,7 +143,7 @@ class ECGDisplay:
         duration = signal.shape[1] / rate
         rows = _rows(layout, names, signal.shape[1])
         spans = _check_highlight(self.highlight, names, duration)
-        shading = None if self.saliency is None else Shading(self.saliency, signal.shape)
+        shading = self._shading(signal.shape)
 
         left = _LEFT[layout]
         width = left + 5 * np.ceil(duration * speed / 5) + _RIGHT
@@ -194,6 +191,10 @@ class ECGDisplay:
             shading.draw_scale(ax, left, bottom - 6 - _SCALE_HEIGHT, _write)
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+    def _shading(self, shape):
+        """Return what to shade beneath the traces, or None."""
+        return None
 
 
 def _check_record(record, names):
