@@ -9,10 +9,10 @@
     curl -s "localhost:8000/predict?sampling_rate=500&unit=mV&leads=I,II,..." \
         -H "Content-Type: application/x-npy" --data-binary @ecg.npy
 
-Rate, unit and leads are never guessed; leads may come in any order, and limb leads that are missing
-are computed from I and II. A body is read up to 4 MB, which ten seconds at 1000 Hz do not reach.
-What is no ECG that the model takes is refused with the reason. It listens on this machine alone:
-who may ask, encryption and time limits are for the proxy in front of it.
+Sampling rate, unit and leads are required. Leads may come in any order, and limb leads that are
+missing are computed from I and II. A body may have up to 4 MB; ten seconds at 1000 Hz need less.
+Recordings that the model does not take are refused with the reason. The service listens only on
+this machine: a proxy in front of it has to add access control, encryption and time limits.
 """
 
 import argparse
@@ -28,101 +28,106 @@ from fastapi import FastAPI, HTTPException, Request
 from starlette.concurrency import run_in_threadpool
 
 import ecgsk
-from ecgsk._cli.predict_answers import Answers
-from ecgsk._cli.predict_input import intake_of
-from ecgsk._core.signal import millivolt_factor
 from ecgsk.persistence import describe, load
 from ecgsk.preprocessing import CropPad, Resample, SelectLeads
 
 LARGEST_BODY = 4 * 2**20
-# What nobody misses at the end of a recording, s.
+# Largest difference of a recording's length from the model's, s.
 TOLERANCE = 0.05
-NOTICE = "For research use only: not a medical device, and no basis for decisions about a patient."
+MILLIVOLTS = {"V": 1e3, "mV": 1.0, "uV": 1e-3, "µV": 1e-3, "nV": 1e-6}
+NOTICE = "For research use only: not a medical device. Do not base decisions about patients on it."
 FIELDS = ("sampling_rate", "unit", "leads", "signal")
 ARRAYS = ("application/x-npy", "application/octet-stream")
 
 
 class Service:
-    """A model, and how recordings are brought to it; one is answered at a time."""
+    """A model that predicts for one recording at a time."""
 
     def __init__(self, path: str):
-        model = load(path)
-        self.about = {"notice": NOTICE, **describe(path)}
-        self.answers = Answers(model)
-        self.intake = intake_of(model)
-        if self.intake.leads is None:
-            raise ValueError(f"{path} does not tell the names of its leads: fit it with leads=.")
-        self.about["takes"] = {
-            "sampling_rate": self.intake.sampling_rate,
-            "seconds": self.intake.seconds,
-            "leads": self.intake.leads,
-        }
+        self.model = load(path)
+        about = describe(path)
+        self.rate, self.seconds, self.leads = (
+            about[name] for name in ("sampling_rate", "seconds", "leads")
+        )
+        if None in (self.rate, self.seconds, self.leads):
+            raise ValueError(
+                f"{path} does not contain the sampling rate, the length and the names of its "
+                "leads: fit the model with sampling_rate= and leads=."
+            )
+        self.labels = about["label_names"]
+        takes = {"sampling_rate": self.rate, "seconds": self.seconds, "leads": self.leads}
+        self.about = {"notice": NOTICE, **about, "takes": takes}
         self._lock = threading.Lock()
 
     def predict(self, sampling_rate: float, unit: str, leads: list[str], signal) -> dict:
-        """Return probabilities and the decision; ValueError for what cannot be answered."""
-        # The lock also keeps the warnings of one recording from another.
+        """Return probabilities and the decision; ValueError for recordings that are refused."""
+        # The lock also keeps the warnings of requests apart.
         with self._lock, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            X = self._recording(sampling_rate, unit, leads, signal)
-            (answer,) = self.answers.of(X)
-        if not answer:
+            X = self._prepare(sampling_rate, unit, leads, signal)
+            probabilities = self.model.predict_proba(X)[0].tolist()
+            decision = self.model.predict(X)[0]
+        if not np.isfinite(probabilities).all():
             raise ValueError("the model's probabilities of it are not finite.")
+        names = self.labels or [str(value) for value in self.model.classes_]
+        if self.labels:
+            present = [name for name, value in zip(names, decision, strict=True) if value]
+            decision = ";".join(present)
+        named = {f"probability_{n}": p for n, p in zip(names, probabilities, strict=True)}
+        if not self.labels and len(names) == 2:
+            named = {"probability": probabilities[1]}
         quality = [w.message for w in caught if issubclass(w.category, ecgsk.ECGQualityWarning)]
-        *probabilities, decision = answer
         return {
             "notice": NOTICE,
-            **dict(zip(self.answers.columns, map(float, probabilities), strict=True)),
-            "decision": decision,
+            **named,
+            "decision": str(decision),
             "warnings": sorted({str(message) for message in quality}),
         }
 
-    def _recording(self, sampling_rate, unit, leads, signal) -> np.ndarray:
+    def _prepare(self, sampling_rate, unit, leads, signal) -> np.ndarray:
         signal = as_numbers(signal)
         if signal.ndim != 2 or len(signal) != len(leads):
             raise ValueError(
                 f"signal has shape {signal.shape}; expected ({len(leads)}, samples) for the "
                 f"{len(leads)} leads named."
             )
-        taken = self.intake
+        if unit not in MILLIVOLTS:
+            raise ValueError(f"unit {unit!r} is not a voltage; use one of {', '.join(MILLIVOLTS)}.")
         seconds = signal.shape[1] / sampling_rate
-        # Before resampling: a wrong rate would ask for any amount of memory.
-        if abs(seconds - taken.seconds) > TOLERANCE:
+        # Before resampling, which with a wrong rate may need any amount of memory.
+        if abs(seconds - self.seconds) > TOLERANCE:
             raise ValueError(
                 f"signal is {seconds:g} s long ({signal.shape[1]} samples at {sampling_rate:g} "
-                f"Hz); the model takes {taken.seconds:g} s."
+                f"Hz); the model takes {self.seconds:g} s."
             )
-        with np.errstate(over="ignore"):  # becomes infinite, and is refused as such
-            X = signal[np.newaxis] * millivolt_factor(unit)
-        X = ecgsk.check_ecg(X, n_leads=len(leads))
-        X = SelectLeads(taken.leads, input_leads=leads).transform(X)
-        if sampling_rate != taken.sampling_rate:
-            X = Resample(sampling_rate, taken.sampling_rate).transform(X)
-        return CropPad(taken.n_samples).transform(X)
+        with np.errstate(over="ignore"):  # check_ecg refuses infinity
+            X = ecgsk.check_ecg(signal[np.newaxis] * MILLIVOLTS[unit], n_leads=len(leads))
+        X = SelectLeads(self.leads, input_leads=leads).transform(X)
+        if sampling_rate != self.rate:
+            X = Resample(sampling_rate, self.rate).transform(X)
+        return CropPad(round(self.seconds * self.rate)).transform(X)
 
 
 def as_numbers(values) -> np.ndarray:
-    """Return an array of numbers; ValueError for text, gaps, and lists of different lengths."""
+    """Return an array of numbers; ValueError for text, gaps and lists of different lengths."""
     try:
         array = np.asarray(values)
     except (ValueError, OverflowError, RecursionError):
         array = None
     if array is None or array.dtype.kind not in "fiu":
-        raise ValueError("signal has to hold numbers alone, as many for each lead.")
+        raise ValueError("signal must contain only numbers, the same number for each lead.")
     return array
 
 
 def from_json(body: bytes) -> dict:
     """Return the four fields of a JSON body."""
     try:
-        said = json.loads(body)
+        fields = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f"the body is no JSON that can be read ({type(error).__name__})."
-        ) from None
-    if not isinstance(said, dict) or set(said) != set(FIELDS):
-        raise ValueError(f"the body has to be an object of {', '.join(FIELDS)}, and nothing else.")
-    return said
+        raise ValueError(f"the body is not valid JSON ({type(error).__name__}).") from None
+    if not isinstance(fields, dict) or set(fields) != set(FIELDS):
+        raise ValueError(f"the body must be an object of {', '.join(FIELDS)}, and nothing else.")
+    return fields
 
 
 def from_npy(body: bytes, query) -> dict:
@@ -135,15 +140,15 @@ def from_npy(body: bytes, query) -> dict:
         else:
             header = np.lib.format.read_array_header_2_0(stream)
         shape, fortran, dtype = header
-        # Objects are pickles; and NumPy's own reader would take memory for any size that is named.
+        # Objects are pickles; and np.load allocates memory for any size that the header names.
         if dtype.kind not in "fiu":
             raise ValueError("not of numbers")
         values = np.frombuffer(body, dtype, offset=stream.tell())
         signal = values.reshape(shape, order="F" if fortran else "C")
-    except Exception:  # foreign bytes can make the reader fail in any way
-        raise ValueError("the body is no .npy file of numbers.") from None
+    except Exception:  # damaged bytes can make the reader fail in any way
+        raise ValueError("the body is not an .npy file of numbers.") from None
     if set(query) != set(FIELDS[:3]):
-        raise ValueError(f"the query has to give {', '.join(FIELDS[:3])}, and nothing else.")
+        raise ValueError(f"the query must contain {', '.join(FIELDS[:3])}, and nothing else.")
     try:
         rate = float(query["sampling_rate"])
     except ValueError:
@@ -152,20 +157,20 @@ def from_npy(body: bytes, query) -> dict:
     return {"sampling_rate": rate, "unit": query["unit"], "leads": leads, "signal": signal}
 
 
-def check_fields(said: dict) -> dict:
-    """Refuse fields of another type than they have to be."""
-    rate, leads = said["sampling_rate"], said["leads"]
+def check_fields(fields: dict) -> dict:
+    """Refuse fields of wrong types."""
+    rate, leads = fields["sampling_rate"], fields["leads"]
     if type(rate) not in (int, float) or not 0 < rate < 1e6:
-        raise ValueError("sampling_rate has to be a positive number, Hz.")
+        raise ValueError("sampling_rate must be a positive number, Hz.")
     if not isinstance(leads, list) or not all(isinstance(lead, str) for lead in leads):
-        raise ValueError("leads has to be a list of names.")
-    if not isinstance(said["unit"], str):
-        raise ValueError("unit has to be a name, such as mV.")
-    return said
+        raise ValueError("leads must be a list of names.")
+    if not isinstance(fields["unit"], str):
+        raise ValueError("unit must be a name, such as mV.")
+    return fields
 
 
 async def read_body(request: Request) -> bytes:
-    """Return the body, of which no more than the limit is ever in memory."""
+    """Return the body, with at most the limit in memory."""
     body = bytearray()
     async for part in request.stream():
         body += part
@@ -175,10 +180,10 @@ async def read_body(request: Request) -> bytes:
 
 
 def create_app(path: str | None = None) -> FastAPI:
-    """Return the service of a model: of the path given, or of ECGSK_MODEL."""
+    """Return the service for the model at ``path``, or at ECGSK_MODEL."""
     path = path or os.environ.get("ECGSK_MODEL")
     if not path:
-        raise ValueError("Name a file of ecgsk.save, as the argument or in ECGSK_MODEL.")
+        raise ValueError("Give a file of ecgsk.save, as the argument or in ECGSK_MODEL.")
     service = Service(path)
     app = FastAPI(title="ECG model", description=NOTICE, version=ecgsk.__version__)
 
@@ -197,13 +202,13 @@ def create_app(path: str | None = None) -> FastAPI:
             raise HTTPException(415, "send application/json, or an .npy file as application/x-npy.")
         body = await read_body(request)
 
-        def answer() -> dict:
-            said = from_json(body) if kind == "application/json" else None
-            said = said or from_npy(body, request.query_params)
-            return service.predict(**check_fields(said))
+        def run() -> dict:
+            is_json = kind == "application/json"
+            fields = from_json(body) if is_json else from_npy(body, request.query_params)
+            return service.predict(**check_fields(fields))
 
         try:
-            return await run_in_threadpool(answer)
+            return await run_in_threadpool(run)
         except (TypeError, ValueError) as error:
             raise HTTPException(422, str(error)) from None
 
@@ -216,7 +221,7 @@ if __name__ == "__main__":
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     options = parser.parse_args()
-    # Each request may hold some bodies' worth of memory while it waits for its turn.
+    # Each request may hold the memory of several bodies while it waits.
     uvicorn.run(
         create_app(options.model), host=options.host, port=options.port, limit_concurrency=32
     )

@@ -1,4 +1,4 @@
-"""The HTTP example answers recordings as the model does, and refuses whatever else is sent."""
+"""The HTTP example predicts as the model does, and refuses all other requests."""
 
 import asyncio
 import importlib.util
@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ecgsk import STANDARD_LEADS, MTECGClassifier, make_ecg
@@ -42,7 +43,7 @@ def client(example, model, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ECGSK_MODEL", str(path))
         app = example.create_app()
-    # What a server would answer to an error of ours, instead of the error.
+    # The answer of a server to an error in the service, instead of the error.
     return TestClient(app, raise_server_exceptions=False)
 
 
@@ -64,7 +65,7 @@ def send_npy(client, content, **query):
     return client.post("/predict", params=query, content=content, headers=headers)
 
 
-def test_it_answers_as_the_model_does(client, model, said):
+def test_predictions_are_those_of_the_model(client, model, said):
     assert client.get("/health").json() == {"status": "ok"}
     about = client.get("/model").json()
     assert about["about"] == "A toy." and about["classes"] == ["no", "yes"]
@@ -90,6 +91,22 @@ def test_it_answers_as_the_model_does(client, model, said):
     assert answer["probability"] == pytest.approx(expected, abs=0.01)
 
 
+@pytest.mark.parametrize("names", [["AF", "LBBB"], None])
+def test_each_label_has_a_probability(example, tmp_path, said, names):
+    X = make_ecg(8, duration=2, sampling_rate=100, random_state=0)
+    y = np.arange(16).reshape(8, 2) % 3 == 0
+    model = MTECGClassifier("nano", sampling_rate=100, max_epochs=1, random_state=0)
+    model.fit(X, y.astype(int) if names is None else pd.DataFrame(y.astype(int), columns=names))
+    save(model, tmp_path / "model.ecgsk")
+    answer = example.Service(tmp_path / "model.ecgsk").predict(**said)
+    X = np.array(said["signal"], dtype=np.float32)[np.newaxis]
+    names = names or ["label_0", "label_1"]
+    found = [answer[f"probability_{name}"] for name in names]
+    assert found == model.predict_proba(X)[0].tolist()
+    present = [name for name, value in zip(names, model.predict(X)[0], strict=True) if value]
+    assert answer["decision"] == ";".join(present)
+
+
 def test_microvolt_that_are_called_millivolt_are_noticed(client, said):
     said["signal"] = (np.array(said["signal"]) * 1000).tolist()
     (warning,) = client.post("/predict", json=said).json()["warnings"]
@@ -111,24 +128,24 @@ def lose(lead):
         (lose("V6"), "leads V6 are missing"),
         ({"leads": LEADS[:11]}, "the 11 leads named"),
         ({"leads": ["I"] * 12}, "are missing"),
-        ({"leads": "I,II"}, "leads has to be a list"),
-        ({"leads": [1] * 12}, "leads has to be a list"),
+        ({"leads": "I,II"}, "leads must be a list"),
+        ({"leads": [1] * 12}, "leads must be a list"),
         ({"signal": [[]] * 12}, "0 s long"),
         ({"signal": []}, "expected (12, samples)"),
-        ({"signal": "twelve leads"}, "numbers alone"),
-        ({"signal": [["0.1"] * 200] * 12}, "numbers alone"),
-        ({"signal": [[0.1] * 200] * 11 + [[0.1]]}, "numbers alone"),
-        ({"signal": [[None] * 200] * 12}, "numbers alone"),
-        ({"signal": [[10**400, 0.5] * 100] * 12}, "numbers alone"),
+        ({"signal": "twelve leads"}, "only numbers"),
+        ({"signal": [["0.1"] * 200] * 12}, "only numbers"),
+        ({"signal": [[0.1] * 200] * 11 + [[0.1]]}, "only numbers"),
+        ({"signal": [[None] * 200] * 12}, "only numbers"),
+        ({"signal": [[10**400, 0.5] * 100] * 12}, "only numbers"),
         ({"signal": [[1e300] * 200] * 12}, "beyond 1e9"),
         ({"signal": [[float("nan")] * 200] * 12}, "NaN or infinite"),
         ({"sampling_rate": 500}, "0.4 s long (200 samples at 500 Hz); the model takes 2 s"),
         ({"sampling_rate": 1e-9}, "s long"),
-        ({"sampling_rate": -100}, "sampling_rate has to be"),
-        ({"sampling_rate": True}, "sampling_rate has to be"),
-        ({"sampling_rate": 10**400}, "sampling_rate has to be"),
+        ({"sampling_rate": -100}, "sampling_rate must be"),
+        ({"sampling_rate": True}, "sampling_rate must be"),
+        ({"sampling_rate": 10**400}, "sampling_rate must be"),
         ({"unit": "furlong"}, "not a voltage"),
-        ({"unit": None}, "unit has to be"),
+        ({"unit": None}, "unit must be"),
         ({"units": "uV"}, "and nothing else"),
     ],
 )
@@ -155,7 +172,7 @@ def test_what_is_no_npy_is_refused(client, tmp_path):
     np.save(objects, np.array([[open]], dtype=object), allow_pickle=True)
     for content in (b"", good[:-8], good + b"\0" * 8, huge, objects.getvalue(), b"\x93NUMPY\x09"):
         answer = send_npy(client, content)
-        assert answer.status_code == 422 and "no .npy file" in answer.json()["detail"]
+        assert answer.status_code == 422 and "not an .npy file" in answer.json()["detail"]
     assert send_npy(client, good, unit="").status_code == 422
     assert send_npy(client, good, sampling_rate="nan").status_code == 422
     assert send_npy(client, good, more=1).status_code == 422
@@ -181,11 +198,11 @@ def test_a_body_that_is_too_large_is_not_read(client, example):
     assert request.n_parts == 5
 
 
-def test_an_error_of_ours_tells_nothing(client, said, monkeypatch):
+def test_an_error_in_the_service_reveals_nothing(client, said, monkeypatch):
     def broken(*args, **kwargs):
         raise RuntimeError("secret")
 
-    monkeypatch.setattr("ecgsk._cli.predict_answers.Answers.of", broken)
+    monkeypatch.setattr(MTECGClassifier, "predict", broken)
     answer = client.post("/predict", json=said)
     assert answer.status_code == 500 and "secret" not in answer.text
 

@@ -1,154 +1,210 @@
-"""The words of the commands that take a model, apart from what they do: all of it imports fast."""
+"""The commands' options and help. It imports fast: torch and interpret take seconds."""
 
 import argparse
 
-_COLUMNS = """\
-columns of the result, a line for each recording in the order given:
+from ecgsk._version import __version__
+
+_PREDICT_EPILOG = """\
+columns of the result, one row for each recording in the given order:
   record       path as given or found (without .hea), with [i] after it for recording i, counted
-               from 0, of an .npy file that holds several. Names are written as they are: a
-               spreadsheet may take one that begins with = + - or @ for a formula.
+               from 0, of an .npy file with several. Names are written as they are: a spreadsheet
+               may take one that begins with = + - or @ for a formula.
   probability  of the second class of a binary model; for other models probability_CLASS for each
                class, or probability_LABEL for each label. Empty where error is not.
-  decision     the class that the model decides for; of labels those present, joined by ';'
-  warning      what looks wrong with the recording, although it was answered
-  error        why there is no answer; empty where there is one
+  decision     class that the model decides for; for multilabel models the labels that are present,
+               joined by ';'
+  warning      problems with the signal of a recording that has a prediction
+  error        why there is no prediction; empty where there is one
 
-A recording that cannot be answered costs only its own line. An interrupted run goes on when the
-same command is given again, and ends with the same file, byte for byte; FILE.state.json beside the
-result says how far it is, and goes when the run ends.
+A recording without a prediction affects only its own row. To continue an interrupted run, give the
+same command again: the file will be the same, byte for byte. FILE.state.json next to the result
+holds the state of the run and is removed at its end.
 
-exit status: 0 all were answered, 1 some were not, 2 nothing could be done, 130 interrupted
+exit status: 0 all recordings have a prediction, 1 some have none, 2 nothing was done,
+130 interrupted
 """
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add MODEL and how far it is trusted.
-
-    Parameters
-    ----------
-    parser : ArgumentParser
-        Of a command.
-    """
-    parser.add_argument(
-        "model", metavar="MODEL", help="a fitted classifier or Pipeline, saved with ecgsk.save"
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; ``run`` of a result is "module:function" of a command."""
+    parser = argparse.ArgumentParser(
+        prog="ecgsk",
+        description="scikit-learn estimators for the 12-lead ECG. Not a medical device.",
     )
-    add_trust_arguments(parser)
+    parser.add_argument("--version", action="version", version=f"ecgsk {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    _add_demo(commands)
+    _add_predict(commands)
+    _add_report(commands)
+    _add_info(commands)
+    _add_convert(commands)
+    return parser
 
 
-def add_trust_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that let a file run code.
+def _add_command(commands, name: str, module: str, help_text: str, description: str, **options):
+    parser = commands.add_parser(name, help=help_text, description=description, **options)
+    parser.set_defaults(run=f"ecgsk._cli.{module}:run_{name}")
+    return parser
 
-    Parameters
-    ----------
-    parser : ArgumentParser
-        Of a command.
-    """
-    parser.add_argument(
-        "--allow-pickle", action="store_true",
-        help="load a file of joblib or pickle, which RUNS WHATEVER CODE IS IN IT: your own only",
+
+def _add_demo(commands) -> None:
+    parser = _add_command(
+        commands, "demo", "demo", "train and test an interpretable model, with plots and results",
+        "Train a small network and an interpretable model on recordings, test them on other "
+        "patients, and save the models, plots and results.",
     )  # fmt: skip
     parser.add_argument(
-        "--trust", metavar="TYPE", action="append", default=[],
-        help="full name of a type of your own in a file of ecgsk.save (can be repeated)",
-    )  # fmt: skip
-
-
-def add_predict_arguments(commands) -> None:
-    """Add ``predict`` to the parser.
-
-    Parameters
-    ----------
-    commands : argparse subparsers
-        Of the program.
-    """
-    parser = commands.add_parser(
-        "predict",
-        help="a saved model and recordings in, a table of probabilities out",
-        description="Answer recordings with a saved model, a batch at a time. Research software, "
-        "not a medical device.",
-        epilog=_COLUMNS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "--ptbxl", metavar="DIR", help="folder of a PTB-XL download (default: synthetic ECGs)"
     )
-    add_model_arguments(parser)
+    parser.add_argument(
+        "--out", metavar="DIR", default="demo-output",
+        help="folder for the results (default: demo-output)",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=_seed, default=0, help="random seed (default: 0)")
+
+
+def _add_predict(commands) -> None:
+    parser = _add_command(
+        commands, "predict", "predict", "from a saved model and recordings to a table",
+        "Predict for recordings with a saved model, one batch at a time. Research software, not a "
+        "medical device.",
+        epilog=_PREDICT_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    _add_model(parser)
     parser.add_argument(
         "records", metavar="RECORDS", nargs="+",
         help="folders (searched for .hea and .npy), WFDB records with or without .hea, and .npy "
-        "files of (leads, samples) or (recordings, leads, samples) in mV",
+        "files of shape (leads, samples) or (recordings, leads, samples) in mV",
     )  # fmt: skip
     parser.add_argument(
         "-o", "--out", metavar="FILE", required=True, help=".csv, or .parquet (extra parquet)"
     )
     parser.add_argument(
         "--sampling-rate", type=_positive, metavar="HZ",
-        help="of .npy files, which do not tell it; headers of WFDB do",
+        help="sampling rate of .npy files, Hz; WFDB headers contain their own",
     )  # fmt: skip
     parser.add_argument(
         "--model-rate", type=_positive, metavar="HZ",
-        help="that the model takes, to which all are resampled (default: as the model tells)",
+        help="sampling rate that the model takes, Hz; recordings are resampled to it (default: "
+        "the one stored in the model)",
     )  # fmt: skip
     parser.add_argument(
         "--seconds", type=_positive, metavar="S",
-        help="length of the recordings that the model takes (default: as the model tells)",
+        help="length of the recordings that the model takes, s (default: stored in the model)",
     )  # fmt: skip
     parser.add_argument(
         "--leads", metavar="NAME,...", type=lambda text: text.split(","),
-        help="leads that the model takes, in its order (default: as the model tells)",
+        help="leads that the model takes, in its order (default: stored in the model)",
     )  # fmt: skip
     parser.add_argument(
         "--crop", action="store_true",
-        help="answer recordings that are too long by their beginning, with a warning",
+        help="use the beginning of recordings that are too long, with a warning",
     )  # fmt: skip
     parser.add_argument(
         "--threshold", type=_share, metavar="P",
-        help="a binary model decides for the second class from this probability on",
+        help="probability from which on a binary model decides for its second class (default: "
+        "the model decides)",
     )  # fmt: skip
     parser.add_argument(
         "--batch-size", type=_count, default=64, metavar="N",
-        help="recordings that are in memory and answered together (default: 64)",
+        help="recordings in memory at the same time (default: 64)",
     )  # fmt: skip
     parser.add_argument(
-        "--overwrite", action="store_true", help="start anew where the result is there already"
+        "--overwrite", action="store_true", help="start again and replace an existing result"
     )
-    parser.add_argument("--quiet", action="store_true", help="no progress bar, errors alone")
+    parser.add_argument("--quiet", action="store_true", help="print only errors, no progress bar")
 
 
-def add_info_arguments(commands) -> None:
-    """Add ``info`` to the parser.
-
-    Parameters
-    ----------
-    commands : argparse subparsers
-        Of the program.
-    """
-    parser = commands.add_parser(
-        "info",
-        help="what a model or a weight file is, without running anything in it",
-        description="Say what a file of ecgsk.save, a safetensors file of weights or a published "
-        "checkpoint of ECGFounder holds. Nothing in it is run.",
+def _add_report(commands) -> None:
+    parser = _add_command(
+        commands, "report", "report", "from a saved model and recordings to an HTML report",
+        "Write a report about a model on a cohort in the layout of EchoNext, or on single ECGs.",
+    )  # fmt: skip
+    _add_model(parser)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--echonext", metavar="DIR", help="folder of EchoNext, or of make_echonext")
+    source.add_argument(
+        "--ecg", metavar="RECORD", nargs="+", help="WFDB records: a section on each, no accuracy"
     )
-    parser.add_argument("file", metavar="FILE")
-    parser.add_argument("--json", action="store_true", help="for machines")
-
-
-def add_convert_arguments(commands) -> None:
-    """Add ``convert`` to the parser.
-
-    Parameters
-    ----------
-    commands : argparse subparsers
-        Of the program.
-    """
-    parser = commands.add_parser(
-        "convert",
-        help="a checkpoint, weights or a pickle into a file that runs no code",
-        description="Turn a published checkpoint of ECGFounder (.pth) or weights into a "
-        ".safetensors file of weights or an .ecgsk file of a model that answers; or a model in a "
-        "file of joblib into an .ecgsk file.",
+    parser.add_argument(
+        "--out", metavar="FILE", default="report.html", help="HTML file (default: report.html)"
     )
-    parser.add_argument("file", metavar="FILE")
+    parser.add_argument(
+        "--target", default="lvef<=45", help="condition in --echonext (default: lvef<=45)"
+    )
+    parser.add_argument("--split", default="test", help="split of --echonext (default: test)")
+    parser.add_argument(
+        "--validation", default="val", metavar="SPLIT",
+        help="split for the choice of thresholds, or none (default: val)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--threshold", type=float, metavar="P",
+        help="probability from which on the condition is predicted (default: the one with the "
+        "greatest F1 on --validation)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--patients", metavar="KEY", nargs="*", default=[],
+        help="ecg_key of records with a section of their own",
+    )  # fmt: skip
+    parser.add_argument(
+        "--leads", type=int, default=0, metavar="N",
+        help="measure the importance of leads on N records (default: 0, not measured)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--resamples", type=int, default=1000, metavar="N",
+        help="bootstrap resamples for intervals (default: 1000)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sampling-rate", type=float, metavar="HZ",
+        help="sampling rate that the model takes, Hz; --ecg is resampled to it (default: 250, as "
+        "in --echonext)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--remove-baseline", action="store_true",
+        help="remove the baseline of --ecg in the same way as EchoNext did",
+    )  # fmt: skip
+    parser.add_argument("--about", metavar="TEXT", help="the training data, for the model card")
+    parser.add_argument("--title", metavar="TEXT", help="title of the report")
+
+
+def _add_info(commands) -> None:
+    parser = _add_command(
+        commands, "info", "convert", "contents of a file of a model or of weights",
+        "Print what a file of ecgsk.save, a safetensors file of weights or a published checkpoint "
+        "of ECGFounder contains. No code in it runs.",
+    )  # fmt: skip
+    parser.add_argument("file", metavar="FILE", help="file of a model or of weights")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_convert(commands) -> None:
+    parser = _add_command(
+        commands, "convert", "convert", "convert a checkpoint, weights or a pickle to a safe file",
+        "Convert a published checkpoint of ECGFounder (.pth) or weights to a .safetensors file of "
+        "weights or an .ecgsk file of a model; or a model in a file of joblib to an .ecgsk file.",
+    )  # fmt: skip
+    parser.add_argument("file", metavar="FILE", help="checkpoint, weights or file of joblib")
     parser.add_argument("-o", "--out", metavar="FILE", required=True, help=".safetensors or .ecgsk")
-    add_trust_arguments(parser)
-    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+    _add_trust(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "model", metavar="MODEL", help="fitted classifier or Pipeline, saved with ecgsk.save"
+    )
+    _add_trust(parser)
+
+
+def _add_trust(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--allow-pickle", action="store_true",
+        help="load a file of joblib or pickle, which RUNS ANY CODE IN IT: only your own files",
+    )  # fmt: skip
+    parser.add_argument(
+        "--trust", metavar="TYPE", action="append", default=[],
+        help="full name of a type of your own in a file of ecgsk.save (can be repeated)",
+    )  # fmt: skip
 
 
 def _positive(text: str) -> float:
@@ -170,3 +226,10 @@ def _count(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
     return number
+
+
+def _seed(text: str) -> int:
+    seed = int(text)
+    if not 0 <= seed < 2**32:
+        raise argparse.ArgumentTypeError(f"{seed} is not between 0 and 2**32 - 1")
+    return seed

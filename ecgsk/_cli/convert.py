@@ -1,4 +1,4 @@
-"""What ``ecgsk info`` and ``ecgsk convert`` do with files of models and of weights."""
+"""``ecgsk info`` and ``ecgsk convert``: files of models and of weights."""
 
 import argparse
 import json
@@ -16,12 +16,12 @@ from ecgsk.weights import (
     write_weights,
 )
 
-# Values of a list that are shown to people.
+# Values of a list that are printed.
 _SHOWN = 8
 
 
 def run_info(options: argparse.Namespace) -> int:
-    """Print what a file holds.
+    """Print what a file contains.
 
     Parameters
     ----------
@@ -36,49 +36,49 @@ def run_info(options: argparse.Namespace) -> int:
     Raises
     ------
     OSError, ValueError
-        When the file is not there, damaged, or of another kind.
+        When the file does not exist, is damaged, or is of another kind.
     """
     kind = kind_of(options.file)
     if kind in ("weights", "checkpoint"):
         weights, dropped = _read_network(options.file)
-        said = _about_weights(weights)
+        facts = _describe_weights(weights)
         if dropped:
-            said["not_used"] = dropped
+            facts["not_used"] = dropped
     else:
-        said = describe(options.file)
+        facts = describe(options.file)
     if options.json:
-        print(as_json(said))
+        print(as_json(facts))
         return 0
-    width = max(map(len, said)) + 2
-    for name, value in said.items():
-        print(f"{name.replace('_', ' ') + ':':<{width}}{_in_words(value)}")
+    width = max(map(len, facts)) + 2
+    for name, value in facts.items():
+        print(f"{name.replace('_', ' ') + ':':<{width}}{_as_text(value)}")
     return 0
 
 
-def _in_words(value) -> str:
+def _as_text(value) -> str:
     if value is None:
         return "not known"
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_in_words(inner)}" for name, inner in value.items()) or "none"
+        return ", ".join(f"{name} {_as_text(inner)}" for name, inner in value.items()) or "none"
     if isinstance(value, (list, tuple)):
         more = f", ... ({len(value)} in all)" if len(value) > _SHOWN else ""
-        return (", ".join(_in_words(inner) for inner in value[:_SHOWN]) or "none") + more
+        return (", ".join(_as_text(inner) for inner in value[:_SHOWN]) or "none") + more
     return str(value)
 
 
-def _about_weights(weights: WeightFile) -> dict:
-    said = {
+def _describe_weights(weights: WeightFile) -> dict:
+    facts = {
         "kind": weights.kind,
         "network": weights.network,
         "n_weights": sum(int(value.size) for value in weights.tensors.values()),
         "sampling_rate": weights.sampling_rate,
         "seconds": weights.seconds,
-        "preprocessing": [f"{name}({_in_words(step)})" for name, step in weights.preprocessing],
+        "preprocessing": [f"{name}({_as_text(step)})" for name, step in weights.preprocessing],
         "classes": weights.classes,
         "label_names": weights.label_names,
         "about": weights.about,
     }
-    return json.loads(as_json(said))
+    return json.loads(as_json(facts))
 
 
 def run_convert(options: argparse.Namespace) -> int:
@@ -97,19 +97,19 @@ def run_convert(options: argparse.Namespace) -> int:
     Raises
     ------
     OSError, ValueError
-        When the file is not there, damaged or of another kind, the result is there already, or
-        cannot be what its name says.
+        When the file does not exist, is damaged or of another kind, and when the result exists
+        already or cannot have the format of its ending.
     """
     out = Path(options.out)
     if out.suffix not in (".safetensors", ".ecgsk"):
-        raise ValueError(f"--out {options.out!r} has to end in .safetensors or .ecgsk.")
+        raise ValueError(f"--out {options.out!r} must end in .safetensors or .ecgsk.")
     if out.exists() and not options.overwrite:
-        raise ValueError(f"--out {options.out!r} is there already: name another or --overwrite.")
+        raise ValueError(f"--out {options.out!r} exists already: use another, or --overwrite.")
     kind = kind_of(options.file)
     if kind not in ("weights", "checkpoint"):
         if out.suffix != ".ecgsk":
             raise ValueError(
-                f"{options.file} holds no weights alone; --out {options.out!r} has to end in "
+                f"{options.file} does not contain only weights; --out {options.out!r} must end in "
                 ".ecgsk."
             )
         model = load_model(options.file, allow_pickle=options.allow_pickle, trusted=options.trust)
@@ -118,19 +118,19 @@ def run_convert(options: argparse.Namespace) -> int:
         weights, dropped = _read_network(options.file)
         print(f"{weights.kind}: all {len(weights.tensors)} tensors match the network.")
         if dropped:
-            print(f"Dropped, as the network has no use for them: {_in_words(dropped)}.")
+            print(f"Dropped, because the network does not use them: {_as_text(dropped)}.")
         if out.suffix == ".safetensors":
             write_weights(out, weights)
             sha256 = file_sha256(out)
         else:
             about = f"Weights of {os.path.basename(options.file)}. {as_json(weights.about)}"
-            sha256 = save(_estimator(weights.kind, options.file), out, about=about)
+            sha256 = save(_classifier(weights.kind, options.file), out, about=about)
     print(f"Written: {out} (SHA-256 {sha256})")
     return 0
 
 
 def _read_network(path) -> tuple[WeightFile, list[str]]:
-    """Return weights, and what a checkpoint holds besides and the network was trained without."""
+    """Return weights, and the names of what else a checkpoint contains, which is not used."""
     if kind_of(path) == "weights":
         return read_weights(path), []
     return convert_checkpoint(
@@ -138,14 +138,15 @@ def _read_network(path) -> tuple[WeightFile, list[str]]:
     )
 
 
-def _estimator(kind: str, path):
-    """Return what answers with weights as they are; the length of recordings tells their rate."""
+def _classifier(kind: str, path):
+    """Return a classifier with these weights; the length of recordings determines their rate."""
     from ecgsk.estimators import ECGFounderClassifier, MTECGClassifier
 
-    known = {"ecgfounder-classifier": ECGFounderClassifier, "mtecg-classifier": MTECGClassifier}
-    if kind not in known:
-        raise ValueError(
-            f"{path} holds a {kind}, which answers no question; --out .ecgsk is for classifiers "
-            f"({', '.join(known)}). Fine-tune it first: MTECGClassifier(weights=path)."
-        )
-    return known[kind].from_pretrained(os.fspath(path))
+    if kind == "ecgfounder-classifier":
+        return ECGFounderClassifier.from_pretrained(os.fspath(path))
+    if kind == "mtecg-classifier":
+        return MTECGClassifier.from_pretrained(os.fspath(path))
+    raise ValueError(
+        f"{path} contains a {kind}, which does not classify; --out .ecgsk is for classifiers. "
+        "Fine-tune it first: MTECGClassifier(pretrained=path)."
+    )

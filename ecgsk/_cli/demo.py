@@ -1,13 +1,17 @@
-"""The whole way once: recordings, probabilities, a glass box, figures with intervals, pictures."""
+"""``ecgsk demo``: train and test a small network and an EBM that reads its probabilities."""
 
+import argparse
 import json
 import re
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from interpret.glassbox import ExplainableBoostingClassifier
@@ -25,7 +29,7 @@ from ecgsk.inspection import EBMTermsDisplay, ECGDisplay
 from ecgsk.metrics import Estimate, bootstrap, label_roc_auc, macro_roc_auc
 from ecgsk.persistence import save
 from ecgsk.preprocessing import BandPass
-from ecgsk.tabular import ProbabilityTransformer
+from ecgsk.tabular import ProbabilityTransformer, SinglePredictorClassifier
 
 RATE = 100
 _NOTE = "Research software, not a medical device."
@@ -33,7 +37,27 @@ _NOTE = "Research software, not a medical device."
 
 @dataclass
 class Cohort:
-    """What the demo needs of a data set."""
+    """The data of the demo.
+
+    Parameters
+    ----------
+    name, kind : str
+        The data set and the kind of its recordings, for texts.
+    data : ndarray of shape (n_records, 12, n_samples)
+        mV, at 100 Hz.
+    findings : DataFrame of shape (n_records, n_findings)
+        Targets of the network, 0 and 1.
+    groups : ndarray of shape (n_records,)
+        Patients.
+    train : ndarray of bool of shape (n_records,)
+        Records for training; the others are for the test.
+    questions : dict of str to ndarray of shape (n_records,)
+        Targets of the EBM by name: 0, 1, or NaN where unknown.
+    epochs : int
+        Of the network.
+    oracle : ndarray of shape (n_records,) or None
+        The best possible score.
+    """
 
     name: str
     kind: str
@@ -47,12 +71,12 @@ class Cohort:
 
     @property
     def test(self) -> np.ndarray:
-        """Mark the records kept apart."""
+        """The records for the test."""
         return ~self.train
 
 
 def synthetic_cohort(seed: int, n_records: int = 2500) -> Cohort:
-    """Return synthetic ECGs whose ejection fraction shows through planted findings."""
+    """Return synthetic ECGs with findings that depend on the ejection fraction."""
     bunch = make_lef_cohort(n_records, sampling_rate=RATE, random_state=seed)
     train, _ = next(
         GroupShuffleSplit(1, test_size=0.3, random_state=seed).split(
@@ -73,7 +97,7 @@ def synthetic_cohort(seed: int, n_records: int = 2500) -> Cohort:
 
 
 def ptbxl_cohort(path) -> Cohort:
-    """Return PTB-XL without its test fold, with questions that are not among its statements."""
+    """Return PTB-XL without its test fold; its questions are about age and sex."""
     bunch = load_ptbxl(path, task="all", sampling_rate=RATE, folds=range(1, 10))
     age, sex = (bunch.metadata[name].to_numpy(dtype=float) for name in ("age", "sex"))
     return Cohort(
@@ -91,36 +115,54 @@ def ptbxl_cohort(path) -> Cohort:
     )
 
 
-def run_demo(ptbxl=None, out="demo-output", *, seed: int = 0, cohort: Cohort | None = None) -> dict:
-    """Run the demo and return its figures.
+def run_demo(options: argparse.Namespace) -> int:
+    """Run the demo on the recordings of the options.
 
     Parameters
     ----------
-    ptbxl : path, default=None
-        Folder of a PTB-XL download; None uses synthetic recordings.
-    out : path, default="demo-output"
-        Folder for the pictures, the figures and the fitted Pipeline.
+    options : Namespace
+        ``ptbxl``, ``out`` and ``seed``.
+
+    Returns
+    -------
+    int
+        0.
+    """
+    say = _Log()
+    say(f"ecgsk demo. {_NOTE}")
+    say("Reading recordings ...")
+    seed = options.seed
+    cohort = ptbxl_cohort(options.ptbxl) if options.ptbxl else synthetic_cohort(seed)
+    train_and_test(cohort, Path(options.out), seed=seed, say=say)
+    return 0
+
+
+def train_and_test(
+    cohort: Cohort, out: Path, *, seed: int = 0, say: Callable[[str], None] = print
+) -> dict:
+    """Train the network and the EBM, and test them.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Recordings, findings and questions.
+    out : Path
+        Folder for the plots, the results and the fitted Pipelines.
     seed : int, default=0
-        Seeds everything.
-    cohort : Cohort, default=None
-        Recordings to use instead.
+        Random seed.
+    say : callable, default=print
+        Prints what is going on.
 
     Returns
     -------
     dict
-        What ``results.json`` in the folder holds.
+        The content of ``results.json`` in the folder.
     """
-    say = _Speaker()
-    out = Path(out)
-    say(f"ecgsk demo. {_NOTE}")
-    if cohort is None:
-        say("Reading recordings ...")
-        cohort = synthetic_cohort(seed) if ptbxl is None else ptbxl_cohort(ptbxl)
     out.mkdir(parents=True, exist_ok=True)
     n_train, n_patients = int(cohort.train.sum()), len(set(cohort.groups[cohort.train]))
     say(
-        f"{cohort.name}: {n_train} records of {n_patients} patients to learn from, "
-        f"{int(cohort.test.sum())} kept apart; {cohort.findings.shape[1]} findings."
+        f"{cohort.name}: {n_train} records of {n_patients} patients for training, "
+        f"{int(cohort.test.sum())} for the test; {cohort.findings.shape[1]} findings."
     )
 
     band_pass = BandPass(0.5, 40.0, sampling_rate=RATE, n_jobs=2)
@@ -137,26 +179,26 @@ def run_demo(ptbxl=None, out="demo-output", *, seed: int = 0, cohort: Cohort | N
         make_pipeline(band_pass, network), cv=3, scale="logit", random_state=seed
     )
     say(
-        f"Training a small MTECG to tell the findings ({cohort.epochs} epochs): on three folds of "
-        "patients for probabilities of records it has not seen, then on all ..."
+        f"Training a small MTECG on the findings ({cohort.epochs} epochs): on three folds of "
+        "patients for out-of-fold probabilities, then on all ..."
     )
     table = step.fit_transform(
         cohort.data[cohort.train],
         diagnoses=cohort.findings[cohort.train],
         groups=cohort.groups[cohort.train],
     )
-    held_out = step.transform(cohort.data[cohort.test])
-    results = {
+    test_table = step.transform(cohort.data[cohort.test])
+    results: dict[str, Any] = {
         "data": cohort.name,
         "seed": seed,
         "versions": {n: version(n) for n in ("ecgsk", "scikit-learn", "torch", "interpret-core")},
-        "findings": _finding_figures(cohort, held_out, say),
+        "findings": _test_findings(cohort, test_table, say),
         "questions": {},
     }
     for question in cohort.questions:
         say(f"Question: {question}?")
-        figures, model = _answer(question, cohort, table, held_out, seed, say)
-        results["questions"][question] = figures
+        scores, model = _train_and_test_ebm(question, cohort, table, test_table, seed, say)
+        results["questions"][question] = scores
         name = re.sub("[^a-z0-9]+", "-", question.lower()).strip("-")
         pipeline = Pipeline(
             [("diagnoses", ProbabilityTransformer(FrozenEstimator(step.estimator_), scale="logit"))]
@@ -168,41 +210,42 @@ def run_demo(ptbxl=None, out="demo-output", *, seed: int = 0, cohort: Cohort | N
             f"{question}, by the log-odds of the network's findings; {cohort.kind}", y=1.03
         )
         figure.savefig(out / f"{name}-terms.png", dpi=150, bbox_inches="tight")
-        _draw_record(question, cohort, pipeline, held_out, out / f"{name}-ecg.png")
+        plt.close(figure)
+        _draw_record(question, cohort, pipeline, test_table, out / f"{name}-ecg.png")
     (out / "results.json").write_text(json.dumps(results, indent=2) + "\n")
-    say(f"Done. Pictures, figures and Pipelines are in {out}/. {_NOTE}")
+    say(f"Done. Plots, results and Pipelines are in {out}/. {_NOTE}")
     return results
 
 
-def _finding_figures(cohort, held_out, say) -> dict:
+def _test_findings(cohort, test_table, say) -> dict:
     truth = cohort.findings[cohort.test].to_numpy()
-    areas = label_roc_auc(truth, held_out.to_numpy())
+    areas = label_roc_auc(truth, test_table.to_numpy())
     macro = bootstrap(
         macro_roc_auc,
         truth,
-        held_out.to_numpy(),
+        test_table.to_numpy(),
         groups=cohort.groups[cohort.test],
         n_resamples=100,
         random_state=0,
     )
     n_ranked = int(np.isfinite(areas).sum())
-    say(f"Findings on the records kept apart: macro AUROC {macro}, {n_ranked} findings ranked.")
+    say(f"Findings on the test records: macro AUROC {macro}, of {n_ranked} findings.")
     return {"macro_auroc": _as_dict(macro), "n_ranked": n_ranked}
 
 
-def _answer(question, cohort, table, held_out, seed, say):
-    """Cross-validate and test the glass box and its rivals on one question."""
+def _train_and_test_ebm(question, cohort, table, test_table, seed, say):
+    """Cross-validate and test the EBM and simpler models on one question."""
     y = cohort.questions[question]
     known = {part: np.isfinite(y[rows]) for part, rows in _parts(cohort)}
     y_train, y_test = (y[rows][known[part]].astype(int) for part, rows in _parts(cohort))
-    X_train, X_test = table[known["train"]], held_out[known["test"]]
+    X_train, X_test = table[known["train"]], test_table[known["test"]]
     groups, test_groups = (cohort.groups[rows][known[part]] for part, rows in _parts(cohort))
     folds = list(
         StratifiedGroupKFold(5, shuffle=True, random_state=seed).split(X_train, y_train, groups)
     )
     models = {
-        # Coarse bins: the classifier refitted on all records is a little surer of itself than
-        # those of the folds, and fine ones would read much into that.
+        # The network that is refitted on all records is more confident than those of the folds;
+        # coarse bins are less sensitive to the difference.
         "EBM": ExplainableBoostingClassifier(
             interactions=0, max_bins=32, min_samples_leaf=20, random_state=seed
         ),
@@ -210,41 +253,36 @@ def _answer(question, cohort, table, held_out, seed, say):
     }
     say(
         f"  {len(y_train)} records, {y_train.mean():.0%} yes; cross-validated over 5 folds of "
-        f"patients, then tested on {len(y_test)} records kept apart."
+        f"patients, then tested on {len(y_test)} records."
     )
-    figures = {}
+    results = {}
 
-    def note(name, cross_validated, tested):
-        figures[name] = {
+    def add(name, cross_validated, tested):
+        results[name] = {
             "cross_validated": _as_dict(_auroc(y_train, cross_validated, groups)),
             "test": _as_dict(_auroc(y_test, tested, test_groups)),
         }
-        text = [f"{Estimate(**figures[name][key])}" for key in ("cross_validated", "test")]
+        text = [f"{Estimate(**results[name][key])}" for key in ("cross_validated", "test")]
         say(f"  AUROC, {name:<24} {text[0]:<26} test {text[1]}")
 
-    best = _best_single(X_train, y_train)
-    sign = 1 if roc_auc_score(y_train, X_train[best]) >= 0.5 else -1
-    note(f"{best} alone", sign * X_train[best], sign * X_test[best])
+    single = SinglePredictorClassifier("best").fit(X_train, y_train)
+    scores = (single.decision_function(X) for X in (X_train, X_test))
+    add(f"{single.predictor_} alone", *scores)
     for name, model in models.items():
         scores = cross_val_predict(model, X_train, y_train, cv=folds, method="predict_proba")[:, 1]
         model.fit(X_train, y_train)
-        note(name, scores, model.predict_proba(X_test)[:, 1])
+        add(name, scores, model.predict_proba(X_test)[:, 1])
     if cohort.oracle is not None:
-        note(
+        add(
             "best possible",
             cohort.oracle[cohort.train][known["train"]],
             cohort.oracle[cohort.test][known["test"]],
         )
-    return figures, models["EBM"]
+    return results, models["EBM"]
 
 
 def _parts(cohort):
     return (("train", cohort.train), ("test", cohort.test))
-
-
-def _best_single(X, y) -> str:
-    distance = {name: abs(roc_auc_score(y, X[name]) - 0.5) for name in X}
-    return max(distance, key=distance.get)
 
 
 def _auroc(y, score, groups) -> Estimate:
@@ -255,22 +293,22 @@ def _as_dict(estimate: Estimate) -> dict:
     return {name: round(value, 4) for name, value in estimate._asdict().items()}
 
 
-def _draw_record(question, cohort, pipeline, held_out, path) -> None:
-    """Draw the record kept apart of which the glass box is surest."""
-    answers = pipeline[-1].predict_proba(held_out)[:, 1]
-    surest = int(np.argmax(answers))
-    findings = held_out.iloc[surest].sort_values(ascending=False)[:3]
+def _draw_record(question, cohort, pipeline, test_table, path) -> None:
+    """Draw the test record with the highest probability."""
+    probabilities = pipeline[-1].predict_proba(test_table)[:, 1]
+    highest = int(np.argmax(probabilities))
+    findings = test_table.iloc[highest].sort_values(ascending=False)[:3]
     shown = ", ".join(f"{name} {expit(logit):.2f}" for name, logit in findings.items())
     display = ECGDisplay.from_record(
-        cohort.data[cohort.test][surest],
+        cohort.data[cohort.test][highest],
         sampling_rate=RATE,
-        title=f"{question}: {answers[surest]:.2f}   ({shown}; {cohort.kind})",
+        title=f"{question}: {probabilities[highest]:.2f}   ({shown}; {cohort.kind})",
     )
     display.figure_.savefig(path, dpi=150)
 
 
-class _Speaker:
-    """Prints what is being done and how long it has been since the start."""
+class _Log:
+    """Prints texts with the time since the start."""
 
     def __init__(self):
         self.start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The model that a command is given: read without running code, unless the user allows it."""
+"""The model of a command: loaded without running code, unless the user allows it."""
 
 import os
 import pickle
@@ -18,7 +18,7 @@ def load_model(path: str | os.PathLike, *, allow_pickle: bool = False, trusted: 
     path : path-like
         Of a file of `ecgsk.persistence.save`, or of one of joblib or pickle.
     allow_pickle : bool, default=False
-        Whether to load files of joblib and pickle, which runs whatever code is in them.
+        Whether to load files of joblib and pickle, which runs any code in them.
     trusted : iterable of str, default=()
         See `ecgsk.persistence.load`.
 
@@ -32,7 +32,7 @@ def load_model(path: str | os.PathLike, *, allow_pickle: bool = False, trusted: 
     FileNotFoundError
         When there is no such file.
     ValueError
-        When the file cannot be loaded, is a pickle and those are not allowed, or holds no
+        When the file cannot be loaded, is a pickle without permission, or does not contain a
         classifier.
 
     Examples
@@ -51,12 +51,12 @@ def load_model(path: str | os.PathLike, *, allow_pickle: bool = False, trusted: 
     elif kind == "pickle":
         raise ValueError(
             f"MODEL={os.fspath(path)!r} was not written by ecgsk.save. If it is a file of joblib "
-            "or pickle from people you trust, --allow-pickle loads it, which runs whatever code is "
-            "in it; 'ecgsk convert' then makes a file of it that runs none."
+            "or pickle from people you trust, --allow-pickle loads it, which runs any code in it; "
+            "'ecgsk convert' then makes a file that runs none."
         )
     elif kind in ("weights", "checkpoint"):
         raise ValueError(
-            f"MODEL={os.fspath(path)!r} holds the weights of a network alone. Make a model of it: "
+            f"MODEL={os.fspath(path)!r} contains only the weights of a network. Make a model: "
             f"ecgsk convert {os.fspath(path)} -o model.ecgsk."
         )
     else:
@@ -65,14 +65,14 @@ def load_model(path: str | os.PathLike, *, allow_pickle: bool = False, trusted: 
         model = load(path, trusted=trusted)
     if not hasattr(model, "predict_proba"):
         raise ValueError(
-            f"MODEL={os.fspath(path)!r} holds a {type(model).__name__} without predict_proba. Save "
-            "a fitted classifier of recordings."
+            f"MODEL={os.fspath(path)!r} contains a {type(model).__name__} without predict_proba. "
+            "Save a fitted classifier of recordings."
         )
     return model
 
 
 def kind_of(path: str | os.PathLike) -> str:
-    """Tell what a file is by its first bytes, and by the names in it where it is an archive.
+    """Return the kind of a file, by its first bytes and by the names in it if it is an archive.
 
     Parameters
     ----------
@@ -82,8 +82,8 @@ def kind_of(path: str | os.PathLike) -> str:
     Returns
     -------
     {"model", "weights", "checkpoint", "pickle"}
-        A file of ``ecgsk.save``; safetensors; a save of torch; anything else, which is for pickle
-        to read if at all.
+        A file of ``ecgsk.save``; safetensors; a file of ``torch.save``; anything else, which at
+        most pickle can read.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def kind_of(path: str | os.PathLike) -> str:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError):
-        return "model"  # whose loader says that it is damaged
+        return "model"  # its loader reports the damage
     return "checkpoint" if any(name.endswith("/data.pkl") for name in names) else "model"
 
 
@@ -112,6 +112,6 @@ def _from_pickle(path):
     except (OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, ImportError,
             pickle.UnpicklingError, struct.error, zlib.error) as error:  # fmt: skip
         raise ValueError(
-            f"MODEL={os.fspath(path)!r} is no file of joblib or pickle that this version can load "
-            f"({type(error).__name__}: {error}). Save the fitted model with ecgsk.save."
+            f"MODEL={os.fspath(path)!r} is not a file of joblib or pickle that this version "
+            f"can load ({type(error).__name__}: {error}). Save the fitted model with ecgsk.save."
         ) from None

@@ -1,4 +1,4 @@
-"""What ``ecgsk predict`` does: a saved model and recordings in, a table of probabilities out."""
+"""``ecgsk predict``: from a saved model and recordings to a table of probabilities."""
 
 import argparse
 import json
@@ -7,93 +7,93 @@ import sys
 from tqdm import tqdm
 
 from ecgsk._cli.model_file import load_model
-from ecgsk._cli.predict_answers import Answers
-from ecgsk._cli.predict_input import Intake, intake_of
-from ecgsk._cli.predict_records import Record, Records
-from ecgsk._cli.predict_table import Output
+from ecgsk._cli.model_input import ModelInput, find_model_input
+from ecgsk._cli.output_table import OutputTable
+from ecgsk._cli.predictor import Predictor
+from ecgsk._cli.recordings import Recording, Recordings
 from ecgsk._core.files import file_sha256
 from ecgsk._version import __version__
 
 
 def run_predict(options: argparse.Namespace) -> int:
-    """Answer recordings, a batch at a time, and write a line for each.
+    """Predict for recordings, one batch at a time, and write a row for each.
 
     Parameters
     ----------
     options : Namespace
-        As `ecgsk._cli.arguments.add_predict_arguments` makes it.
+        See `ecgsk._cli.arguments`.
 
     Returns
     -------
     int
-        0 when all recordings were answered, 1 when some were not.
+        0 when all recordings have a prediction, 1 when some have none.
 
     Raises
     ------
     FileNotFoundError
-        When the model or recordings are not there.
+        When the model or recordings do not exist.
     ValueError
-        For a model that cannot be loaded or does not tell what it takes, and a result that is
-        there already or was begun otherwise.
+        For a model that cannot be loaded or whose input is not known, and a result that exists
+        already or is that of another run.
     KeyboardInterrupt
-        After Ctrl-C, with a message that says how to go on.
+        After Ctrl-C, with a message on how to continue.
     """
     model = load_model(options.model, allow_pickle=options.allow_pickle, trusted=options.trust)
-    answers = Answers(model, options.threshold)
-    intake = intake_of(
+    predictor = Predictor(model, options.threshold)
+    model_input = find_model_input(
         model, sampling_rate=options.model_rate, seconds=options.seconds, leads=options.leads
     )
-    records = Records(
-        options.records, intake, sampling_rate=options.sampling_rate, crop=options.crop
+    recordings = Recordings(
+        options.records, model_input, sampling_rate=options.sampling_rate, crop=options.crop
     )
-    columns = ["record", *answers.columns, "decision", "warning", "error"]
-    identity = _identity(options, intake, records)
-    output = Output(options.out, columns, identity, overwrite=options.overwrite)
+    columns = ["record", *predictor.columns, "decision", "warning", "error"]
+    identity = _identity(options, model_input, recordings)
+    table = OutputTable(options.out, columns, identity, overwrite=options.overwrite)
     try:
-        _fill(output, answers, records, options)
-        output.finish()
+        _fill(table, predictor, recordings, options)
+        table.finish()
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"interrupted after {output.n_records} of {len(records)} recordings; give the same "
-            "command to go on"
+            f"interrupted after {table.n_records} of {len(recordings)} recordings; give the same "
+            "command to continue"
         ) from None
     finally:
-        output.pause()
-    if output.n_failed:
+        table.pause()
+    if table.n_failed:
         print(
-            f"ecgsk predict: {output.n_failed} of {output.n_records} recordings have no answer; "
-            f"the column error of {output.path} says why",
+            f"ecgsk predict: {table.n_failed} of {table.n_records} recordings have no prediction; "
+            f"see the column error of {table.path}",
             file=sys.stderr,
         )
     if not options.quiet:
-        print(f"Predictions: {output.path}")
-    return 1 if output.n_failed else 0
+        print(f"Predictions: {table.path}")
+    return 1 if table.n_failed else 0
 
 
-def _identity(options, intake: Intake, records: Records) -> dict[str, str]:
+def _identity(options, model_input: ModelInput, recordings: Recordings) -> dict[str, str]:
     names = ("sampling_rate", "crop", "threshold", "batch_size")
-    said = {name: getattr(options, name) for name in names}
+    given = {name: getattr(options, name) for name in names}
     return {
         "MODEL": file_sha256(options.model),
-        "RECORDS": records.sha256,
-        "options": json.dumps({**said, "model": repr(intake)}),
+        "RECORDS": recordings.sha256,
+        "options": json.dumps({**given, "model": repr(model_input)}),
         "version of ecgsk": __version__,
     }
 
 
-def _fill(output: Output, answers: Answers, records: Records, options) -> None:
+def _fill(table: OutputTable, predictor: Predictor, recordings: Recordings, options) -> None:
     silent = options.quiet or not sys.stderr.isatty()
-    n_columns = len(answers.columns) + 1
+    n_columns = len(predictor.columns) + 1
     with tqdm(
-        total=len(records), initial=output.n_records, disable=silent, unit="ECG", smoothing=0.05
+        total=len(recordings), initial=table.n_records, disable=silent, unit="ECG", smoothing=0.05
     ) as bar:
-        for done in answers.batches(records, options.batch_size, start=output.n_records):
-            rows = [_row(record, n_columns) for record in done]
-            output.write(rows, sum(bool(record.error) for record in done))
+        for done in predictor.batches(recordings, options.batch_size, start=table.n_records):
+            rows = [_row(recording, n_columns) for recording in done]
+            table.write(rows, sum(bool(recording.error) for recording in done))
             bar.update(len(done))
 
 
-def _row(record: Record, n_columns: int) -> list[str]:
-    answer = record.answer or [""] * n_columns
-    said = (" ".join(text.split()) for text in (record.warning, record.error))
-    return [record.name, *answer, *said]
+def _row(recording: Recording, n_columns: int) -> list[str]:
+    prediction = recording.prediction or [""] * n_columns
+    texts = (" ".join(text.split()) for text in (recording.warning, recording.error))
+    return [recording.name, *prediction, *texts]

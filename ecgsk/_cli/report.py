@@ -1,4 +1,4 @@
-"""What ``ecgsk report`` does: a saved model and records in, one HTML file out."""
+"""``ecgsk report``: from a saved model and recordings to an HTML report."""
 
 import argparse
 import re
@@ -14,24 +14,34 @@ from ecgsk.datasets import load_echonext, load_wfdb
 from ecgsk.inspection import make_report
 from ecgsk.preprocessing import MedianBaseline
 
-# What networks take, and what of it nobody misses, s.
+# Length of recordings for the networks, and the largest difference that is not reported, s.
 _SECONDS, _TOLERANCE = 10.0, 0.05
-_BESIDE = {"location": "location_setting", "race or ethnicity": "race_ethnicity"}
+_SUBGROUPS = {"location": "location_setting", "race or ethnicity": "race_ethnicity"}
 
 
-def run_report(options: argparse.Namespace) -> Path:
-    """Write the report that was asked for and say where it is.
+def run_report(options: argparse.Namespace) -> int:
+    """Write the report and print its path.
+
+    Parameters
+    ----------
+    options : Namespace
+        See `ecgsk._cli.arguments`.
+
+    Returns
+    -------
+    int
+        0.
 
     Raises
     ------
     ValueError
-        For a model that cannot be loaded, options that do not go together, records that are not
-        there, and all that the loaders and `make_report` refuse.
+        For a model that cannot be loaded, options that exclude each other, unknown records, and
+        all that the loaders and `make_report` refuse.
     """
     if options.ecg and options.patients:
-        raise ValueError("--patients names records of --echonext; of --ecg each one is shown.")
+        raise ValueError("--patients is only for --echonext; with --ecg each record has a section.")
     model = load_model(options.model, allow_pickle=options.allow_pickle, trusted=options.trust)
-    about = options.about or f"Loaded from {Path(options.model).name}; nothing else was said of it."
+    about = options.about or f"Loaded from {Path(options.model).name}; nothing else is known."
     common = {
         "threshold": options.threshold,
         "about": about,
@@ -43,7 +53,7 @@ def run_report(options: argparse.Namespace) -> Path:
     else:
         report = _of_cohort(model, options, common)
     print(f"Report: {report.path}")
-    return Path(report.path)
+    return 0
 
 
 def _of_cohort(model, options, common):
@@ -51,20 +61,20 @@ def _of_cohort(model, options, common):
                            tabular=False)  # fmt: skip
     if cohort.target.ndim > 1:
         raise ValueError(
-            f"--target {options.target} are {cohort.target.shape[1]} flags; a report is of one. "
+            f"--target {options.target} has {cohort.target.shape[1]} flags; a report is about one. "
             f"Use one of {', '.join(cohort.target_names)}."
         )
     if options.sampling_rate not in (None, cohort.sampling_rate):
         raise ValueError(
-            f"--sampling-rate {options.sampling_rate:g} is not that of EchoNext, which is "
+            f"--sampling-rate {options.sampling_rate:g} is not allowed with --echonext, which has "
             f"{cohort.sampling_rate} Hz; leave it out. It is for --ecg."
         )
     validation = None
     if options.validation.lower() != "none":
         if options.validation == options.split:
             raise ValueError(
-                f"--validation {options.validation} is the split that is reported on: thresholds "
-                "chosen there would look better than they are. Use another, or none."
+                f"--validation {options.validation} is also --split: thresholds chosen there would "
+                "look better than they are. Use another split, or none."
             )
         other = load_echonext(options.echonext, split=options.validation, target=options.target,
                               tabular=False)  # fmt: skip
@@ -73,24 +83,24 @@ def _of_cohort(model, options, common):
     unknown = [key for key in options.patients if key not in keys]
     if unknown:
         raise ValueError(
-            f"--patients {unknown[0]} is no ecg_key of the split; there are {', '.join(keys[:4])}, "
-            "..."
+            f"--patients {unknown[0]} is not an ecg_key of the split; use for example "
+            f"{', '.join(keys[:4])}."
         )
-    # Not the sex of the table, which is text or 1 for male.
+    # The column "sex" of the metadata is text, or 1 for male.
     sex = cohort.covariates["sex"].map({0.0: "male", 1.0: "female"})
-    beside = cohort.covariates.assign(sex=sex)
-    for name, column in _BESIDE.items():
+    by = cohort.covariates.assign(sex=sex)
+    for name, column in _SUBGROUPS.items():
         if column in cohort.metadata:
-            beside[name] = cohort.metadata[column].to_numpy()
-    what = "synthetic records in EchoNext's layout" if cohort.synthetic else "EchoNext"
+            by[name] = cohort.metadata[column].to_numpy()
+    source = "synthetic records in EchoNext's layout" if cohort.synthetic else "EchoNext"
     return make_report(
         options.out, model, cohort.data, cohort.target,
-        data=f"{options.split} split of {what}, {options.target}",
+        data=f"{options.split} split of {source}, {options.target}",
         groups=cohort.groups,
         validation=validation,
         records=[keys.index(key) for key in options.patients],
         record_names=[f"ECG {key}" for key in keys],
-        by=beside,
+        by=by,
         condition=_condition(cohort.target_names[0]),
         sampling_rate=cohort.sampling_rate,
         synthetic=cohort.synthetic,
@@ -101,14 +111,14 @@ def _of_cohort(model, options, common):
 
 def _condition(target: str) -> str:
     """Return the name of a target of `load_echonext` in words."""
-    cut = re.fullmatch(r"lvef(<=?)([\d.]+)", target)
-    if cut is None:
+    match = re.fullmatch(r"lvef(<=?)([\d.]+)", target)
+    if match is None:
         return target.removesuffix("_flag").replace("_", " ")
-    return f"ejection fraction {'of at most' if cut[1] == '<=' else 'below'} {cut[2]} %"
+    return f"ejection fraction {'of at most' if match[1] == '<=' else 'below'} {match[2]} %"
 
 
 def _other_lengths(metadata: pd.DataFrame) -> str:
-    """Say which recordings were cut or filled, of which the model sees less than it seems."""
+    """Return which recordings were cropped or filled, with a warning where there are some."""
     seconds = metadata["n_samples"] / metadata["sampling_rate"]
     changed = [
         f"{record} of {length:g} s"
@@ -117,29 +127,29 @@ def _other_lengths(metadata: pd.DataFrame) -> str:
     ]
     if not changed:
         return ""
-    told = f"cut, or filled with 0 mV, to {_SECONDS:g} s: {', '.join(changed)}"
-    warnings.warn(f"{told}. A model of whole recordings may answer wrongly.", stacklevel=2)
-    return f", {told}"
+    text = f"cropped, or filled with 0 mV, to {_SECONDS:g} s: {', '.join(changed)}"
+    warnings.warn(f"{text}. A model of whole recordings may be wrong on them.", stacklevel=2)
+    return f", {text}"
 
 
 def _of_recordings(model, options, common):
     rate = 250.0 if options.sampling_rate is None else options.sampling_rate
     if not 0 < rate < np.inf:
-        raise ValueError(f"--sampling-rate {rate:g} has to be a positive number, Hz.")
+        raise ValueError(f"--sampling-rate {rate:g} must be a positive number, Hz.")
     found = load_wfdb(list(options.ecg), sampling_rate=rate, n_samples=round(_SECONDS * rate),
                       on_error="raise")  # fmt: skip
     data = found.data
-    done = f"resampled to {rate:g} Hz{_other_lengths(found.metadata)}"
+    steps = f"resampled to {rate:g} Hz{_other_lengths(found.metadata)}"
     if options.remove_baseline:
         data = MedianBaseline((0.2, 0.6), sampling_rate=rate).transform(data)
-        done += ", baseline removed as in EchoNext"
+        steps += ", baseline removed as in EchoNext"
     sex = found.metadata["sex"].map({"male": 0.0, "female": 1.0}).astype(float)
     table = pd.DataFrame({"age": found.metadata["age"].astype(float), "sex": sex})
     return make_report(
         options.out,
         model,
         RecordArray.wrap(np.ascontiguousarray(data), table=table.reset_index(drop=True)),
-        data=f"{len(data)} recording{'s' * (len(data) > 1)} from files, {done}",
+        data=f"{len(data)} recording{'s' * (len(data) > 1)} from files, {steps}",
         record_names=[str(name) for name in found.metadata["record"]],
         sampling_rate=rate,
         **common,

@@ -6,9 +6,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
-from ecgsk._core.fitted import named_parts
+from ecgsk._core.fitted import column_names, is_multilabel, named_parts
+from ecgsk._core.model_input import known_input
 from ecgsk._version import __version__
-from ecgsk.persistence._parts import parts
 
 _PACKAGES = {
     "interpret": "interpret-core",
@@ -16,13 +16,6 @@ _PACKAGES = {
     "sklearn": "scikit-learn",
     "skops": "skops",
     "torch": "torch",
-}
-# Names in a description, and the attributes that have the values.
-_ATTRIBUTES = {
-    "label_names": "label_names_",
-    "sampling_rate": "sampling_rate",
-    "leads": "lead_names_",
-    "n_samples": "n_samples_in_",
 }
 _MAX_DEPTH = 12
 
@@ -48,19 +41,20 @@ def describe_model(estimator, about: str) -> dict:
     about : str
         Text of the user.
     """
-    described = {
+    known = known_input(estimator)
+    return {
         "about": about,
         "model": outline(estimator),
         "saved": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": versions(),
         "n_features": _as_json_values(_attribute(estimator, "n_features_in_")),
         "classes": _as_json_values(_attribute(estimator, "classes_")),
+        "label_names": column_names(estimator) if is_multilabel(estimator) else None,
+        "sampling_rate": _as_json_values(known.sampling_rate),
+        "seconds": _as_json_values(known.seconds),
+        "leads": _as_json_values(known.leads),
+        "n_samples": known.n_samples,
     }
-    inner = list(parts(estimator))
-    for name, attribute in _ATTRIBUTES.items():
-        values = (_as_json_values(_attribute(part, attribute)) for part in inner)
-        described[name] = next((value for value in values if value is not None), None)
-    return described
 
 
 def outline(estimator, depth: int = 0) -> str:

@@ -226,8 +226,10 @@ def describe(path: str | os.PathLike) -> dict:
         - ``about``: notes from `save`;
         - ``saved``: date and time in UTC;
         - ``versions``: versions of the packages with which it was saved;
-        - ``classes``, ``label_names``, ``n_features`` (of the input of ``predict``: leads for
-          recordings), ``n_samples``, ``sampling_rate`` (Hz) and ``leads``, None if unknown;
+        - ``classes``; ``label_names`` of the columns of ``predict_proba``, None unless the model
+          is multilabel;
+        - ``n_features`` of the input (leads for recordings), and ``sampling_rate`` (Hz),
+          ``seconds``, ``n_samples`` and ``leads`` (names) of its recordings, None if unknown;
         - ``types``: types in the file;
         - ``to_trust``: types that `load` only accepts in ``trusted``.
 

@@ -114,11 +114,11 @@ def test_a_pickle_becomes_a_model_if_allowed(fitted, tmp_path, capsys):
     assert "--allow-pickle" in said_of(capsys, *words, status=2) and not out.exists()
     said_of(capsys, *words, "--allow-pickle")
     np.testing.assert_array_equal(load(out).predict_proba(X), model.predict_proba(X))
-    assert "is there already" in said_of(capsys, *words, "--allow-pickle", status=2)
+    assert "exists already" in said_of(capsys, *words, "--allow-pickle", status=2)
     said_of(capsys, *words, "--allow-pickle", "--overwrite")
     for path, match in [
         (tmp_path / "new.bin", "end in .safetensors or .ecgsk"),
-        (tmp_path / "new.safetensors", "holds no weights alone"),
+        (tmp_path / "new.safetensors", "does not contain only weights"),
     ]:
         words = ["convert", folder / "model.ecgsk", "-o", path]
         assert match in said_of(capsys, *words, status=2) and not path.exists()

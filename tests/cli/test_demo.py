@@ -8,14 +8,14 @@ from sklearn.metrics import roc_auc_score
 import ecgsk
 from ecgsk import __version__
 from ecgsk._cli import main as cli
-from ecgsk._cli.demo import ptbxl_cohort, run_demo, synthetic_cohort
+from ecgsk._cli.demo import ptbxl_cohort, synthetic_cohort, train_and_test
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("demo")
     cohort = replace(synthetic_cohort(0, n_records=240), epochs=1)
-    return cohort, run_demo(out=out, cohort=cohort), out
+    return cohort, train_and_test(cohort, out), out
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -25,9 +25,9 @@ from ecgsk import (
     make_lef_classifier,
 )
 from ecgsk._cli.main import main
-from ecgsk._cli.predict_answers import Answers
-from ecgsk._cli.predict_input import intake_of
-from ecgsk._cli.predict_records import Records
+from ecgsk._cli.model_input import find_model_input
+from ecgsk._cli.predictor import Predictor
+from ecgsk._cli.recordings import Recordings
 from ecgsk.persistence import save
 from ecgsk.preprocessing import BandPass, Resample, SelectLeads
 
@@ -123,8 +123,8 @@ def test_a_bad_record_costs_only_its_line(folder, model, capsys):
         "no sample of it is a number": write_record(place, "d", np.full((12, 1000), -32768)),
         "signal file e.dat is missing": write_record(place, "e", ecgs[8]),
         "NaN or infinite": place / "nan.npy",
-        "It looks turned": place / "turned.npy",
-        "no .npy file of recordings": place / "objects.npy",
+        "axes look swapped": place / "turned.npy",
+        "not an .npy file of recordings": place / "objects.npy",
     }
     (place / "e.dat").unlink()
     np.save(place / "nan.npy", np.where(np.arange(600).reshape(3, 200) == 5, np.nan, 0.1))
@@ -137,7 +137,7 @@ def test_a_bad_record_costs_only_its_line(folder, model, capsys):
     mixed = [good[0], *bad.values(), *good[1:]]
     options = {"sampling_rate": RATE, "leads": THREE, "batch_size": 2}
     predict(folder / "model.ecgsk", *mixed, out=folder / "bad.csv", status=1, **options)
-    assert "8 of 13 recordings have no answer" in capsys.readouterr().err
+    assert "8 of 13 recordings have no prediction" in capsys.readouterr().err
     predict(folder / "model.ecgsk", *good, out=folder / "good.csv", **options)
     rows = lines(folder / "bad.csv")
     assert [row for row in rows if not row["error"]] == lines(folder / "good.csv")
@@ -169,8 +169,8 @@ def test_what_the_model_refuses_is_found_in_its_batch(folder):
     # Two in 64 are found in a dozen calls, not in 64.
     np.save(folder / "one.npy", np.concatenate([X[good], X[:1], X[good][:27]]))
     fragile = Fragile()
-    records = Records([str(folder / "one.npy")], intake_of(fragile), sampling_rate=RATE)
-    assert len(sum(Answers(fragile).batches(records, 64), [])) == 64
+    records = Recordings([str(folder / "one.npy")], find_model_input(fragile), sampling_rate=RATE)
+    assert len(sum(Predictor(fragile).batches(records, 64), [])) == 64
     assert fragile.n_calls <= 25
 
 
@@ -215,7 +215,7 @@ def test_a_killed_run_goes_on_and_ends_alike(folder, model, capsys):
 
     # Another model, other options or other recordings do not go on with it.
     predict(*words[:-3], out=killed, batch_size=2, status=2)
-    assert "was begun with other options" in capsys.readouterr().err
+    assert "a run with other options" in capsys.readouterr().err
     predict(*words[:2], folder / "many.npy", *words[2:], killed, status=2)
     assert "other RECORDS" in capsys.readouterr().err
 
@@ -226,7 +226,7 @@ def test_a_killed_run_goes_on_and_ends_alike(folder, model, capsys):
     assert said.replace("killed", "whole") == capsys.readouterr().err
     assert "16 of 800" in said and not state.exists()
     predict(*words, whole, status=2)
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
     assert whole.read_bytes() == killed.read_bytes()
 
 
@@ -235,19 +235,19 @@ def test_an_interrupted_run_says_how_to_go_on(folder, model, monkeypatch, capsys
     words = [folder / "model.ecgsk", folder / "many.npy"]
     options = {"sampling_rate": RATE, "batch_size": 8}
     predict(*words, out=folder / "straight.parquet", **options)
-    ask, calls = Answers.of, []
+    predict_batch, calls = Predictor.predict, []
 
     def interrupted(self, X):
         calls.append(len(X))
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return ask(self, X)
+        return predict_batch(self, X)
 
-    monkeypatch.setattr(Answers, "of", interrupted)
+    monkeypatch.setattr(Predictor, "predict", interrupted)
     out = folder / "stopped.parquet"
     predict(*words, out=out, status=130, **options)
     said = capsys.readouterr().err
-    assert "after 16 of 30 recordings; give the same command to go on" in said
+    assert "after 16 of 30 recordings; give the same command to continue" in said
     assert not out.exists() and (folder / "stopped.parquet.partial.csv").exists()
     predict(*words, out=out, **options)
     assert calls == [8, 8, 8, 8, 6]
@@ -332,7 +332,7 @@ def test_recordings_that_are_too_long_are_cut_if_asked(folder, model):
     options = {"leads": THREE, "batch_size": 1}
     predict(folder / "model.ecgsk", folder / "long", out=folder / "cut.csv", crop=True, **options)
     copy, cut = lines(folder / "cut.csv")
-    assert "the first 2 s are answered" in cut["warning"] and not copy["warning"]
+    assert "its first 2 s" in cut["warning"] and not copy["warning"]
     assert float(cut["probability"]) == pytest.approx(float(copy["probability"]), abs=1e-3)
     predict(folder / "model.ecgsk", folder / "long", out=folder / "uncut.csv", status=1, **options)
     assert (
@@ -342,17 +342,17 @@ def test_recordings_that_are_too_long_are_cut_if_asked(folder, model):
 
 
 def test_what_a_model_takes_is_read_from_its_parts(model):
-    assert intake_of(model).leads is None and intake_of(model).n_samples == 200
+    assert find_model_input(model).leads is None and find_model_input(model).n_samples == 200
     chosen = make_pipeline(
         Resample(500, RATE), SelectLeads(["I", "II", "V1"]), BandPass(0.5, 40, sampling_rate=RATE),
         ProbabilityTransformer(FrozenEstimator(model)), LogisticRegression(),
     )  # fmt: skip
     chosen.fit(make_ecg(6, duration=2, sampling_rate=500, random_state=0), [0, 1] * 3)
-    taken = intake_of(chosen)
+    taken = find_model_input(chosen)
     assert (taken.sampling_rate, taken.n_samples, list(taken.leads)) == (500, 1000, LEADS)
     with pytest.raises(ValueError, match="--model-rate"):
-        intake_of(LogisticRegression())
-    taken = intake_of(LogisticRegression(), sampling_rate=250, seconds=10)
+        find_model_input(LogisticRegression())
+    taken = find_model_input(LogisticRegression(), sampling_rate=250, seconds=10)
     assert (taken.n_samples, taken.n_leads) == (2500, 12)
 
 
@@ -362,9 +362,9 @@ def test_what_a_model_takes_is_read_from_its_parts(model):
         (["nowhere.ecgsk", "many.npy"], "does not exist"),
         (["model.joblib", "many.npy"], "--allow-pickle"),
         (["many.npy", "many.npy"], "--allow-pickle"),
-        (["many.npy", "many.npy", "--allow-pickle"], "that this version can load"),
-        (["model.ecgsk", "nowhere"], "nowhere.hea is not there"),
-        (["model.ecgsk", "empty"], "holds no .hea or .npy"),
+        (["many.npy", "many.npy", "--allow-pickle"], "is not a file of joblib"),
+        (["model.ecgsk", "nowhere"], "nowhere.hea does not exist"),
+        (["model.ecgsk", "empty"], "contains no .hea or .npy"),
         (["model.ecgsk", "files"], "name them with --leads"),
         (["model.ecgsk", "many.npy", "NO RATE"], "give --sampling-rate"),
         (["model.ecgsk", "many.npy", "--out", "x.txt"], "end in .csv or .parquet"),

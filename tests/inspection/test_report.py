@@ -275,9 +275,9 @@ def test_the_command_on_a_cohort(folder, model, capsys):
         (["nothing.ecgsk", "--echonext", "DATA"], "nothing.ecgsk"),
         (["NOT", "--echonext", "DATA", "--allow-pickle"], "no file of joblib or pickle"),
         (["PICKLE", "--echonext", "DATA"], "--allow-pickle loads it"),
-        (["MODEL", "--echonext", "DATA", "--validation", "test"], "is the split that is reported"),
+        (["MODEL", "--echonext", "DATA", "--validation", "test"], "is also --split"),
         (["MODEL", "--echonext", "DATA", "--split", "no_split"], "no_split"),
-        (["MODEL", "--echonext", "DATA", "--patients", "7"], "7 is no ecg_key of the split"),
+        (["MODEL", "--echonext", "DATA", "--patients", "7"], "7 is not an ecg_key of the split"),
         (["MODEL", "--echonext", "DATA", "--target", "ef"], "ef"),
     ],
 )

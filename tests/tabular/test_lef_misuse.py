@@ -444,8 +444,8 @@ def folder(tmp_path_factory):
         (["unfitted.joblib"], "is not fitted"),
         (["cut.joblib"], "is no file of joblib or pickle"),
         (["compressed.joblib"], "is no file of joblib or pickle"),
-        (["unfitted.joblib", "--target", "flags"], "12 flags; a report is of one"),
-        (["unfitted.joblib", "--sampling-rate", "500"], "500 is not that of EchoNext"),
+        (["unfitted.joblib", "--target", "flags"], "12 flags; a report is about one"),
+        (["unfitted.joblib", "--sampling-rate", "500"], "500 is not allowed with --echonext"),
     ],
 )
 def test_the_command_gives_no_traceback(folder, words, match, capsys):
@@ -460,7 +460,7 @@ def test_the_command_gives_no_traceback(folder, words, match, capsys):
 
 def test_patients_of_another_source_are_told(folder, capsys):
     assert main(["report", "x.joblib", "--ecg", "x", "--patients", "3"]) == 2
-    assert "--patients names records of --echonext" in capsys.readouterr().err
+    assert "--patients is only for --echonext" in capsys.readouterr().err
 
 
 def test_the_command_says_in_words_what_was_asked(folder, capsys):

@@ -1,4 +1,4 @@
-"""A table that is written while it grows, and goes on where a killed process has left it."""
+"""A table that is written row by row and can be continued after an interruption."""
 
 import csv
 import io
@@ -11,35 +11,35 @@ from pathlib import Path
 from ecgsk._core.files import replacing, write_file
 from ecgsk._core.optional import import_optional
 
-# A killed process loses at most so much of what it has written, s.
+# Most work that a killed process loses, s.
 _CHECKPOINT = 0.25
-# Bytes of CSV that are turned to Parquet together.
+# Bytes of CSV that are converted to Parquet together.
 _BLOCK = 16 << 20
 
 
-class Output:
-    """The result of a run, line by line.
+class OutputTable:
+    """The result of a run, row by row.
 
-    Lines are on disk before ``FILE.state.json`` says so; a run that goes on cuts off what is after
-    that. The state is removed when the result is whole.
+    ``FILE.state.json`` counts only rows that are on disk; a run that continues first removes
+    what follows them. The state file is removed when the result is complete.
 
     Parameters
     ----------
     path : path-like
-        Ends in ``.csv`` or ``.parquet``. The latter is written as CSV beside it and turned at the
-        end.
+        Ends in ``.csv`` or ``.parquet``. The latter is written as CSV next to it and converted at
+        the end.
     columns : sequence of str
-        The first line.
+        Names of the columns.
     identity : dict of str to str
-        What the result depends on, by the names that a user knows it by: a run goes on from one of
-        the same identity alone.
+        Everything that the result depends on, by names for users: only a run of the same identity
+        continues an interrupted one.
     overwrite : bool, default=False
-        Start anew, whatever is there.
+        Start again and replace an existing result.
 
     Raises
     ------
     ValueError
-        For another ending of ``path``, and when the result is there already or is that of another
+        For another ending of ``path``, and when the result exists already or belongs to another
         run.
     """
 
@@ -53,42 +53,42 @@ class Output:
     ):
         self.path = Path(path)
         if self.path.suffix not in (".csv", ".parquet"):
-            raise ValueError(f"--out {os.fspath(path)!r} has to end in .csv or .parquet.")
+            raise ValueError(f"--out {os.fspath(path)!r} must end in .csv or .parquet.")
         self._columns = list(columns)
         self._identity = identity
         self._state = Path(f"{self.path}.state.json")
         self._csv = self.path
         if self.path.suffix == ".parquet":
-            _parquet()  # is missed now, not in an hour
+            _parquet()  # fails now, not after an hour
             self._csv = Path(f"{self.path}.partial.csv")
-        # Bytes, records and failures: one object, so that Ctrl-C cannot come between them.
+        # Bytes, records and failures: one tuple, so that Ctrl-C cannot change only some of them.
         self._done = (0, 0, 0)
-        state = None if overwrite else self._earlier()
+        state = None if overwrite else self._interrupted_state()
         self._file = open(self._csv, "r+b" if self._csv.exists() else "w+b")
         try:
             _lock(self._file, self.path)
-            self._go_on(state)
+            self._continue(state)
         except BaseException:
             self._file.close()
             raise
 
     @property
     def n_records(self) -> int:
-        """Lines that are there."""
+        """Rows that are written."""
         return self._done[1]
 
     @property
     def n_failed(self) -> int:
-        """Those of them without an answer."""
+        """Rows without a prediction."""
         return self._done[2]
 
-    def _earlier(self) -> dict | None:
+    def _interrupted_state(self) -> dict | None:
         """Return the state of an interrupted run of the same identity, if there is one."""
         if not self._state.exists():
             if self.path.exists() and self.path.stat().st_size:
                 raise ValueError(
-                    f"--out {os.fspath(self.path)!r} is there already, and is not that of an "
-                    "interrupted run. Name another, or give --overwrite."
+                    f"--out {os.fspath(self.path)!r} exists already and does not belong to an "
+                    "interrupted run. Name another file, or give --overwrite."
                 )
             return None
         try:
@@ -97,7 +97,7 @@ class Output:
             _ = [int(state[name]) for name in ("bytes", "records", "failed")]
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
-                f"{self._state} cannot be read ({error}). Give --overwrite to start anew."
+                f"{self._state} cannot be read ({error}). Give --overwrite to start again."
             ) from error
         if not state["records"]:
             return None
@@ -105,24 +105,24 @@ class Output:
         differ = [name for name in names if before.get(name) != self._identity.get(name)]
         if differ:
             raise ValueError(
-                f"--out {os.fspath(self.path)!r} was begun with other {', '.join(differ)}, and "
-                "is not finished. Repeat the command it was begun with, name another file, or "
-                "give --overwrite."
+                f"--out {os.fspath(self.path)!r} is the unfinished result of a run with other "
+                f"{', '.join(differ)}. Repeat the command of that run, name another file, or give "
+                "--overwrite."
             )
         return state
 
-    def _go_on(self, state: dict | None) -> None:
+    def _continue(self, state: dict | None) -> None:
         size = self._file.seek(0, os.SEEK_END)
         there = 0 if state is None else state["bytes"]
         if size < there:
             raise ValueError(
-                f"{self._csv} is shorter than the run that was interrupted had left it. Give "
-                "--overwrite to start anew."
+                f"{self._csv} is shorter than the interrupted run left it. Give --overwrite to "
+                "start again."
             )
         if state is not None:
             self._done = (there, state["records"], state["failed"])
         else:
-            self._keep()  # before anything of another run is cut off
+            self._write_state()  # before removing anything of another run
         self._file.seek(there)
         self._file.truncate()
         if there == 0:
@@ -130,18 +130,18 @@ class Output:
         self._checkpoint()
 
     def write(self, rows: Iterable[Sequence[str]], n_failed: int) -> None:
-        """Add lines.
+        """Add rows.
 
         Parameters
         ----------
         rows : iterable of sequence of str
-            A text for each column.
+            One text for each column.
         n_failed : int
-            How many of them have no answer.
+            Number of rows without a prediction.
         """
         rows = list(rows)
         self._add(_as_csv(rows), len(rows), n_failed)
-        if time.monotonic() - self._kept > _CHECKPOINT:
+        if time.monotonic() - self._checkpoint_time > _CHECKPOINT:
             self._checkpoint()
 
     def _add(self, content: bytes, n_records: int, n_failed: int) -> None:
@@ -152,10 +152,10 @@ class Output:
 
     def _checkpoint(self) -> None:
         os.fsync(self._file.fileno())
-        self._keep()
-        self._kept = time.monotonic()
+        self._write_state()
+        self._checkpoint_time = time.monotonic()
 
-    def _keep(self) -> None:
+    def _write_state(self) -> None:
         n_bytes, records, failed = self._done
         state = {
             "identity": self._identity,
@@ -166,13 +166,13 @@ class Output:
         write_file(self._state, json.dumps(state, indent=1).encode(), sync=True)
 
     def pause(self) -> None:
-        """Keep what is there, to go on later."""
+        """Write the state, to continue later."""
         if not self._file.closed:
             with self._file:
                 self._checkpoint()
 
     def finish(self) -> None:
-        """Make the result whole."""
+        """Complete the result."""
         self.pause()
         if self._csv != self.path:
             with replacing(self.path) as temporary:
@@ -184,12 +184,12 @@ class Output:
 def _as_csv(rows: Iterable[Sequence[str]]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
-    # Names of files need not be text: such bytes are shown as they are written in Python.
+    # Names of files may contain bytes that are not text: they are escaped as in Python.
     return text.getvalue().encode("utf-8", errors="backslashreplace")
 
 
 def _lock(file, path: Path) -> None:
-    """Keep a second run from writing the same result; the lock goes with the process."""
+    """Keep a second run from writing the same result; the lock ends with the process."""
     try:
         import fcntl
     except ImportError:
@@ -212,7 +212,7 @@ def _to_parquet(source: Path, target: Path, columns: Sequence[str]) -> None:
     import pyarrow
     from pyarrow import csv as arrow_csv
 
-    # Types are said, not guessed: a record may be called 7, and the first block be all errors.
+    # Types are given because a record may be called 7, and the first block may be all errors.
     types = {
         name: pyarrow.float64() if name.startswith("probability") else pyarrow.string()
         for name in columns

@@ -1,0 +1,123 @@
+"""What recordings have to be like for a model, and whether one of them is."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecgsk._core.fitted import parts_in_order
+from ecgsk._core.model_input import known_input
+from ecgsk._core.signal import STANDARD_LEADS, ECGQualityWarning, check_ecg, lead_name
+from ecgsk.tabular import TableColumns
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """The recordings that a model takes.
+
+    Parameters
+    ----------
+    sampling_rate : float
+        Hz.
+    seconds : float
+        Length of a recording, s.
+    leads : tuple of str or None
+        Their names in the model's order; None where the model was fitted without names.
+    n_leads : int
+        Number of leads.
+    missing : {"error", "zero"}
+        "zero" where a part of the model replaces NaN by 0 mV.
+    table : bool
+        Whether the model also reads the age and sex of the patient.
+    """
+
+    sampling_rate: float
+    seconds: float
+    leads: tuple[str, ...] | None
+    n_leads: int
+    missing: str = "error"
+    table: bool = False
+
+    @property
+    def n_samples(self) -> int:
+        """Samples of a recording at the model's sampling rate."""
+        return round(self.seconds * self.sampling_rate)
+
+    def check(self, signal: np.ndarray) -> str:
+        """Check one recording before the model predicts for it and others together.
+
+        Parameters
+        ----------
+        signal : ndarray of shape (n_leads, n_samples)
+            mV.
+
+        Returns
+        -------
+        str
+            Warnings about the signal quality; empty where there are none.
+
+        Raises
+        ------
+        ValueError
+            For recordings that the model does not take, see `ecgsk.check_ecg`.
+        """
+        if not np.isfinite(signal).any():
+            raise ValueError("no sample of it is a number.")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            check_ecg(signal[np.newaxis], n_leads=self.n_leads, n_samples=self.n_samples,
+                      missing=self.missing)  # fmt: skip
+        found = [w.message for w in caught if issubclass(w.category, ECGQualityWarning)]
+        return " ".join(str(message) for message in found)
+
+
+def find_model_input(
+    model,
+    *,
+    sampling_rate: float | None = None,
+    seconds: float | None = None,
+    leads: Sequence[str] | None = None,
+) -> ModelInput:
+    """Return the recordings that a model takes, from the arguments first and then from its parts.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted classifier of recordings.
+    sampling_rate : float or None, default=None
+        Hz.
+    seconds : float or None, default=None
+        Length of a recording, s.
+    leads : sequence of str or None, default=None
+        Names of the leads. Where nothing is known of them, a model takes the 12 standard leads.
+
+    Returns
+    -------
+    ModelInput
+        Sampling rate, length and leads.
+
+    Raises
+    ------
+    ValueError
+        When neither the arguments nor the model contain the sampling rate or the length.
+    """
+    known = known_input(model, sampling_rate=sampling_rate)
+    seconds = seconds or known.seconds
+    if known.sampling_rate is None:
+        raise ValueError("the sampling rate that MODEL takes is not in it: give --model-rate.")
+    if seconds is None:
+        raise ValueError("the length of recordings that MODEL takes is not in it: give --seconds.")
+    names, n_leads = known.leads, known.n_leads
+    if leads is not None:
+        names, n_leads = tuple(lead_name(lead) for lead in leads), len(leads)
+    elif n_leads is None:
+        names, n_leads = STANDARD_LEADS, len(STANDARD_LEADS)
+    return ModelInput(
+        sampling_rate=known.sampling_rate,
+        seconds=float(seconds),
+        leads=names,
+        n_leads=n_leads,
+        missing=known.missing,
+        table=any(isinstance(part, TableColumns) for part in parts_in_order(model)),
+    )

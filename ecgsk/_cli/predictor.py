@@ -1,0 +1,180 @@
+"""A model's predictions, where a recording that it cannot take does not stop the others."""
+
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from ecgsk._cli.recordings import Recording, Recordings
+from ecgsk._core.fitted import column_names, is_multilabel, stack_labels, unwrap
+from ecgsk._core.signal import ECGQualityWarning
+
+_NOT_FINITE = "the model's probabilities of it are not finite."
+
+
+class Predictor:
+    """Probabilities and decisions of a fitted classifier, as text.
+
+    Parameters
+    ----------
+    model : estimator
+        With ``predict_proba`` and ``classes_``.
+    threshold : float or None, default=None
+        Probability from which on a binary model decides for its second class; None leaves
+        decisions to the model's ``predict``.
+
+    Raises
+    ------
+    ValueError
+        When the model is not fitted, or a threshold is given for one that is not binary.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.dummy import DummyClassifier
+    >>> model = DummyClassifier(strategy="prior").fit(np.zeros((4, 1)), ["AF", "SR", "SR", "SR"])
+    >>> predictor = Predictor(model)
+    >>> predictor.columns, predictor.predict(np.zeros((1, 1)))
+    (['probability'], [('0.75', 'SR')])
+    """
+
+    def __init__(self, model, threshold: float | None = None):
+        if not hasattr(model, "classes_"):
+            raise ValueError(f"MODEL contains a {type(model).__name__} that is not fitted.")
+        self._model = unwrap(model)
+        self._threshold = threshold
+        self._classes = model.classes_
+        self._multilabel = is_multilabel(model)
+        self._binary = not self._multilabel and len(self._classes) == 2
+        self._names = column_names(model)
+        if threshold is not None and not self._binary:
+            raise ValueError(
+                f"--threshold {threshold:g} is for binary models; MODEL has {len(self._names)} "
+                f"{'labels' if self._multilabel else 'classes'}. Leave it out."
+            )
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns of probabilities."""
+        return ["probability"] if self._binary else [f"probability_{name}" for name in self._names]
+
+    def predict(self, X) -> list[tuple[str, ...]]:
+        """Return the probabilities and the decision for each recording, as they are written.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples)
+            mV.
+
+        Returns
+        -------
+        list of tuple of str
+            Each number with the fewest digits that identify it; then the decision. Empty tuples
+            stand for recordings whose probabilities are not finite.
+        """
+        with warnings.catch_warnings():
+            # `ModelInput.check` has found them, one recording at a time.
+            warnings.simplefilter("ignore", ECGQualityWarning)
+            probabilities, decisions = self._predict(X)
+        shown = probabilities[:, 1:] if self._binary else probabilities
+        finite = np.isfinite(probabilities).all(axis=1)
+        return [
+            (*(repr(float(p)) for p in row), decision) if good else ()
+            for row, decision, good in zip(shown, decisions, finite, strict=True)
+        ]
+
+    def _predict(self, X) -> tuple[np.ndarray, list[str]]:
+        model = self._model
+        if isinstance(model, Pipeline) and len(model) > 1:
+            # Networks in front compute once for both probabilities and decisions.
+            X, model = model[:-1].transform(X), model[-1]
+        probabilities = stack_labels(model.predict_proba(X), self._classes)
+        if self._threshold is not None:
+            decided = self._classes[(probabilities[:, 1] >= self._threshold).astype(int)]
+        elif not hasattr(model, "net_"):
+            decided = model.predict(X)
+        elif self._multilabel:  # as the networks' own predict decides
+            decided = probabilities > 0.5
+        else:
+            decided = self._classes[probabilities.argmax(axis=1)]
+        if not self._multilabel:
+            return probabilities, [str(value) for value in decided]
+        names = np.array(self._names, dtype=object)
+        return probabilities, [";".join(names[row]) for row in np.asarray(decided).astype(bool)]
+
+    def batches(
+        self, recordings: Recordings, batch_size: int, *, start: int = 0
+    ) -> Iterator[list[Recording]]:
+        """Predict for recordings in their order.
+
+        A batch consists of recordings that the model can take. The others leave no gap, so that
+        predictions do not depend on them, bit for bit.
+
+        Parameters
+        ----------
+        recordings : Recordings
+            Read as they are needed.
+        batch_size : int
+            Recordings for which the model predicts together.
+        start : int, default=0
+            Recordings to skip: the number of those in earlier lists.
+
+        Yields
+        ------
+        list of Recording
+            With a prediction or an error, and without their signal. At the end of a list no
+            recording is waiting, so that another process can continue from there.
+        """
+        waiting: list[Recording] = []
+        pending: list[Recording] = []
+        for recording in recordings.read(start):
+            waiting.append(recording)
+            if recording.signal is not None:
+                pending.append(recording)
+            if len(pending) == batch_size:
+                pending = self._fill(recordings, pending)
+            if not pending and (recording.prediction or len(waiting) >= batch_size):
+                yield waiting
+                waiting = []
+        while pending:
+            pending = self._fill(recordings, pending)
+        if waiting:
+            yield waiting
+
+    def _fill(self, recordings: Recordings, pending: list[Recording]) -> list[Recording]:
+        """Predict for all of them, or remove those that the model refuses and return the others."""
+        try:
+            predictions = self.predict(recordings.stack(pending))
+            refused = {i: _NOT_FINITE for i, prediction in enumerate(predictions) if not prediction}
+        except MemoryError:
+            raise
+        except Exception as error:  # any step of a model may fail in any way
+            refused = self._refused(recordings, pending, error)
+            if not refused:
+                raise ValueError(
+                    f"MODEL fails on {len(pending)} recordings together, but not on each of them "
+                    f"({type(error).__name__}: {error}). Try a smaller --batch-size."
+                ) from error
+        for i, recording in enumerate(pending):
+            if i in refused:
+                recording.signal, recording.error = None, refused[i]
+            elif not refused:
+                recording.signal, recording.prediction = None, predictions[i]
+        return [recording for recording in pending if recording.signal is not None]
+
+    def _refused(self, recordings: Recordings, pending: list[Recording], error) -> dict[int, str]:
+        """Return which recordings the model refuses, and why, by halving the batch."""
+        if len(pending) == 1:
+            return {0: str(error) or type(error).__name__}
+        middle = len(pending) // 2
+        found: dict[int, str] = {}
+        for start, half in ((0, pending[:middle]), (middle, pending[middle:])):
+            try:
+                self.predict(recordings.stack(half))
+            except MemoryError:
+                raise
+            except Exception as error_of_half:
+                refused = self._refused(recordings, half, error_of_half)
+                found |= {start + i: reason for i, reason in refused.items()}
+        return found

@@ -1,0 +1,301 @@
+"""Recordings in files: all are listed at the start, and each is read when its turn comes."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from ecgsk._cli.model_input import ModelInput
+from ecgsk._core.file_formats import read_npy_header
+from ecgsk._core.records import RecordArray
+from ecgsk._core.sampling_rate import Unify
+from ecgsk._wfdb.header import RecordError, read_header
+from ecgsk._wfdb.metadata import record_metadata
+from ecgsk._wfdb.signal import read_signal, scan_record
+
+# Largest difference of a recording's length from the model's that is not an error, s.
+_TOLERANCE = 0.05
+# Recordings of an .npy file that are read together: memory of the file is released after each read.
+_BLOCK = 16
+
+
+@dataclass
+class Recording:
+    """A recording before and after the model's prediction.
+
+    Parameters
+    ----------
+    name : str
+        In the result.
+    signal : ndarray of shape (n_leads, n_samples), or None
+        float32, mV, as the model takes it; None where it could not be read, and after prediction.
+    age, sex : float
+        Age in years; 0 for male and 1 for female. NaN where unknown.
+    warning, error : str
+        Problems with the signal; the reason why there is no prediction.
+    prediction : sequence of str
+        Probabilities and decision, as they are written.
+    """
+
+    name: str
+    signal: np.ndarray | None = None
+    age: float = np.nan
+    sex: float = np.nan
+    warning: str = ""
+    error: str = ""
+    prediction: Sequence[str] = ()
+
+    def fail(self, error: Exception) -> None:
+        """Drop the signal and store the reason."""
+        self.signal = None
+        self.error = error.reason if isinstance(error, RecordError) else str(error)
+
+
+@dataclass(frozen=True)
+class _Source:
+    path: str
+    shown: str
+    n_records: int = 1
+    numbered: bool = False
+    error: str = ""
+
+
+class Recordings:
+    """The recordings in files and folders, in a fixed order.
+
+    Parameters
+    ----------
+    given : sequence of str
+        Folders, WFDB records, and ``.npy`` files.
+    model_input : ModelInput
+        The recordings that the model takes.
+    sampling_rate : float or None, default=None
+        Of ``.npy`` files, Hz.
+    crop : bool, default=False
+        Whether to use the beginning of recordings that are too long.
+
+    Raises
+    ------
+    FileNotFoundError
+        When a path does not exist, or a folder contains no recordings.
+    ValueError
+        When the rate of ``.npy`` files, or the names of the model's leads, are needed and unknown.
+    """
+
+    def __init__(
+        self,
+        given: Sequence[str],
+        model_input: ModelInput,
+        *,
+        sampling_rate: float | None = None,
+        crop: bool = False,
+    ):
+        self.model_input = model_input
+        self.crop = crop
+        self._unify = Unify(model_input.sampling_rate, model_input.n_samples)
+        self._sources = [source for path in given for source in _sources(path)]
+        arrays = next((s.shown for s in self._sources if _is_array(s.path)), None)
+        if arrays is not None and sampling_rate is None:
+            raise ValueError(f"{arrays} does not contain its sampling rate: give --sampling-rate.")
+        header = next((s.shown for s in self._sources if not _is_array(s.path)), None)
+        if header is not None and model_input.leads is None:
+            raise ValueError(
+                f"MODEL takes {model_input.n_leads} lead(s) but does not contain their names, so "
+                f"they cannot be found in {header}: name them with --leads."
+            )
+        self._array_rate = sampling_rate or 0.0
+        self._leads = model_input.leads or ()
+
+    def __len__(self) -> int:
+        return sum(source.n_records for source in self._sources)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the list of recordings, not of their content."""
+        digest = hashlib.sha256()
+        for source in self._sources:
+            digest.update(f"{source.shown}\0{source.n_records}\0".encode(errors="replace"))
+        return digest.hexdigest()
+
+    def read(self, start: int = 0) -> Iterator[Recording]:
+        """Yield each recording at the model's sampling rate and length.
+
+        Parameters
+        ----------
+        start : int, default=0
+            Recordings to skip.
+        """
+        for source in self._sources:
+            if start >= source.n_records:
+                start -= source.n_records
+                continue
+            if source.error:
+                yield Recording(source.shown, error=source.error)
+            elif _is_array(source.path):
+                yield from self._read_array(source, start)
+            else:
+                yield self._read_wfdb(source)
+            start = 0
+
+    def _read_wfdb(self, source: _Source) -> Recording:
+        recording = Recording(source.shown)
+        try:
+            header = scan_record(source.path, self._leads)
+            n_samples = header.n_samples or 0
+            recording.warning = self._check_length(n_samples, header.sampling_rate)
+            if recording.warning and header.data_file is not None:
+                # One second more keeps the end of the resampled recording free of artifacts.
+                needed = int((self.model_input.seconds + 1) * header.sampling_rate) + 1
+                n_samples = min(n_samples, needed)
+                header = replace(header, n_samples=n_samples)
+            signal = np.empty((len(self._leads), n_samples), dtype=np.float32)
+            read_signal(header, self._leads, signal)
+            self._set_signal(recording, signal, header.sampling_rate)
+            if self.model_input.table:
+                metadata = record_metadata(header, signal)
+                recording.age = metadata["age"]
+                recording.sex = {"male": 0.0, "female": 1.0}.get(metadata["sex"], np.nan)
+        except (OSError, ValueError) as error:
+            recording.fail(error)
+        return recording
+
+    def _read_array(self, source: _Source, start: int) -> Iterator[Recording]:
+        numbers = range(start, source.n_records)
+        names = [f"{source.shown}[{i}]" if source.numbered else source.shown for i in numbers]
+        try:
+            array = RecordArray.wrap(_open_array(source.path)[0])
+            if len(array) != source.n_records:
+                raise ValueError("it was replaced during the run.")
+            self._check_leads(array.shape[1], array.shape[2])
+            warning = self._check_length(array.shape[2], self._array_rate)
+        except Exception as error:  # a file can be cut off, or replaced, in any way
+            yield from (Recording(name, error=str(error)) for name in names)
+            return
+        blocks = (np.arange(i, min(i + _BLOCK, source.n_records)) for i in numbers[::_BLOCK])
+        with np.errstate(over="ignore"):  # too large for float32: `ModelInput.check` refuses it
+            signals = (signal for rows in blocks for signal in array.read(rows))
+            for name, signal in zip(names, signals, strict=True):
+                recording = Recording(name, warning=warning)
+                try:
+                    self._set_signal(recording, signal, self._array_rate)
+                except ValueError as error:
+                    recording.fail(error)
+                yield recording
+
+    def _check_leads(self, n_leads: int, n_samples: int) -> None:
+        """Refuse arrays with another number of leads, which might be too long to resample."""
+        wanted = self.model_input.n_leads
+        if n_leads != wanted:
+            turned = " Its axes look swapped: leads come before samples." * (n_samples == wanted)
+            raise ValueError(f"it has {n_leads} leads; the model takes {wanted}.{turned}")
+
+    def _check_length(self, n_samples: int, rate: float) -> str:
+        """Return a warning for a recording that is cropped; raise for one of a wrong length."""
+        seconds, wanted = n_samples / rate, self.model_input.seconds
+        if abs(seconds - wanted) <= _TOLERANCE:
+            return ""
+        length = f"it is {seconds:g} s long ({n_samples} samples at {rate:g} Hz)"
+        if seconds > wanted and self.crop:
+            return f"{length}; the prediction is for its first {wanted:g} s."
+        remedy = ", or --crop to use its beginning" if seconds > wanted else ""
+        raise ValueError(f"{length}; the model takes {wanted:g} s{remedy}.")
+
+    def _set_signal(self, recording: Recording, signal: np.ndarray, sampling_rate: float) -> None:
+        signal = self._unify(signal, sampling_rate)
+        found = self.model_input.check(np.ascontiguousarray(signal, dtype=np.float32))
+        recording.signal = signal
+        recording.warning = " ".join(filter(None, [recording.warning, found]))
+
+    def stack(self, recordings: Sequence[Recording]):
+        """Return recordings as one array for the model, with age and sex where it reads them.
+
+        Parameters
+        ----------
+        recordings : sequence of Recording
+            Each with a signal.
+        """
+        X = np.stack([r.signal for r in recordings if r.signal is not None])
+        if not self.model_input.table:
+            return X
+        table = {"age": [r.age for r in recordings], "sex": [r.sex for r in recordings]}
+        return RecordArray.wrap(X, table=pd.DataFrame(table))
+
+
+def _is_array(path: str) -> bool:
+    return path.endswith(".npy")
+
+
+def _sources(given: str) -> Iterator[_Source]:
+    if os.path.isdir(given):
+        yield from _of_folder(given)
+        return
+    if _is_array(given) and os.path.isfile(given):
+        yield _array_source(given)
+        return
+    stem, suffix = os.path.splitext(given)
+    stem = stem if suffix in (".hea", ".mat", ".dat") else given
+    if not os.path.isfile(f"{stem}.hea"):
+        raise FileNotFoundError(
+            f"RECORDS: {given!r} is neither a folder nor an .npy file nor a WFDB record "
+            f"({stem}.hea does not exist)."
+        )
+    yield _Source(f"{stem}.hea", stem)
+
+
+def _of_folder(folder: str) -> Iterator[_Source]:
+    paths = sorted(
+        os.path.join(place, name)
+        for place, _, names in os.walk(folder)
+        for name in names
+        if name.endswith((".hea", ".npy")) and not name.startswith(".")
+    )
+    if not paths:
+        raise FileNotFoundError(f"RECORDS: the folder {folder!r} contains no .hea or .npy file.")
+    segments = _segments(path for path in paths if not _is_array(path))
+    for path in paths:
+        if _is_array(path):
+            yield _array_source(path)
+        elif path not in segments:
+            yield _Source(path, path.removesuffix(".hea"))
+
+
+def _segments(paths) -> set[str]:
+    """Return the headers that are segments of other records in the same folder."""
+    found = set()
+    for path in paths:
+        try:
+            header = read_header(path)
+        except RecordError:
+            continue
+        found |= {os.path.join(os.path.dirname(path), f"{n}.hea") for n, _ in header.segments}
+    return found
+
+
+def _array_source(path: str) -> _Source:
+    if not os.path.isfile(path):
+        return _Source(path, path, error="it is not a regular file.")  # a pipe may never end
+    try:
+        array, numbered = _open_array(path)
+        return _Source(path, path, n_records=len(array), numbered=numbered)
+    except Exception as error:  # foreign bytes can make NumPy's reader fail in any way
+        return _Source(path, path, error=f"it is not an .npy file of recordings: {error}")
+
+
+def _open_array(path: str) -> tuple[np.ndarray, bool]:
+    """Return a memory map of shape (n_records, n_leads, n_samples), and whether it was 3D."""
+    with open(path, "rb") as file:
+        header = read_npy_header(file)
+    if header.file_size > os.path.getsize(path):
+        raise ValueError(f"it is cut off: {header.file_size} bytes are needed.")
+    shape, fortran_order, dtype, offset = header
+    if dtype.kind not in "fiu" or len(shape) not in (2, 3) or not all(shape):
+        raise ValueError(
+            f"shape {shape} and type {dtype}; expected numbers of shape (leads, samples) or "
+            "(recordings, leads, samples)."
+        )
+    order = "F" if fortran_order else "C"
+    array = np.memmap(path, dtype, "r", offset, shape, order)
+    return (array, True) if array.ndim == 3 else (array[np.newaxis], False)
