@@ -296,6 +296,5 @@ def _open_array(path: str) -> tuple[np.ndarray, bool]:
             f"shape {shape} and type {dtype}; expected numbers of shape (leads, samples) or "
             "(recordings, leads, samples)."
         )
-    order = "F" if fortran_order else "C"
-    array = np.memmap(path, dtype, "r", offset, shape, order)
+    array = np.memmap(path, dtype, "r", offset, shape, "F" if fortran_order else "C")
     return (array, True) if array.ndim == 3 else (array[np.newaxis], False)

@@ -1,19 +1,17 @@
-"""From probabilities to answers; nothing here knows of torch."""
+"""Tables of probabilities, and classifiers of them; nothing here imports torch."""
 
 from importlib import import_module
 
 from ecgsk._core.sklearn_compat import RowAlignedFeatureUnion
 from ecgsk.tabular._columns import TableColumns
 from ecgsk.tabular._lef import make_lef_classifier
+from ecgsk.tabular._patient_bags import patient_bags
 from ecgsk.tabular._probability import ProbabilityTransformer
 from ecgsk.tabular._screen import PredictorScreening, screen_predictors
 from ecgsk.tabular._single import SinglePredictorClassifier
 
-# interpret takes a second to import: what needs it is imported when it is first asked for.
-_LAZY = {
-    "GroupedEBMClassifier": "ecgsk.tabular._ebm",
-    "patient_bags": "ecgsk.tabular._ebm",
-}
+# It needs interpret, which takes a second to import.
+_LAZY = {"GroupedEBMClassifier": "ecgsk.tabular._ebm"}
 
 __all__ = [
     "PredictorScreening",
@@ -22,6 +20,7 @@ __all__ = [
     "SinglePredictorClassifier",
     "TableColumns",
     "make_lef_classifier",
+    "patient_bags",
     "screen_predictors",
     *_LAZY,
 ]

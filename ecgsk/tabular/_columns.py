@@ -1,37 +1,37 @@
-"""What is known of a patient beside the recording."""
+"""Columns of a patient table, such as age and sex, as predictors."""
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, TransformerMixin
 
 from ecgsk._core.checks import check_distinct
 from ecgsk._core.public import public
-from ecgsk._core.sklearn_compat import check_is_fitted, fit_context, output_container, validate_data
+from ecgsk._core.sklearn_compat import check_is_fitted, fit_context, validate_data
 from ecgsk.tabular._numbers import as_numbers
+from ecgsk.tabular._table_transformer import TableTransformer
 
 
 @public("ecgsk.tabular")
-class TableColumns(TransformerMixin, BaseEstimator):
-    """Take columns, such as age and sex, from the table that travels with recordings.
+class TableColumns(TableTransformer):
+    """Select columns, such as age and sex, of the table that belongs to recordings.
 
-    Beside a `ProbabilityTransformer` in a ``sklearn.pipeline.FeatureUnion`` it puts them next to
-    the probabilities. Recordings carry their table as ``RecordArray.wrap(X, table=DataFrame)``.
+    In a ``sklearn.pipeline.FeatureUnion`` with a `ProbabilityTransformer` it adds them to the
+    probabilities. ``RecordArray.wrap(X, table=DataFrame)`` joins recordings with their table.
 
     Parameters
     ----------
     columns : list of str or None, default=None
-        Names of the columns, numbers all of them. None takes all.
+        Names of the columns, which have to contain numbers. None selects all.
 
     Attributes
     ----------
     columns_ : list of str
-        The columns taken.
+        The selected columns.
 
     Notes
     -----
-    pandas joins the parts of a ``FeatureUnion`` by their index. Rows are numbered from 0 here, as a
-    `ProbabilityTransformer` numbers them; beside a transformer whose rows have another index they
-    would meet other patients. `ecgsk.make_lef_classifier` joins by place.
+    pandas joins the parts of a ``FeatureUnion`` by their index. `TableColumns` and
+    `ProbabilityTransformer` number rows from 0. Together with a transformer whose rows have another
+    index, a row could combine several patients. `ecgsk.make_lef_classifier` joins rows by place.
 
     Examples
     --------
@@ -54,14 +54,14 @@ class TableColumns(TransformerMixin, BaseEstimator):
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, *, diagnoses=None, groups=None, **others):
-        """Note the columns; nothing is learnt.
+        """Store the names of the columns.
 
         Parameters
         ----------
         X : RecordArray with a table, DataFrame, or array-like of shape (n_records, n_columns)
-            Where the columns are.
+            Contains the columns.
         y, diagnoses, groups, **others : ignored
-            Here because a ``FeatureUnion`` hands all of its transformers what one of them takes.
+            A ``FeatureUnion`` passes all parameters to each of its transformers.
 
         Returns
         -------
@@ -71,10 +71,12 @@ class TableColumns(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            When X has no table, or the table lacks a column, has it twice or holds text in it.
+            When X has no table, or a column is missing, exists twice or contains text.
         """
         table = self._table_of(X, reset=True)
-        self.columns_ = list(table.columns if self.columns is None else self.columns)
+        names = table.columns if self.columns is None else self.columns
+        # scikit-learn does not accept numpy.str_ next to str.
+        self.columns_ = [str(name) if isinstance(name, str) else name for name in names]
         self._numbers(table)
         return self
 
@@ -84,7 +86,7 @@ class TableColumns(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : RecordArray with a table, DataFrame, or array-like of shape (n_records, n_columns)
-            Where the columns are.
+            Contains the columns.
 
         Returns
         -------
@@ -93,27 +95,10 @@ class TableColumns(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         table = self._table_of(X, reset=False)
-        numbers = self._numbers(table)
-        if output_container(self) is not None:
-            return numbers
-        index = X.index if isinstance(X, pd.DataFrame) else None
-        return pd.DataFrame(numbers, columns=self.columns_, index=index)
+        return self._to_table(self._numbers(table), X)
 
-    def get_feature_names_out(self, input_features=None) -> np.ndarray:
-        """Return the names of the columns.
-
-        Parameters
-        ----------
-        input_features : ignored
-            Here for scikit-learn's sake.
-
-        Returns
-        -------
-        ndarray of str
-            One for each column.
-        """
-        check_is_fitted(self)
-        return np.asarray(self.columns_, dtype=object)
+    def _column_names(self) -> list:
+        return self.columns_
 
     def _table_of(self, X, *, reset: bool) -> pd.DataFrame:
         if hasattr(X, "table") and len(getattr(X, "shape", ())) == 3:
@@ -123,7 +108,7 @@ class TableColumns(TransformerMixin, BaseEstimator):
         if X is None:
             wanted = "a table" if self.columns is None else ", ".join(map(str, self.columns))
             raise ValueError(
-                f"X is recordings alone, but {wanted} is needed beside them: give "
+                f"X contains only recordings, but {wanted} is needed, too: give "
                 "RecordArray.wrap(X, table=DataFrame), with a row for each record."
             )
         if isinstance(X, pd.DataFrame):
@@ -132,32 +117,32 @@ class TableColumns(TransformerMixin, BaseEstimator):
         return pd.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])])
 
     def _numbers(self, table: pd.DataFrame) -> np.ndarray:
-        lacking = [name for name in self.columns_ if name not in table.columns]
-        if lacking:
-            has = ", ".join(map(str, list(table.columns)[:8])) or "none"
+        missing = [name for name in self.columns_ if name not in table.columns]
+        if missing:
+            has = ", ".join(map(str, list(table.columns)[:8])) or "no columns"
             raise ValueError(
-                f"columns={self.columns_} asks for {', '.join(map(str, lacking))}, which the table "
-                f"of the recordings lacks; it has {has}. Add them, or ask for others."
+                f"columns={self.columns_} contains {', '.join(map(str, missing))}, but the table "
+                f"of the recordings has {has}. Add the columns, or select others."
             )
         table = table[self.columns_]
         check_distinct(table.columns, f"columns={self.columns_} or the table of the recordings")
         columns = {name: as_numbers(table[name]) for name in table}
-        text = [name for name, values in columns.items() if values is None]
-        if text:
+        numeric = [values for values in columns.values() if values is not None]
+        if len(numeric) < len(columns):
+            text = [name for name, values in columns.items() if values is None]
             raise ValueError(
-                f"{', '.join(map(str, text))} of the table hold text or other values that are no "
-                f"numbers, for example {table[text[0]].dropna().tolist()[:1]}; code them as "
+                f"the columns {', '.join(map(str, text))} of the table contain text or other "
+                f"values, for example {table[text[0]].dropna().tolist()[:1]}; code them as "
                 "numbers, for example sex as 0 and 1."
             )
-        numbers = np.column_stack([np.empty((len(table), 0)), *columns.values()])
+        numbers = np.column_stack([np.empty((len(table), 0)), *numeric])
         if np.isinf(numbers).any():
             bad = ", ".join(str(c) for c in table.columns[np.isinf(numbers).any(axis=0)])
-            raise ValueError(f"{bad} of the table hold infinity; use NaN for what is unknown.")
+            raise ValueError(f"{bad} of the table contain infinity; use NaN for unknown values.")
         return numbers
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.input_tags.three_d_array = True
-        tags.transformer_tags.preserves_dtype = []
         return tags

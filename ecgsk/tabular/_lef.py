@@ -1,4 +1,4 @@
-"""The framework for low ejection fraction: probabilities of findings, then a model to read."""
+"""The Pipeline for low ejection fraction: probabilities of findings, then a classifier of them."""
 
 from collections.abc import Mapping, Sequence
 from math import inf
@@ -7,7 +7,6 @@ from numbers import Integral, Real
 from sklearn import config_context
 from sklearn.base import is_classifier
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline
@@ -15,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.validation import has_fit_parameter
 
+from ecgsk._core.fitted import last_step
 from ecgsk._core.public import public
 from ecgsk._core.sklearn_compat import RowAlignedFeatureUnion
 from ecgsk.tabular._columns import TableColumns
@@ -38,47 +38,46 @@ def make_lef_classifier(
     memory=None,
     random_state=None,
 ) -> Pipeline:
-    """Make a Pipeline that tells low ejection fraction from ECG recordings.
+    """Return a Pipeline that predicts low ejection fraction from ECG recordings.
 
-    A network that was trained for other things says how likely each ECG finding is; a model that
-    can be read, or a plain one, is trained on these numbers. Nothing but scikit-learn's Pipeline
-    comes back: every step can be looked at, replaced, searched and cross-validated.
+    A network that was trained on ECG findings predicts their probabilities; an interpretable or
+    another classifier is trained on these numbers. The result is scikit-learn's Pipeline: its steps
+    can be inspected, replaced, searched and cross-validated.
 
     Parameters
     ----------
     extractor : {"mtecg", "ecgfounder"}, estimator, or mapping or sequence of them, \
             default="mtecg"
-        What turns recordings into predictors. "mtecg" is the shipped network, whose 71 columns are
-        the statements of PTB-XL; "ecgfounder" the published one with 150, fetched once. Any
-        classifier of recordings will do, a fitted one inside ``sklearn.frozen.FrozenEstimator``;
-        one that is to be fitted takes ``diagnoses`` and gives out-of-fold probabilities. A
-        transformer that has no ``predict_proba`` is used as it is. Several are put side by side,
-        their columns named ``name__column`` by the mapping's keys or the kinds.
+        Makes predictors from recordings. "mtecg" is the network in the package with the 71
+        statements of PTB-XL; "ecgfounder" is the published one with 150, which is downloaded once.
+        Also any classifier of recordings: a fitted one in ``sklearn.frozen.FrozenEstimator``, or
+        one that ``fit`` trains on ``diagnoses``, with out-of-fold probabilities. A transformer
+        without ``predict_proba`` is used as it is. The columns of several extractors are called
+        ``name__column``, with the mapping's keys or the kinds as names.
     classifier : {"ebm", "logistic", "gradient_boosting"} or classifier, default="ebm"
         "ebm" is a `GroupedEBMClassifier` without interactions, with 8 bags and 256 bins,
-        "logistic" an L2-penalised logistic regression after imputing medians and standardising,
+        "logistic" an L2-penalized logistic regression after median imputation and standardization,
         "gradient_boosting" scikit-learn's ``HistGradientBoostingClassifier`` with a fixed number
-        of trees (its early stopping would hold out records of patients it learns from).
+        of trees (its early stopping would hold out other records of training patients).
     sampling_rate : float, default=250.0
-        Of the recordings, Hz; EchoNext has 250. The named extractors resample to what their
-        networks expect. It does not concern estimators that are given.
+        Of the recordings, Hz; EchoNext has 250. "mtecg" and "ecgfounder" resample to the rate of
+        their networks. Ignored for other extractors.
     covariates : sequence of str, default=()
-        Columns of the recordings' table that become predictors beside the probabilities, for
-        example ``["age", "sex"]``. Recordings then have to be a `RecordArray` with a ``table``,
-        as `load_echonext` gives.
+        Columns of the recordings' table that are predictors, too, for example ``["age", "sex"]``.
+        Recordings then have to be a `RecordArray` with a ``table``, as from `load_echonext`.
     scale : {"logit", "probability"}, default="logit"
-        Of the probabilities: see `ProbabilityTransformer`.
+        Scale of the probabilities, see `ProbabilityTransformer`.
     cv : int, splitter or iterable, default=5
-        Folds of extractors that are to be fitted.
+        Folds of extractors that are fitted.
     device : str, default="auto"
-        Of the named extractors.
+        Device of "mtecg" and "ecgfounder".
     n_jobs : int or None, default=-1
-        Cores that the EBM uses.
+        CPU cores of the EBM.
     memory : str, joblib.Memory or None, default=None
-        Where the Pipeline keeps what the extractors said, so that a search downstream of them
-        does not ask again.
+        The Pipeline's cache of the extractors' predictions, so that a search over later steps
+        computes them only once.
     random_state : int, RandomState instance or None, default=None
-        Seeds the steps.
+        Random seed of the steps.
 
     Returns
     -------
@@ -88,22 +87,22 @@ def make_lef_classifier(
     Raises
     ------
     ValueError
-        For names that are not known, and no extractor and no covariate.
+        For unknown names, and when there are neither extractors nor covariates.
     TypeError
-        For what has neither ``predict_proba`` nor ``transform``.
+        For an extractor without ``predict_proba`` and ``transform``.
 
     Notes
     -----
     Patients: ``pipeline.fit(X, y, classifier__groups=patients)`` keeps a patient's records
     together in the EBM's bags, and ``predictors__groups=patients`` in the folds of an extractor
     that is fitted, with ``predictors__diagnoses``. With
-    ``sklearn.set_config(enable_metadata_routing=True)`` the steps have asked for what they take:
+    ``sklearn.set_config(enable_metadata_routing=True)`` the steps already request what they take:
     ``pipeline.fit(X, y, groups=patients)`` and
-    ``cross_validate(pipeline, X, y, cv=GroupKFold(), params={"groups": patients})``. Where no step
-    takes groups, as with "logistic" and a frozen extractor, ``fit`` refuses them then.
+    ``cross_validate(pipeline, X, y, cv=GroupKFold(), params={"groups": patients})``. If no step
+    takes groups, as with "logistic" and a frozen extractor, ``fit`` then raises.
 
-    The published framework (arXiv:2603.28532) has ST-MEM as its extractor, whose licence is
-    non-commercial; its settings are not known to us.
+    The published framework (arXiv:2603.28532) uses the extractor ST-MEM, whose license is
+    non-commercial; its settings are not published.
 
     References
     ----------
@@ -120,13 +119,13 @@ def make_lef_classifier(
         covariates = [covariates]
     parts = [
         (name, _as_step(name, part, sampling_rate, scale, cv, device, random_state))
-        for name, part in _named(extractor)
+        for name, part in _named_extractors(extractor)
     ]
     if covariates:
         parts.append(("patient", TableColumns(list(covariates))))
     if not parts:
         raise ValueError(
-            "extractor is empty and there are no covariates: nothing to predict from. Use "
+            "extractor is empty and there are no covariates, so there are no predictors. Use "
             "extractor='mtecg'."
         )
     if len(parts) == 1:
@@ -137,10 +136,10 @@ def make_lef_classifier(
         predictors = RowAlignedFeatureUnion(parts, verbose_feature_names_out=several)
         predictors.set_output(transform="pandas")
     steps = [("predictors", predictors), *_steps_of(classifier, n_jobs, random_state)]
-    return _asking(Pipeline(steps, memory=memory))
+    return _request_metadata(Pipeline(steps, memory=memory))
 
 
-def _named(extractor) -> list[tuple[str, object]]:
+def _named_extractors(extractor) -> list[tuple[str, object]]:
     if extractor is None:
         return []
     if isinstance(extractor, Mapping):
@@ -155,19 +154,17 @@ def _named(extractor) -> list[tuple[str, object]]:
 
 
 def _check_names(names: list[str]) -> None:
-    """Refuse now what FeatureUnion would refuse in fit, without saying where the name is from."""
+    """Refuse names that FeatureUnion would refuse in fit, with the parameter that they are from."""
     bad = [name for name in names if "__" in name or names.count(name) > 1]
     if bad:
         raise ValueError(
-            f"extractor={bad[0]!r} is not a name that a step can have: names have no '__', occur "
-            "once, and 'patient' is that of the covariates. Use another key."
+            f"extractor={bad[0]!r} cannot be the name of a step: names must not contain '__' or "
+            "occur twice, and 'patient' is for the covariates. Use another key."
         )
 
 
 def _kind_of(part) -> str:
-    part = part.estimator if isinstance(part, FrozenEstimator) else part
-    part = part[-1] if isinstance(part, Pipeline) else part
-    return type(part).__name__.lower().removesuffix("classifier")
+    return type(last_step(part)).__name__.lower().removesuffix("classifier")
 
 
 def _as_step(name, part, sampling_rate, scale, cv, device, random_state):
@@ -178,8 +175,8 @@ def _as_step(name, part, sampling_rate, scale, cv, device, random_state):
                 "give an estimator."
             )
         if not isinstance(sampling_rate, Real) or not 0 < sampling_rate < inf:
-            raise ValueError(f"sampling_rate={sampling_rate!r} has to be a positive number, Hz.")
-        # Networks need torch, which tables do not.
+            raise ValueError(f"sampling_rate={sampling_rate!r} must be a positive number, Hz.")
+        # Here, because only networks need torch.
         from ecgsk.estimators import ECGFounderClassifier, MTECGClassifier
 
         kind, weights = {
@@ -192,23 +189,23 @@ def _as_step(name, part, sampling_rate, scale, cv, device, random_state):
     if hasattr(part, "transform"):
         return part
     raise TypeError(
-        f"extractor {name!r} is a {type(part).__name__}, which has neither predict_proba nor "
-        "transform. Give a classifier of recordings."
+        f"extractor {name!r} is a {type(part).__name__} without predict_proba and transform. Give "
+        "a classifier of recordings."
     )
 
 
 def _steps_of(classifier, n_jobs, random_state) -> list[tuple[str, object]]:
     if isinstance(classifier, str):
         if classifier == "ebm":
-            # It imports interpret, which not every classifier needs.
+            # Here, because it imports interpret, which other classifiers do not need.
             from ecgsk.tabular._ebm import GroupedEBMClassifier
 
-            # interpret takes integers alone.
+            # interpret accepts only integers.
             seed = random_state
             if not (seed is None or isinstance(seed, Integral)):
                 seed = int(check_random_state(seed).randint(2**31 - 1))
-            # On as many records as EchoNext has, the library's defaults take ten times as long and
-            # answer alike: benchmarks/ebm_settings.py.
+            # On as many records as in EchoNext, interpret's defaults take ten times as long for the
+            # same accuracy: benchmarks/ebm_settings.py.
             model = GroupedEBMClassifier(
                 interactions=0, max_bins=256, outer_bags=8, n_jobs=n_jobs, random_state=seed
             )
@@ -236,8 +233,8 @@ def _steps_of(classifier, n_jobs, random_state) -> list[tuple[str, object]]:
     )
 
 
-def _asking(pipeline: Pipeline) -> Pipeline:
-    """Let the steps ask for the metadata they take, for those who have routing on."""
+def _request_metadata(pipeline: Pipeline) -> Pipeline:
+    """Set the metadata requests of the steps, for users of metadata routing."""
     with config_context(enable_metadata_routing=True):
         predictors = pipeline["predictors"]
         union = isinstance(predictors, FeatureUnion)

@@ -7,10 +7,10 @@ import pandas as pd
 
 
 def as_numbers(column: pd.Series) -> np.ndarray | None:
-    """Return a column as float64, NaN where unknown, or None where it does not hold numbers.
+    """Return a column as float64, with NaN for unknown values; None for columns of other types.
 
-    Numbers beside None make a column of objects, which are numbers nevertheless; dates and
-    categories can be converted to numbers by NumPy and are none.
+    Numbers together with None, a column of objects, count as numbers. Dates and categories do not,
+    although NumPy converts them.
     """
     if pd.api.types.is_object_dtype(column):
         if not all(isinstance(value, Real | np.bool_) for value in column.dropna()):

@@ -1,4 +1,4 @@
-"""Probabilities of records by classifiers that have not seen them."""
+"""Out-of-fold probabilities."""
 
 from collections.abc import Iterator
 from numbers import Integral
@@ -28,34 +28,34 @@ def out_of_fold(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Fit clones on the training folds and yield their probabilities of the test folds.
 
-    scikit-learn's ``cross_val_predict`` refuses recordings that are read from disk and does not
-    hand groups to the estimator without metadata routing.
+    scikit-learn's ``cross_val_predict`` refuses recordings that are read from disk, and passes
+    groups to the estimator only with metadata routing.
 
     Yields
     ------
     test : ndarray of int
         Records of a test fold.
     classes : ndarray
-        The classes that the fold's clone knows.
+        The classes of the fold's clone.
     probabilities : ndarray of shape (len(test), n_columns)
-        What it says of them.
+        Its probabilities of the test fold.
 
     Raises
     ------
     ValueError
-        When the folds do not hold each record once.
+        When a record is not in exactly one test fold.
     """
     strata = _strata(target)
     splitter = _splitter(cv, strata, groups, random_state)
     labels = target if strata is None else strata
     folds = list(splitter.split(np.zeros(len(target)), labels, groups))
     if not folds:
-        raise ValueError(f"cv={cv!r} has no folds left: an iterator serves once. Give a list.")
+        raise ValueError(f"cv={cv!r} has no folds left: an iterator works only once. Give a list.")
     times = np.bincount(np.concatenate([test for _, test in folds]), minlength=len(target))
     if (times != 1).any():
         raise ValueError(
             f"cv={cv!r} puts {(times == 0).sum()} of {len(times)} records in no test fold and "
-            f"{(times > 1).sum()} in several; every record needs one out-of-fold probability. "
+            f"{(times > 1).sum()} in several; each record needs one out-of-fold probability. "
             "Use a splitter that partitions the records."
         )
     parts = Parallel(n_jobs=n_jobs)(
@@ -67,25 +67,25 @@ def out_of_fold(
 
 
 def accepted(estimator, **params) -> dict:
-    """Return the fit parameters that are given and that the estimator, or a step of it, takes.
+    """Return the given fit parameters that the estimator, or a step of it, accepts.
 
-    Groups that nothing takes have served the folds; weights that nothing takes would be lost.
+    Groups are optional for it because the folds use them, but weights would be lost.
 
     Raises
     ------
     ValueError
-        When ``sample_weight`` is given and nothing in the estimator takes it.
+        When ``sample_weight`` is given and the estimator does not accept it.
     """
-    taken = {}
+    taken: dict = {}
     for name, value in params.items():
         if value is None:
             continue
         if isinstance(estimator, Pipeline):
-            # Steps on the way may fold by patient as well; weights concern the last alone.
+            # Other steps may use folds of patients as well; weights are for the last one.
             steps = estimator.steps if name == "groups" else estimator.steps[-1:]
             keys = [f"{step}__{name}" for step, part in steps if _takes(part, name)]
             if keys and get_config()["enable_metadata_routing"]:
-                # The Pipeline routes, and says so where a step has not been asked.
+                # The Pipeline routes, and raises where a step has not set its request.
                 keys = [name]
         else:
             keys = [name] if _takes(estimator, name) else []
@@ -101,7 +101,7 @@ def accepted(estimator, **params) -> dict:
 def _takes(estimator, name: str) -> bool:
     if has_fit_parameter(estimator, name):
         return True
-    # A search takes groups among its **params and hands them to its splitter.
+    # A search accepts groups in **params for its splitter.
     return name == "groups" and isinstance(estimator, BaseSearchCV)
 
 

@@ -1,4 +1,4 @@
-"""From recordings to a table of named probabilities."""
+"""A transformer from recordings to a table of probabilities."""
 
 import warnings
 from numbers import Integral
@@ -6,7 +6,7 @@ from numbers import Integral
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, clone
+from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.multiclass import type_of_target
@@ -22,23 +22,22 @@ from ecgsk._core.sklearn_compat import (
     StrOptions,
     check_is_fitted,
     fit_context,
-    output_container,
 )
 from ecgsk.tabular._out_of_fold import accepted, out_of_fold
+from ecgsk.tabular._table_transformer import TableTransformer
 
 
 @public("ecgsk")
-class ProbabilityTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
-    """Turn a classifier of recordings into a step that yields a table of its probabilities.
+class ProbabilityTransformer(MetaEstimatorMixin, TableTransformer):
+    """Transform recordings to a table of a classifier's probabilities.
 
-    The table is what an interpretable model such as interpret's ``ExplainableBoostingClassifier``
-    or a logistic regression reads, with a column for each label, under its name.
+    The table has a named column for each label. Interpretable models, such as interpret's
+    ``ExplainableBoostingClassifier`` or a logistic regression, can be trained on it.
 
-    A classifier that is to be fitted never judges records it has learnt from: `fit_transform`,
-    which is what a Pipeline calls in its own ``fit``, returns out-of-fold probabilities, while
-    `transform` uses the classifier refitted on all records. Wrap a fitted classifier in
-    ``sklearn.frozen.FrozenEstimator`` to use it as it is; then nothing is fitted and no targets
-    are needed.
+    Probabilities of training records would be too good. Therefore `fit_transform`, which a Pipeline
+    calls in its ``fit``, returns out-of-fold probabilities; `transform` uses the classifier that
+    was fitted on all records. To use a fitted classifier as it is, wrap it in
+    ``sklearn.frozen.FrozenEstimator``; then nothing is fitted and no targets are needed.
 
     Parameters
     ----------
@@ -46,29 +45,29 @@ class ProbabilityTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator
         For example an `ecgsk.MTECGClassifier`, a Pipeline that ends in one, or any scikit-learn
         classifier. It is cloned and fitted unless it is frozen.
     cv : int, splitter or iterable of (train, test), default=5
-        Folds of `fit_transform`. An int makes shuffled folds that keep the records of a group
-        together where ``groups`` are given and stratify single-label targets.
+        Folds of `fit_transform`. An int means shuffled folds, by group where ``groups`` are given,
+        and stratified for single-label targets.
     scale : {"probability", "logit"}, default="probability"
-        ``"logit"`` gives log(p / (1 - p)) of probabilities held 1.2e-7 away from 0 and 1, which
-        keeps it within -16 and 16.
+        "logit" is log(p / (1 - p)), where probabilities closer to 0 or 1 than 1.2e-7 are moved to
+        that distance; values lie between -16 and 16.
     feature_names : list of str, default=None
-        Names of the columns. None takes, in this order: the columns of ``diagnoses`` where it is
-        a DataFrame, the ``label_names_`` of the estimator, the class labels.
+        Names of the columns. None uses the first that exists: the columns of ``diagnoses`` if it
+        is a DataFrame, the ``label_names_`` of the estimator, the class labels.
     n_jobs : int, default=None
-        Folds fitted at once. Leave it at None for a network, which uses all cores by itself.
+        Folds that are fitted at the same time. Leave it at None for networks, which use all cores.
     random_state : int, RandomState instance or None, default=None
-        Shuffles the folds when ``cv`` is an int.
+        Random seed of the folds when ``cv`` is an int.
 
     Attributes
     ----------
     estimator_ : estimator
         The classifier that `transform` uses.
     n_features_in_ : int
-        As the classifier reports it.
+        That of the classifier.
 
     See Also
     --------
-    sklearn.frozen.FrozenEstimator : Keeps a fitted classifier from being refitted.
+    sklearn.frozen.FrozenEstimator : Protects a fitted classifier from another fit.
 
     Examples
     --------
@@ -119,16 +118,16 @@ class ProbabilityTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator
         Parameters
         ----------
         X : array-like of shape (n_records, n_leads, n_samples)
-            Recordings, mV, or whatever the classifier takes.
+            Recordings, mV, or other input of the classifier.
         y : array-like of shape (n_records,), default=None
             Targets of the classifier where ``diagnoses`` is None.
         diagnoses : array-like of shape (n_records,) or (n_records, n_labels), default=None
-            Targets of the classifier where they are not the ``y`` of the Pipeline: the findings
-            that become columns, while ``y`` is the question put to the table.
+            Targets of the classifier where they differ from the ``y`` of the Pipeline: the findings
+            in the columns, while ``y`` is the target of the model that reads the table.
         groups : array-like of shape (n_records,), default=None
-            Patients. Handed to the classifier's ``fit`` where it takes groups.
+            Patients. Passed to the classifier's ``fit`` if it accepts groups.
         sample_weight : array-like of shape (n_records,), default=None
-            Handed to the classifier's ``fit``.
+            Passed to the classifier's ``fit``.
 
         Returns
         -------
@@ -138,7 +137,7 @@ class ProbabilityTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator
         Raises
         ------
         ValueError
-            When the classifier is to be fitted and there are no targets.
+            When the classifier has to be fitted and there are no targets.
         """
         self._fit(X, y, diagnoses, groups, sample_weight)
         return self
@@ -150,13 +149,13 @@ class ProbabilityTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator
         Parameters
         ----------
         X, y, diagnoses, groups, sample_weight
-            As `fit` takes them. No fold holds records of a patient that its classifier has seen.
+            See `fit`. The classifier of a fold is not trained on patients in that fold.
 
         Returns
         -------
         DataFrame of shape (n_records, n_columns)
-            Probabilities or logits; an ndarray after ``set_output(transform="default")``. One
-            column for a binary classifier: the probability of the second class.
+            Probabilities or logits; an ndarray after ``set_output(transform="default")``. A binary
+            classifier has one column, the probability of the second class.
         """
         X, target, groups = self._fit(X, y, diagnoses, groups, sample_weight)
         if not self._needs_fit():
@@ -172,11 +171,11 @@ class ProbabilityTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator
             n_jobs=self.n_jobs,
             random_state=self.random_state,
         ):
-            table[test] = self._columns(classes, probabilities)
-        return self._output(table, X)
+            table[test] = self._select_columns(classes, probabilities)
+        return self._to_table(table, X)
 
     def transform(self, X):
-        """Return the probabilities of records by the classifier fitted on all.
+        """Return the probabilities of the classifier that was fitted on all records.
 
         Parameters
         ----------
@@ -186,40 +185,22 @@ class ProbabilityTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator
         Returns
         -------
         DataFrame of shape (n_records, n_columns)
-            See `fit_transform`. For records that the classifier was fitted on these are
-            optimistic; `fit_transform` gave their out-of-fold ones.
+            See `fit_transform`. Probabilities of the training records are too good; `fit_transform`
+            returns out-of-fold ones.
         """
-        if self._needs_fit():
-            check_is_fitted(self)
+        check_is_fitted(self)
         classifier = self._classifier()
         probabilities = stack_labels(classifier.predict_proba(X), classifier.classes_)
-        return self._output(self._columns(classifier.classes_, probabilities), X)
-
-    def get_feature_names_out(self, input_features=None) -> np.ndarray:
-        """Return the names of the columns.
-
-        Parameters
-        ----------
-        input_features : ignored
-            Here for scikit-learn's sake.
-
-        Returns
-        -------
-        ndarray of str
-            One for each column.
-        """
-        if self._needs_fit():
-            check_is_fitted(self)
-        return np.asarray(self._column_names(), dtype=object)
+        return self._to_table(self._select_columns(classifier.classes_, probabilities), X)
 
     def _fit(self, X, y, diagnoses, groups, sample_weight):
         for name in ("_diagnosis_names", "_multilabel", "estimator_"):
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
         if not self._needs_fit():
             if diagnoses is not None:
                 warnings.warn(
                     f"diagnoses are ignored: {type(self.estimator).__name__} is used as it is. To "
-                    "fine-tune it on them, give a classifier that needs a fit, such as "
+                    "fine-tune on them, give a classifier that has to be fitted, such as "
                     "MTECGClassifier(pretrained='ptbxl').",
                     stacklevel=4,
                 )
@@ -251,7 +232,7 @@ class ProbabilityTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator
 
     def _copy_n_features(self) -> None:
         for name in ("n_features_in_", "feature_names_in_"):
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
             if hasattr(self.estimator_, name):
                 setattr(self, name, getattr(self.estimator_, name))
 
@@ -278,11 +259,11 @@ class ProbabilityTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator
             names = list(learnt)
         if len(names) != n_columns:
             raise ValueError(
-                f"feature_names has {len(names)} names, but the estimator gives {n_columns} "
-                "columns: give one name for each."
+                f"feature_names has {len(names)} names, but there are {n_columns} columns: give "
+                "one name for each."
             )
         if len(set(names)) < len(names):
-            raise ValueError(f"feature_names={names} holds a name twice: columns need their own.")
+            raise ValueError(f"feature_names={names} contains a name twice; use different names.")
         return names
 
     def _is_multilabel(self) -> bool:
@@ -291,11 +272,11 @@ class ProbabilityTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator
             return self._multilabel
         return is_multilabel(self._classifier())
 
-    def _columns(self, classes, probabilities: np.ndarray) -> np.ndarray:
-        """Bring a fold's probabilities to the columns of the table."""
+    def _select_columns(self, classes, probabilities: np.ndarray) -> np.ndarray:
+        """Return the columns of the table from the probabilities of a classifier's classes."""
         own = self._classifier().classes_
         if not self._is_multilabel():
-            # A fold may lack a class; then nothing speaks for it there.
+            # Where a fold lacks a class, its probability is 0.
             aligned = np.zeros((len(probabilities), len(own)))
             aligned[:, np.searchsorted(own, classes)] = probabilities
             probabilities = aligned[:, 1:] if len(own) == 2 else aligned
@@ -303,33 +284,23 @@ class ProbabilityTransformer(MetaEstimatorMixin, TransformerMixin, BaseEstimator
             return log_odds(probabilities)
         return probabilities.astype(np.float64)
 
-    def _output(self, table: np.ndarray, X):
-        if output_container(self) is not None:
-            return table
-        return pd.DataFrame(
-            table,
-            columns=self._column_names(),
-            index=X.index if isinstance(X, pd.DataFrame) else None,
-        )
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         inner = get_tags(self.estimator)
         tags.input_tags = inner.input_tags
         tags.target_tags.required = self._needs_fit()
         tags.requires_fit = self._needs_fit()
-        tags.transformer_tags.preserves_dtype = []
         return tags
 
 
 def _names_of(labels) -> list[str]:
-    """Return the names that a DataFrame or a Series brings."""
+    """Return the names of the columns of a DataFrame, or of a Series."""
     names = getattr(labels, "columns", [getattr(labels, "name", None)])
     return [str(name) for name in names if name is not None]
 
 
 def _as_labels(target, name: str):
-    """Return one column of classes or a matrix of 0 and 1."""
+    """Return one column of classes, or a matrix of 0 and 1."""
     if sparse.issparse(target):
         target = target.toarray()
     if not isinstance(target, (pd.DataFrame, pd.Series)):
@@ -348,5 +319,5 @@ def _as_labels(target, name: str):
 
 
 def _lazily(X):
-    """Return X such that a fold of it is not read at once."""
+    """Return recordings on disk so that they are read in batches."""
     return RecordArray.wrap(X) if is_lazy(X) and not isinstance(X, RecordArray) else X

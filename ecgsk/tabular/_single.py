@@ -1,4 +1,4 @@
-"""One probability as the whole answer."""
+"""A classifier that uses a single predictor."""
 
 from numbers import Integral
 
@@ -15,41 +15,41 @@ from ecgsk._core.sklearn_compat import StrOptions, check_is_fitted, fit_context,
 
 @public("ecgsk")
 class SinglePredictorClassifier(ClassifierMixin, BaseEstimator):
-    """Answer a question by one column of a table alone, without training.
+    """Classify by one column of a table, without training.
 
-    A network's probability of an anterior infarct, or of a normal ECG the other way round, already
-    ranks patients by low ejection fraction. With ``predictor`` and ``direction`` given nothing is
-    learnt but the names of the classes.
+    A network's probability of an anterior infarct, or one minus that of a normal ECG, already ranks
+    patients by low ejection fraction. With a given ``predictor`` and ``direction``, ``fit`` learns
+    only the names of the classes.
 
     Parameters
     ----------
     predictor : str, int or "best"
-        Name or number of the column. "best" takes the one that ranks the records of ``fit`` best,
-        and needs all columns to be known, since any may be the one.
+        Name or number of the column. "best" takes the one that ranks the records of ``fit`` best;
+        then no column may contain NaN.
     direction : {"higher", "lower", "auto"}, default="auto"
-        Whether high or low values speak for the second class. "auto" asks the records of ``fit``.
+        Whether high or low values indicate the second class. "auto" learns it in ``fit``.
     scale : {"logit", "probability"}, default="logit"
-        What the column holds, as `ProbabilityTransformer` calls it.
+        Content of the column, see `ProbabilityTransformer`.
 
     Attributes
     ----------
     classes_ : ndarray of shape (2,)
-        Class labels; ``classes_[1]`` is what the predictor speaks for.
+        Class labels; the predictor indicates ``classes_[1]``.
     predictor_ : str or int
         The column: its name where X has names.
     direction_ : {"higher", "lower"}
-        As it is used.
+        The direction in use.
     n_features_in_ : int
-        Columns of X.
+        Number of columns of X.
 
     See Also
     --------
-    screen_predictors : Every column at once, with intervals.
+    screen_predictors : All columns at once, with intervals.
 
     Notes
     -----
-    The probability is that of the finding, not of what is asked: it ranks, but is not calibrated,
-    and 0.5 is no threshold for it. `ecgsk.metrics.choose_threshold` finds one.
+    The probability is that of the finding, not of the target: it ranks records, but is not
+    calibrated, so 0.5 is not a useful threshold. `ecgsk.metrics.choose_threshold` finds one.
 
     References
     ----------
@@ -79,7 +79,7 @@ class SinglePredictorClassifier(ClassifierMixin, BaseEstimator):
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y):
-        """Note the classes, and what of the predictor is not given.
+        """Learn the classes, and the predictor and its direction where they are not given.
 
         Parameters
         ----------
@@ -96,8 +96,8 @@ class SinglePredictorClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            For a column that is not there or has NaN, values that ``scale`` does not allow, and
-            other than two classes.
+            For an unknown column, NaN in it, values that ``scale`` does not allow, and a number of
+            classes other than two.
         """
         X, y = validate_data(
             self, X, y, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2
@@ -105,10 +105,10 @@ class SinglePredictorClassifier(ClassifierMixin, BaseEstimator):
         check_classification_targets(y)
         self.classes_, y = np.unique(y, return_inverse=True)
         if len(self.classes_) != 2:
-            # The first words are those by which scikit-learn knows a binary classifier.
+            # scikit-learn's checks expect the first words.
             raise ValueError(
                 f"Only binary classification is supported. The type of the target is "
-                f"{type_of_target(y)}: y has {len(self.classes_)} class(es), which need to be two."
+                f"{type_of_target(y)}: y has {len(self.classes_)} class(es); expected two."
             )
         if self.predictor == "best" and not self._is_a_name("best"):
             numbers = range(X.shape[1])
@@ -125,7 +125,7 @@ class SinglePredictorClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def decision_function(self, X) -> np.ndarray:
-        """Return the log-odds of the predictor, turned to speak for the second class.
+        """Return the log-odds of the predictor, with the sign that indicates the second class.
 
         Parameters
         ----------
@@ -135,12 +135,12 @@ class SinglePredictorClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_records,)
-            Higher means likelier.
+            Higher values mean that the second class is more likely.
         """
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float64, ensure_all_finite="allow-nan")
         if self.predictor == "best":
-            # Not only where the best one has them: what fit refuses, prediction refuses.
+            # As in fit, no column may contain NaN.
             for number in range(X.shape[1]):
                 self._values(X, number)
         values = self._values(X, self._number)
@@ -149,7 +149,7 @@ class SinglePredictorClassifier(ClassifierMixin, BaseEstimator):
         return values if self.direction_ == "higher" else -values
 
     def predict_proba(self, X) -> np.ndarray:
-        """Return the predictor's probability, or that of its opposite.
+        """Return the probabilities, or one minus them where low values indicate the class.
 
         Parameters
         ----------
@@ -159,13 +159,13 @@ class SinglePredictorClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_records, 2)
-            Of the classes in the order of ``classes_``.
+            In the order of ``classes_``.
         """
         logits = self.decision_function(X)
         return np.stack([expit(-logits), expit(logits)], axis=1)
 
     def predict(self, X) -> np.ndarray:
-        """Return the class that the predictor calls likelier.
+        """Return the more likely class.
 
         Parameters
         ----------
@@ -188,14 +188,14 @@ class SinglePredictorClassifier(ClassifierMixin, BaseEstimator):
         if isinstance(self.predictor, str):
             if self.predictor in names:
                 return names.index(self.predictor)
-            allowed = ", ".join(map(str, names[:8])) if names else "none: X is no DataFrame"
+            allowed = ", ".join(map(str, names[:8])) or "no names: X is not a DataFrame"
         else:
             if 0 <= self.predictor < self.n_features_in_:
                 return int(self.predictor)
             allowed = f"0 to {self.n_features_in_ - 1}"
         raise ValueError(
-            f"predictor={self.predictor!r} is not a column of X; there are {allowed}"
-            f"{', ...' if len(names) > 8 else ''}. Use one of them, or 'best'."
+            f"predictor={self.predictor!r} is not a column of X, which has {allowed}"
+            f"{', ...' if len(names) > 8 else ''}. Use one of its columns, or 'best'."
         )
 
     def _values(self, X: np.ndarray, number: int) -> np.ndarray:
@@ -205,8 +205,8 @@ class SinglePredictorClassifier(ClassifierMixin, BaseEstimator):
         if not np.isfinite(values).all():
             raise ValueError(
                 f"X has {np.sum(~np.isfinite(values))} NaN or infinite values in {name}, the "
-                f"first in record {np.flatnonzero(~np.isfinite(values))[0]}. Leave those records "
-                "out, or impute them first."
+                f"first in record {np.flatnonzero(~np.isfinite(values))[0]}. Remove those records, "
+                "or impute the values first."
             )
         if self.scale == "probability" and not ((values >= 0) & (values <= 1)).all():
             raise ValueError(
@@ -218,6 +218,6 @@ class SinglePredictorClassifier(ClassifierMixin, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
-        # It learns nothing: on data of which column 0 knows nothing, nothing comes out.
+        # Its accuracy depends on column 0 of scikit-learn's test data.
         tags.classifier_tags.poor_score = True
         return tags

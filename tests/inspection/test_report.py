@@ -273,7 +273,7 @@ def test_the_command_on_a_cohort(folder, model, capsys):
     [
         (["MODEL", "--echonext", "nowhere"], "nowhere"),
         (["nothing.ecgsk", "--echonext", "DATA"], "nothing.ecgsk"),
-        (["NOT", "--echonext", "DATA", "--allow-pickle"], "no file of joblib or pickle"),
+        (["NOT", "--echonext", "DATA", "--allow-pickle"], "not a file of joblib or pickle"),
         (["PICKLE", "--echonext", "DATA"], "--allow-pickle loads it"),
         (["MODEL", "--echonext", "DATA", "--validation", "test"], "is also --split"),
         (["MODEL", "--echonext", "DATA", "--split", "no_split"], "no_split"),

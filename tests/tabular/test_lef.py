@@ -11,6 +11,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ecgsk import MTECGClassifier, RecordArray, make_lef_classifier, make_lef_cohort
@@ -87,11 +89,11 @@ def test_rates_are_bridged_inside(cohort):
 
 def test_covariates_that_are_not_there_are_named(cohort, records):
     pipeline = quick(make_lef_classifier(covariates=["age", "height"]))
-    with pytest.raises(ValueError, match="height.*lacks; it has age, sex, site"):
+    with pytest.raises(ValueError, match="height.*of the recordings has age, sex, site"):
         pipeline.fit(records, cohort.target)
-    with pytest.raises(ValueError, match="recordings alone, but age, height.*RecordArray.wrap"):
+    with pytest.raises(ValueError, match="only recordings, but age, height.*RecordArray.wrap"):
         pipeline.fit(cohort.data, cohort.target)
-    with pytest.raises(ValueError, match="site of the table hold text.*'A'"):
+    with pytest.raises(ValueError, match="site of the table contain text.*'A'"):
         make_lef_classifier(covariates=["site"]).fit(records, cohort.target)
 
 
@@ -124,11 +126,11 @@ def test_several_extractors_side_by_side(cohort, records):
     ("params", "error", "match"),
     [
         ({"extractor": "mtceg"}, ValueError, "extractor='mtceg'.*'mtecg' or 'ecgfounder'"),
-        ({"extractor": []}, ValueError, "nothing to predict from"),
-        ({"extractor": 3}, TypeError, "neither predict_proba nor transform"),
+        ({"extractor": []}, ValueError, "there are no predictors"),
+        ({"extractor": 3}, TypeError, "without predict_proba and transform"),
         ({"classifier": "xgboost"}, ValueError, "classifier='xgboost'.*'logistic'"),
         ({"classifier": None}, ValueError, "classifier=None"),
-        ({"sampling_rate": 0}, ValueError, "sampling_rate=0 has to be"),
+        ({"sampling_rate": 0}, ValueError, "sampling_rate=0 must be"),
     ],
 )
 def test_what_is_not_known_is_refused(params, error, match):
@@ -206,7 +208,7 @@ def test_a_whole_number_of_patients_can_be_held_out():
 
 
 def test_too_few_patients_are_told():
-    with pytest.raises(ValueError, match="groups has 3 patients, and 1 with a record of one"):
+    with pytest.raises(ValueError, match="groups has 3 patients, of whom 1 have a record of one"):
         patient_bags([0, 0, 1], [1, 2, 3])
     with pytest.raises(ValueError, match="groups and bags were both given"):
         GroupedEBMClassifier().fit(
@@ -366,3 +368,21 @@ def test_screening_draws_patients():
 def test_what_cannot_be_screened_is_told(table, y, match):
     with pytest.raises(ValueError, match=match):
         screen_predictors(table, y)
+
+
+def test_names_of_columns_are_plain_text_without_pyarrow():
+    """scikit-learn refuses str together with numpy.str_; strings of pyarrow have one type."""
+    X = np.random.default_rng(0).normal(size=(40, 12, 8)).astype(np.float32)
+    y = np.array(["no", "yes"])[(X[:, 0, 0] > 0).astype(int)]
+    patients = pd.DataFrame({"age": np.arange(40.0), "sex": np.arange(40) % 2})
+    flatten = FunctionTransformer(lambda X: np.asarray(X)[:, 0])
+    extractor = make_pipeline(flatten, LogisticRegression()).fit(X, y)
+    with pd.option_context("mode.string_storage", "python"):
+        lef = make_lef_classifier(
+            FrozenEstimator(extractor),
+            covariates=list(np.array(["age", "sex"])),
+            classifier="logistic",
+        )
+        lef.fit(RecordArray.wrap(X, table=patients), y)
+    names = list(lef[0].get_feature_names_out())
+    assert names == ["yes", "age", "sex"] and {type(name) for name in names} == {str}

@@ -116,7 +116,7 @@ def test_numbers_beside_none_are_numbers_and_dates_are_not():
     )
     np.testing.assert_array_equal(known, [[61, 1], [np.nan, 0]])
     for values in (pd.date_range("2020", periods=2), [1j, 2j], pd.Categorical([1, 2])):
-        with pytest.raises(ValueError, match="day of the table hold text or other values"):
+        with pytest.raises(ValueError, match="day of the table contain text or other values"):
             columns(pd.DataFrame({"day": values}))
         with pytest.raises(ValueError, match="text in 'day'"):
             screen_predictors(pd.DataFrame({"day": values}), [0, 1], n_resamples=0)
@@ -186,9 +186,9 @@ def test_the_share_held_out_is_rounded_up():
     [
         ({"validation_size": -1}, "validation_size=-1 is not allowed"),
         ({"validation_size": np.nan}, "validation_size=nan is not allowed"),
-        ({"n_bags": 0}, "n_bags=0 has to be"),
-        ({"n_bags": 2.5}, "n_bags=2.5 has to be"),
-        ({"y": [], "groups": []}, "y holds no records"),
+        ({"n_bags": 0}, "n_bags=0 must be"),
+        ({"n_bags": 2.5}, "n_bags=2.5 must be"),
+        ({"y": [], "groups": []}, "y contains no records"),
     ],
 )
 def test_bags_that_cannot_be_are_told(params, match):
@@ -207,7 +207,7 @@ def test_a_generator_seeds_the_glass_box():
 
 @pytest.mark.parametrize("name", ["patient", "a__b"])
 def test_names_that_no_step_can_have_are_told(name):
-    with pytest.raises(ValueError, match=f"extractor='{name}' is not a name"):
+    with pytest.raises(ValueError, match=f"extractor='{name}' cannot be the name"):
         make_lef_classifier({name: "mtecg"}, covariates=["age"])
 
 
@@ -440,10 +440,10 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize(
     ("words", "match"),
     [
-        (["dict.joblib"], "holds a dict without predict_proba"),
+        (["dict.joblib"], "contains a dict without predict_proba"),
         (["unfitted.joblib"], "is not fitted"),
-        (["cut.joblib"], "is no file of joblib or pickle"),
-        (["compressed.joblib"], "is no file of joblib or pickle"),
+        (["cut.joblib"], "is not a file of joblib or pickle"),
+        (["compressed.joblib"], "is not a file of joblib or pickle"),
         (["unfitted.joblib", "--target", "flags"], "12 flags; a report is about one"),
         (["unfitted.joblib", "--sampling-rate", "500"], "500 is not allowed with --echonext"),
     ],

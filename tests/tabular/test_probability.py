@@ -302,7 +302,7 @@ def test_an_iterator_of_folds_serves_once(table):
     X, findings, _ = table
     step = ProbabilityTransformer(GaussianNB(), cv=GroupKFold(3).split(X, groups=table[2]))
     step.fit_transform(X, findings[:, 0])
-    with pytest.raises(ValueError, match="an iterator serves once"):
+    with pytest.raises(ValueError, match="an iterator works only once"):
         step.fit_transform(X, findings[:, 0])
 
 
