@@ -18,9 +18,8 @@ from ecgsk.inspection._plots.style import (
 )
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from matplotlib.axes import Axes
+    from typing_extensions import Self
 
 _COLUMNS = 3
 _LETTERS_ACROSS = 24

@@ -8,9 +8,8 @@ from ecgsk._core.public import public
 from ecgsk._core.signal import STANDARD_LEADS, lead_indices, lead_name
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from matplotlib.axes import Axes
+    from typing_extensions import Self
 
 _PAPER = "#fffafa"
 _THIN, _THICK = "#f9d4d4", "#efa3a3"

@@ -18,9 +18,8 @@ from ecgsk.inspection._plots.style import GREY, INK, SERIES, ZERO, bare, drawing
 from ecgsk.metrics import calibration_table, decision_curve
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from matplotlib.axes import Axes
+    from typing_extensions import Self
 
 _WIDTH, _PANEL, _LINE, _GAP = 7.2, 2.6, 0.145, 0.42  # inches
 _HISTOGRAM_BINS = 20

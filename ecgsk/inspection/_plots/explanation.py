@@ -12,9 +12,8 @@ from ecgsk.inspection._plots.display import ResultDisplay
 from ecgsk.inspection._plots.style import AGAINST, FOR, GREY, INK, ZERO, bare, signed
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from matplotlib.axes import Axes
+    from typing_extensions import Self
 
 _WIDTH, _ROW, _AROUND = 6.4, 0.27, 1.15  # inches
 _PROBABILITIES = np.array(

@@ -8,9 +8,8 @@ from ecgsk.inspection._plots.forest import Row, check_table, draw_rows
 from ecgsk.inspection._plots.style import AGAINST, FOR, INK
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from matplotlib.axes import Axes
+    from typing_extensions import Self
 
 _COLUMNS = ("AUROC", "low", "high", "direction")
 _DIRECTIONS = {"higher": (FOR, "o"), "lower": (AGAINST, "s")}

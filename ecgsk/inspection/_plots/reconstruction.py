@@ -9,9 +9,8 @@ from ecgsk._core.public import public
 from ecgsk._core.signal import STANDARD_LEADS, lead_indices, lead_name
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from matplotlib.axes import Axes
+    from typing_extensions import Self
 
 _INK, _HIDDEN, _FILLING, _SHADE = "#1a1a1a", "#9a9a9a", "#c8401e", "#e9eef5"
 _WIDTH, _ROW_HEIGHT, _AROUND = 11.0, 1.6, 1.1  # inches

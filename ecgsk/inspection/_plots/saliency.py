@@ -11,7 +11,7 @@ from ecgsk.inspection._plots.style import AGAINST, FOR, INK, MINUS
 from ecgsk.inspection._saliency import saliency
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing_extensions import Self
 
 # Traces and the paper's lines have to be seen through the deepest shade.
 _OPACITY = 0.6

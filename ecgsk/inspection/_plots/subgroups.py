@@ -7,9 +7,8 @@ from ecgsk.inspection._plots.display import ResultDisplay
 from ecgsk.inspection._plots.forest import Row, check_table, draw_rows
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from matplotlib.axes import Axes
+    from typing_extensions import Self
 
 _COLUMNS = ("n_records", "n_positive", "AUROC", "AUROC low", "AUROC high")
 
