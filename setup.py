@@ -8,7 +8,6 @@ exec((HERE / "ecgsk" / "_version.py").read_text(encoding="utf-8"), VERSION)
 
 EXTRAS = {
     "hub": ["huggingface_hub>=0.23"],
-    "data": ["pooch>=1.8"],
     # The EBM itself comes with interpret-core; this adds interpret's interactive dashboards.
     "interpret": ["interpret>=0.7.4"],
     # Export, and the engines that predictions can be computed with.

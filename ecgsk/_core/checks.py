@@ -1,4 +1,4 @@
-"""Checks of what comes beside the recordings: labels and patients."""
+"""Checks of labels, patients and names."""
 
 from collections import Counter
 
@@ -7,10 +7,10 @@ import pandas as pd
 
 
 def check_indicator(values: np.ndarray, name: str) -> None:
-    """Raise unless a matrix of labels holds 0 and 1 alone.
+    """Raise unless a matrix of labels holds only 0 and 1.
 
     scikit-learn calls every matrix of two integers an indicator: likelihoods of 0 and 100, or -1
-    and 1, would pass for labels and be learnt as something else.
+    and 1, would pass for labels, and a model would learn something else.
 
     Parameters
     ----------

@@ -42,8 +42,13 @@ def replacing(
             with open(temporary, "r+b") as file:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
-    except (OSError, *errors) as error:
-        raise _naming(path, temporary, error) from error
+    except Exception as error:
+        if not isinstance(error, (OSError, *errors)):
+            raise
+        named = _naming(path, temporary, error)
+        if named is error:
+            raise
+        raise named from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -59,7 +64,7 @@ def temporary_files(path: Path) -> list[Path]:
     return list(path.parent.glob(f"{escape(_start(path))}*.tmp"))
 
 
-def _naming(path: Path, temporary: Path, error: BaseException) -> BaseException:
+def _naming(path: Path, temporary: Path, error: Exception) -> OSError:
     """Return an OSError that names a file, for an error of writing its temporary file."""
     cause: BaseException | None = error
     # Libraries raise their own errors while they handle Python's.

@@ -2,6 +2,7 @@
 
 import mmap
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from ecgsk._core.public import public
 class RecordArray:
     """ECG recordings on disk that behave like a float32 array of shape (records, leads, samples).
 
-    Nothing is read until it is asked for. An integer gives one record as an array; a slice, a
+    Records are read when they are used. An integer gives one record as an array; a slice, a
     list, an index array or a mask gives another ``RecordArray`` over those records, so that
     cross-validation splits it without reading it. ``np.asarray`` reads everything.
 
@@ -27,10 +28,10 @@ class RecordArray:
     shape : tuple of (int, int, int)
         ``(n_records, n_leads, n_samples)``.
     table : DataFrame of n_records rows or None, default=None
-        What is known of each record beside its signal, such as age and sex. It stays with the
+        Metadata of each record, such as age and sex. It stays with the
         records through slicing, cross-validation and preprocessing, so that a step of a Pipeline
         can read it: see `ecgsk.tabular.TableColumns`. It is copied: sorting yours later does not
-        move it. Its index is not looked at.
+        move it. Its index is not used.
 
     Attributes
     ----------
@@ -245,11 +246,10 @@ def _release_pages(array) -> None:
     copy-on-write mode "c" the pages may hold changes that exist nowhere else, so it is left alone.
     """
     mapped = getattr(array, "_mmap", None)
-    if getattr(array, "mode", None) in ("r", "r+") and hasattr(mmap, "MADV_DONTNEED"):
-        try:
-            mapped.madvise(mmap.MADV_DONTNEED)
-        except (AttributeError, OSError, ValueError):
-            pass
+    if mapped is None or array.mode not in ("r", "r+") or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    with suppress(AttributeError, OSError, ValueError):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def is_lazy(X) -> bool:
@@ -266,7 +266,7 @@ def is_lazy(X) -> bool:
     return module in ("h5py", "zarr") and len(getattr(X, "shape", ())) == 3
 
 
-def batches(n_records: int, record_shape: tuple[int, int], megabytes: int = 32) -> Iterator[slice]:
+def batches(n_records: int, record_shape: tuple[int, ...], megabytes: int = 32) -> Iterator[slice]:
     """Yield slices over the records that are about so many megabytes of float32 each."""
     size = max(1, (megabytes << 18) // max(1, int(np.prod(record_shape))))
     for start in range(0, n_records, size):

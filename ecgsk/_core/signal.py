@@ -46,8 +46,8 @@ def lead_name(name: str) -> str:
     Returns
     -------
     str
-        One of `STANDARD_LEADS`, or the name unchanged (without blanks around it) when it is none
-        of the twelve.
+        One of `STANDARD_LEADS`, or the name unchanged (without blanks around it) when it is not
+        one of the twelve.
 
     Examples
     --------
@@ -129,32 +129,6 @@ def millivolt_factor(unit: str) -> float:
         ) from None
 
 
-def check_sampling_rate(
-    given: float, expected: float, *, consumer: str, tolerance: float = 1e-6
-) -> None:
-    """Raise if recordings and a consumer of them disagree on the sampling rate.
-
-    Parameters
-    ----------
-    given, expected : float
-        Sampling rates in Hz.
-    consumer : str
-        Who expects the rate, for the message.
-    tolerance : float, default=1e-6
-        Relative difference that is taken as equal.
-
-    Raises
-    ------
-    ValueError
-        Naming both rates and the transformer that mends it.
-    """
-    if abs(given - expected) > tolerance * expected:
-        raise ValueError(
-            f"sampling_rate={given:g} Hz was given, but {consumer} expects {expected:g} Hz. "
-            f"Resample first: ecgsk.preprocessing.Resample({given:g}, {expected:g})."
-        )
-
-
 @public("ecgsk")
 def check_ecg(
     X,
@@ -194,7 +168,7 @@ def check_ecg(
         For another number of dimensions, leads or samples than allowed, no records or no samples,
         and NaN or infinite samples (with their count and the first record that has one).
     TypeError
-        For values that are no numbers.
+        For values that are not numbers.
 
     Examples
     --------
@@ -344,7 +318,7 @@ def warn_of_quality(X: np.ndarray) -> None:
         return
     warnings.warn(
         f"X has a typical standard deviation of {typical:.3g} a lead, where ecgsk expects "
-        f"millivolt (0.1 to 0.6) or standardised values (1): {hint}.",
+        f"millivolt (0.1 to 0.6) or standardized values (1): {hint}.",
         ECGQualityWarning,
         stacklevel=3,
     )

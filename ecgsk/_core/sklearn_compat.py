@@ -134,7 +134,7 @@ def check_own_params(estimator) -> None:
 
 
 def output_container(estimator) -> str | None:
-    """Return the container that was asked for: "default", "pandas", "polars"; None if none was."""
+    """Return the container that the user chose: "default", "pandas", "polars", or None."""
     own = getattr(estimator, "_sklearn_output_config", {}).get("transform")
     asked = _get_output_config("transform", estimator)["dense"]
     return None if own is None and asked == "default" else asked

@@ -1,7 +1,7 @@
 """How objects know that they are written to, or read from, a file that runs no code.
 
 `ecgsk.save` and `ecgsk.load` open the store; ``__getstate__`` and ``__setstate__`` of objects that
-hold more than plain values ask for it. It is below all rooms, because estimators need it and the
+hold more than plain values use it. It is below all packages, because estimators need it and the
 files need estimators.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 
 
 class TensorStore:
-    """Tensors of networks, kept beside the plain state of what holds them.
+    """Tensors of networks, apart from the plain state of the objects that hold them.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class TensorStore:
         return self._built[group][1]
 
     def not_built(self) -> list[str]:
-        """Return the groups that nothing asked for."""
+        """Return the groups that no object used."""
         return sorted(set(self.groups) - set(self._built))
 
     def flat(self) -> dict[str, np.ndarray]:
@@ -75,7 +75,7 @@ _LOADING: ContextVar[TensorStore | None] = ContextVar("ecgsk_loading", default=N
 
 
 def being_saved() -> TensorStore | None:
-    """Return the store while `ecgsk.save` asks for states, which then have to be plain values."""
+    """Return the store while `ecgsk.save` collects states, which then have to be plain values."""
     return _SAVING.get()
 
 

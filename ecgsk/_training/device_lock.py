@@ -15,7 +15,7 @@ import torch
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 _LOCKED_TYPES = ("cuda",)
 _JOBS = "ECGSK_JOBS_PER_DEVICE"

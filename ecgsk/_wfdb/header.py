@@ -3,7 +3,7 @@
 import os
 import re
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 # A header lists leads and codes. What is larger, or pretends to, is something else.
@@ -76,7 +76,7 @@ class Signals:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a header says.
+    """The content of a header.
 
     ``data_file`` is set only for the plain case: every signal in that one file, format 16, one
     sample a frame, no skew. ``n_samples`` is None where the header leaves it open. ``segments``
@@ -110,9 +110,9 @@ def read_header(path: str) -> Header:
     try:
         about = os.stat(path)
         if not stat.S_ISREG(about.st_mode):
-            raise RecordError(path, "the header is no regular file")
+            raise RecordError(path, "the header is not a regular file")
         if about.st_size > _LARGEST_HEADER:
-            raise RecordError(path, f"a file of {about.st_size} bytes is no header")
+            raise RecordError(path, f"a file of {about.st_size} bytes is not a header")
         with open(path, "rb", buffering=0) as stream:
             content = stream.read(_LARGEST_HEADER)
     except FileNotFoundError:
@@ -154,15 +154,15 @@ def _parse(text: str, path: str) -> Header:
             f"the header announces {record['n_signals'][:20]} signals; at most {_MOST_SIGNALS} are "
             "read"
         )
-    fields = {
-        "path": path,
-        "sampling_rate": float(record["rate"]),
-        "n_samples": int(record["n_samples"] or 0) or None,
-        "comments": tuple(comments),
-    }
+    header = Header(
+        path,
+        sampling_rate=float(record["rate"]),
+        n_samples=int(record["n_samples"] or 0) or None,
+        signals=Signals((), (), (), ()),
+        comments=tuple(comments),
+    )
     if record["n_segments"] is not None:
-        segments = _segments(lines[1:], int(record["n_segments"]))
-        return Header(signals=Signals((), (), (), ()), segments=segments, **fields)
+        return replace(header, segments=_segments(lines[1:], int(record["n_segments"])))
     n_signals = len(lines) - 1
     if n_signals != float(record["n_signals"]):
         raise ValueError(
@@ -170,7 +170,8 @@ def _parse(text: str, path: str) -> Header:
         )
     signals = [_signal_fields(line) for line in lines[1:]]
     data_file, offset = _plain_file(signals)
-    return Header(
+    return replace(
+        header,
         signals=_shared_signals(
             tuple(signal["name"] or "" for signal in signals),
             tuple(float(signal["gain"] or 0) for signal in signals),
@@ -181,7 +182,6 @@ def _parse(text: str, path: str) -> Header:
         data_file=data_file and os.path.join(os.path.dirname(path), data_file),
         offset=offset,
         files=() if data_file else _files_of(signals),
-        **fields,
     )
 
 
@@ -198,7 +198,7 @@ def _signal_fields(line: str) -> re.Match:
         raise ValueError(f"this signal line gives no usable gain or baseline: {line[:80]!r}")
     if frame > _MOST_PER_FRAME or skew > _LONGEST_SKEW or float(signal["offset"] or 0) >= 2**62:
         raise ValueError(
-            f"this signal line says how samples lie in a file, and cannot: {line[:80]!r}"
+            f"this signal line has a frame, skew or offset that is not possible: {line[:80]!r}"
         )
     return signal
 
@@ -212,8 +212,8 @@ def _files_of(signals: list[re.Match]) -> tuple[tuple[str, str, int], ...]:
 
 
 def _segments(lines: list[str], n_segments: int) -> tuple[tuple[str, int], ...]:
-    segments = [_SEGMENT_LINE.fullmatch(line) for line in lines]
-    if None in segments or len(segments) != n_segments:
+    segments = [match for line in lines if (match := _SEGMENT_LINE.fullmatch(line))]
+    if not len(segments) == len(lines) == n_segments:
         raise ValueError(f"the header announces {n_segments} segments and does not list them")
     for segment in segments:
         if os.path.basename(segment["name"]) != segment["name"]:

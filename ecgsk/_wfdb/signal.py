@@ -68,7 +68,7 @@ def scan_record(path: str, leads: tuple[str, ...]) -> Header:
         return replace(header, n_samples=_read_with_wfdb(header, leads).shape[1])
     try:
         _conversion(header.signals, leads)
-        return replace(header, n_samples=_check_size(header))
+        return replace(header, n_samples=_check_size(header, header.data_file))
     except FileNotFoundError:
         name = os.path.basename(header.data_file)
         raise RecordError(path, f"its signal file {name} is missing", missing=True) from None
@@ -76,13 +76,13 @@ def scan_record(path: str, leads: tuple[str, ...]) -> Header:
         raise RecordError(path, str(error)) from None
 
 
-def _check_size(header: Header) -> int:
+def _check_size(header: Header, data_file: str) -> int:
     """Return the number of samples after comparing it with the size of the signal file."""
-    name = os.path.basename(header.data_file)
+    name = os.path.basename(data_file)
     n_signals = len(header.signals.names)
-    n_bytes = _size_of(header.data_file) - header.offset
+    n_bytes = _size_of(data_file) - header.offset
     if name.endswith(".mat"):
-        with open(header.data_file, "rb") as stream:
+        with open(data_file, "rb") as stream:
             kind = np.frombuffer(stream.read(8), "<i4")
         if kind.tolist() != [_MATLAB_INT16, n_signals]:
             raise ValueError(f"{name} is not a MATLAB version 4 file of 16-bit samples")
@@ -90,7 +90,7 @@ def _check_size(header: Header) -> int:
         if n_bytes <= 0 or n_bytes % (2 * n_signals):
             raise ValueError(
                 f"the header gives no length, and the {n_bytes} bytes of samples in {name} "
-                f"are no whole number of samples of {n_signals} signals"
+                f"are not a whole number of samples of {n_signals} signals"
             )
         return n_bytes // (2 * n_signals)
     if n_bytes < 2 * n_signals * header.n_samples:
@@ -104,12 +104,12 @@ def _check_size(header: Header) -> int:
 def _size_of(path: str) -> int:
     about = os.stat(path)
     if not stat.S_ISREG(about.st_mode):
-        raise ValueError(f"its signal file {os.path.basename(path)} is no regular file")
+        raise ValueError(f"its signal file {os.path.basename(path)} is not a regular file")
     return about.st_size
 
 
 def _check_files(header: Header) -> None:
-    """Raise for signal files that are smaller than the header says, before wfdb takes memory."""
+    """Raise for signal files that are smaller than their header, before wfdb takes memory."""
     for name, sample_format, per_frame in header.files:
         if name in ("~", "-"):
             continue
@@ -117,8 +117,8 @@ def _check_files(header: Header) -> None:
         needed = (header.n_samples or 0) * per_frame * _BYTES.get(sample_format, _LEAST_BYTES)
         if needed > size + 8 * per_frame:
             raise ValueError(
-                f"{name} is truncated: {size} bytes are no {header.n_samples} samples of format "
-                f"{sample_format}"
+                f"{name} is truncated: {size} bytes do not hold {header.n_samples} samples of "
+                f"format {sample_format}"
             )
 
 
@@ -142,12 +142,12 @@ def read_signal(header: Header, leads: tuple[str, ...], out: np.ndarray) -> np.n
     if header.data_file is None:
         out[...] = _read_with_wfdb(header, leads)
         return out
-    n_signals = len(header.signals.names)
+    shape = (out.shape[1], len(header.signals.names))
     try:
         counts = np.fromfile(
-            header.data_file, "<i2", count=n_signals * header.n_samples, offset=header.offset
+            header.data_file, "<i2", count=shape[0] * shape[1], offset=header.offset
         )
-        counts = counts.reshape(header.n_samples, n_signals).T
+        counts = counts.reshape(shape).T
     except (OSError, ValueError) as error:
         raise RecordError(header.path, f"its signal file cannot be read ({error})") from None
     conversion = _conversion(header.signals, leads)
@@ -192,7 +192,7 @@ def _read_with_wfdb(header: Header, leads: tuple[str, ...]) -> np.ndarray:
         name = os.path.basename(str(error.filename))
         raise RecordError(header.path, f"its file {name} is missing", missing=True) from None
     except Exception as error:
-        # A decoder of foreign bytes can fail in any way; the records beside this one stay usable.
+        # A decoder of foreign bytes can fail in any way; the other records stay usable.
         raise RecordError(
             header.path, f"it cannot be decoded ({type(error).__name__}: {error})"
         ) from error
@@ -228,7 +228,7 @@ def _check_segments(header: Header, leads: tuple[str, ...]) -> None:
         if segment.data_file is None:
             _check_files(segment)
         elif segment.n_samples:
-            _check_size(segment)
+            _check_size(segment, segment.data_file)
         signals = segment.signals
         if segment.sampling_rate != header.sampling_rate:
             raise ValueError("its segments differ in sampling rate")

@@ -14,7 +14,7 @@ _CHUNK = 64
 
 @public("ecgsk.datasets")
 class RecordsLeftOutWarning(UserWarning):
-    """Some records were not returned; the message says how many and why."""
+    """Some records were left out; the message has their number and the reasons."""
 
 
 def attempt(function: Callable, items: Sequence, *, n_jobs: int | None, on_error: str) -> list:
@@ -43,7 +43,7 @@ def attempt(function: Callable, items: Sequence, *, n_jobs: int | None, on_error
 def read_into(
     headers: Sequence[Header],
     leads: tuple[str, ...],
-    out: Sequence[np.ndarray],
+    out: np.ndarray | list[np.ndarray],
     *,
     n_jobs: int | None,
     on_error: str,

@@ -143,9 +143,10 @@ def load_wfdb(
     headers = [result for result in scanned if isinstance(result, Header)]
 
     unify = Unify(sampling_rate, n_samples)
-    shapes = [(len(leads), unify.n_samples_of(h.n_samples, h.sampling_rate)) for h in headers]
+    shapes = [(len(leads), unify.n_samples_of(h.n_samples or 0, h.sampling_rate)) for h in headers]
     rates = [sampling_rate or header.sampling_rate for header in headers]
     uniform = len(set(shapes)) == 1 and len(set(rates)) == 1
+    data: np.ndarray | list[np.ndarray]
     if uniform:
         data = np.empty((len(headers), *shapes[0]), dtype=np.float32)
     else:

@@ -42,7 +42,7 @@ class SignalTransformer(TransformerMixin, BaseEstimator):
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None) -> "SignalTransformer":
-        """Validate the parameters and the recordings; nothing is learnt.
+        """Validate the parameters and the recordings; nothing is learned.
 
         Parameters
         ----------
@@ -77,7 +77,8 @@ class SignalTransformer(TransformerMixin, BaseEstimator):
         -------
         ndarray of shape (n_records, n_leads_out, n_samples_out) or (n_records, n_samples_out)
             float32; as many dimensions as X. For recordings that are read from disk a batch at a
-            time a `RecordArray` that transforms as it is read; ``np.asarray`` materialises it.
+            time a `RecordArray` that transforms as it is read; ``np.asarray`` of it
+            reads everything.
         """
         X, ndim = self._check_input(X, reset=False)
         function, shape = self._plan(*X.shape[1:])
@@ -118,7 +119,7 @@ class SignalTransformer(TransformerMixin, BaseEstimator):
         """Choose the container of transform's output.
 
         Recordings in two dimensions come out in it; in three dimensions they stay an array, which
-        no data frame could hold, so that a whole Pipeline may be asked for pandas.
+        no data frame could hold, so that a whole Pipeline can be set to pandas.
 
         Parameters
         ----------

@@ -27,7 +27,7 @@ _LAST_STABLE_RATE = 1000
 
 @public("ecgsk.preprocessing")
 class ECGFounderPreprocessor(SignalTransformer):
-    """Bring recordings to what ECGFounder reads: 500 Hz, standardised.
+    """Bring recordings to what ECGFounder reads: 500 Hz, standardized.
 
     ``"filtered"`` is what the published code does before fine-tuning, at the recordings' own
     rate: mains notch (quality 30), Butterworth band-pass of order 4 from 0.67 to 40 Hz, both
@@ -61,7 +61,7 @@ class ECGFounderPreprocessor(SignalTransformer):
     Recordings of 10 s, give or take 0.1 s, get 5000 samples, as in the published code; others
     keep their duration. Interpolation keeps the first and the last sample; it does not remove
     what is above 250 Hz in recordings of a higher rate. The one-lead network reads lead I
-    standardised by itself: choose the lead first (`SelectLeads`).
+    standardized by itself: choose the lead first (`SelectLeads`).
 
     References
     ----------
@@ -111,13 +111,13 @@ class ECGFounderPreprocessor(SignalTransformer):
         functions = [step._plan(n_leads, n_samples)[0] for step in filters]
         if self.variant == "filtered" and _RATE < rate <= _LAST_STABLE_RATE:
             functions[:-1] = [partial(_as_published, sampling_rate=rate, mains=mains)]
-        standardise = Standardize()._plan(n_leads, n_samples)[0]
+        standardize = Standardize()._plan(n_leads, n_samples)[0]
         length = resampled_length(n_samples, rate)
         resample = [] if length == n_samples else [partial(interpolate, n_samples=length)]
         if self.variant == "filtered":
-            functions += [*resample, standardise]
+            functions += [*resample, standardize]
         else:
-            functions += [standardise, *resample]
+            functions += [standardize, *resample]
         return partial(_chain, functions=functions), (n_leads, length)
 
 

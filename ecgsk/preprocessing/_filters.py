@@ -227,7 +227,7 @@ class MedianBaseline(SignalTransformer):
         return partial(_subtract_median, widths=widths), (n_leads, n_samples)
 
 
-def _check_below_nyquist(name: str, frequency: Real | None, sampling_rate: Real) -> None:
+def _check_below_nyquist(name: str, frequency: float | None, sampling_rate: float) -> None:
     if frequency is not None and frequency >= sampling_rate / 2:
         raise ValueError(
             f"{name}={frequency:g} Hz must be below {sampling_rate / 2:g} Hz, half of "

@@ -53,10 +53,10 @@ class Standardize(SignalTransformer):
         self.eps = eps
 
     def _plan(self, n_leads, n_samples):
-        return partial(_standardise, scope=self.scope, eps=self.eps), (n_leads, n_samples)
+        return partial(_standardize, scope=self.scope, eps=self.eps), (n_leads, n_samples)
 
 
-def _standardise(X, *, scope, eps):
+def _standardize(X, *, scope, eps):
     X_rows = X.reshape(len(X), 1 if scope == "record" else X.shape[1], -1)
     out = np.empty(X_rows.shape, dtype=np.float32)
     # One record at a time: its float64 copy then stays in the processor's cache.

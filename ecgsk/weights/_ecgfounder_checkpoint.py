@@ -54,7 +54,7 @@ def read_ecgfounder(source: str | os.PathLike, *, header_only: bool = False) -> 
     path = Path(source)
     if not os.path.isfile(path):  # unlike Path's own, False for names that are too long
         raise FileNotFoundError(
-            f"weights={os.fspath(source)!r} is no file and no name of published weights "
+            f"weights={os.fspath(source)!r} is neither a file nor a name of published weights "
             f"({', '.join(PUBLISHED)})."
         )
     if is_safetensors(path):
@@ -178,7 +178,7 @@ def published_header(n_leads: int, n_outputs: int = len(ECGFOUNDER_TASKS)) -> We
         network={"n_leads": n_leads, "n_outputs": n_outputs, **NET1D_PRESETS["12-lead"]},
         tensors={},
         sampling_rate=ECGFOUNDER_RATE,
-        # Fine-tuning as published filters; nobody has said what the pre-training did.
+        # Fine-tuning as published filters; the pre-training is not documented.
         preprocessing=[("ECGFounderPreprocessor", {"variant": "filtered"})],
         n_samples=10 * ECGFOUNDER_RATE,
         classes=[0, 1] if n_outputs == 1 else None,
@@ -217,7 +217,7 @@ def _state_of(saved, path) -> dict:
 
     state = saved.get("state_dict", saved) if isinstance(saved, dict) else None
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise ValueError(f"{path} holds no state_dict of tensors: it is no checkpoint.")
+        raise ValueError(f"{path} holds no state_dict of tensors: it is not a checkpoint.")
     return state
 
 
@@ -231,7 +231,7 @@ def _ends_of(state: dict, path) -> tuple[int, int]:
             "dense.weight is missing or of another shape. It holds "
             f"{_some(sorted(map(str, state)))}."
         )
-    return first.shape[1], last.shape[0]
+    return shapes[0][1], shapes[1][0]
 
 
 def _some(names: list, most: int = 6) -> str:

@@ -47,7 +47,7 @@ class WeightFile:
     label_names : list of str or None
         Labels of a multilabel classifier.
     about : dict
-        Data, licence, figures: for readers.
+        Data, license, figures: for readers.
     n_samples : int or None
         Samples of a recording at that rate, where the network's arguments do not say it.
     """
@@ -68,7 +68,7 @@ class WeightFile:
     @property
     def seconds(self) -> float:
         """How long a recording has to be, s."""
-        return self.network.get("n_samples", self.n_samples) / self.sampling_rate
+        return int(self.network.get("n_samples") or self.n_samples or 0) / self.sampling_rate
 
     def steps(self, sampling_rate: float, leads=None) -> list:
         """Return the transformers from a user's recordings to what the network takes.
@@ -140,7 +140,8 @@ def _plain(value):
     if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()
     raise TypeError(
-        f"a weight file keeps plain values; {value!r} in about, network or preprocessing is none."
+        f"a weight file keeps plain values; {value!r} in about, network or preprocessing is not "
+        "plain."
     )
 
 
@@ -190,7 +191,7 @@ def read_weights(
     FileNotFoundError
         When there is no such file.
     ValueError
-        When the file is none of ecgsk's, or of another kind.
+        When the file was not written by ecgsk, or is of another kind.
     """
     if source in SHIPPED:
         path = Path(
@@ -203,7 +204,7 @@ def read_weights(
         path = Path(source)
     if not path.is_file():
         raise FileNotFoundError(
-            f"{parameter}={os.fspath(source)!r} is no file and no name of shipped weights "
+            f"{parameter}={os.fspath(source)!r} is neither a file nor a name of shipped weights "
             f"({', '.join(SHIPPED)})."
         )
     try:
@@ -238,7 +239,7 @@ def read_weights(
     unknown = [name for name, _ in found.preprocessing if name not in preprocessing.__all__]
     if unknown:
         raise ValueError(
-            f"{path} asks for preprocessing that this version of ecgsk does not have: "
+            f"{path} needs preprocessing that this version of ecgsk does not have: "
             f"{', '.join(unknown)}. Update ecgsk."
         )
     return found

@@ -103,7 +103,7 @@ class PickleCheck:
                 raise Refused(f"was changed: its pickle has more than {_MOST_OPCODES:,} steps.")
             self._step(opcode.name, argument, position)
 
-    def _step(self, name: str, argument, position: int) -> None:
+    def _step(self, name: str, argument, position: int | None) -> None:
         stack = self._stack
         if name in _ATOMS:
             stack.append(_Value("atom", _CONSTANTS.get(name, argument)))
@@ -164,11 +164,11 @@ class PickleCheck:
             raise Refused("was changed: a key in its pickle is neither a text nor a number.")
         return keys
 
-    def _import(self, name: str, position: int) -> None:
+    def _import(self, name: str, position: int | None) -> None:
         if name not in _GLOBALS:
             shown = ascii(name.replace(" ", "."))[1:-1]
             raise Refused(f"cannot be read without running code: it asks for {shown}. Nothing ran.")
-        self.globals.append((position, name))
+        self.globals.append((position or 0, name))
         self._stack.append(_Value("function", name))
 
     def _storage(self, identity: _Value) -> _Value:
@@ -191,7 +191,7 @@ class PickleCheck:
 
     def _call(self, function: _Value, arguments: _Value) -> _Value:
         if function.kind != "function" or arguments.kind != "tuple":
-            raise Refused("was changed: its pickle calls what is no function.")
+            raise Refused("was changed: its pickle calls an object that is not a function.")
         args, name = arguments.content, function.content
         kinds = [part.kind for part in args]
         if name == _TENSOR and len(args) == 6:

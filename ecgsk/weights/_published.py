@@ -18,7 +18,7 @@ class Published(NamedTuple):
     filename : str
         In the repository.
     revision : str
-        Commit of the repository that is asked for.
+        Commit of the repository.
     sha256 : str or None
         Of the file; None where nobody has published it.
     n_leads : int
@@ -50,7 +50,7 @@ def cache_folder() -> Path:
     Raises
     ------
     FileNotFoundError
-        When neither is to be had, as for users of containers who have no home.
+        When there is neither, as for users of containers who have no home.
     """
     given = os.environ.get("ECGSK_CACHE")
     if given:
@@ -59,8 +59,7 @@ def cache_folder() -> Path:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ecgsk"
     except RuntimeError as error:
         raise FileNotFoundError(
-            "There is no home to keep weights in: set the environment variable ECGSK_CACHE to a "
-            "folder."
+            "The user has no home folder: set the environment variable ECGSK_CACHE to a folder."
         ) from error
 
 
@@ -80,7 +79,7 @@ def find_published(name: str) -> Path:
     Raises
     ------
     FileNotFoundError
-        When the file is not there and cannot be fetched; it says where to put it.
+        When the file is not there and cannot be fetched; the message has the place to put it.
     ValueError
         When the file is not the published one.
     """

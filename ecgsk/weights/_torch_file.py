@@ -46,7 +46,7 @@ def read_torch_file(path: str | os.PathLike):
     except Exception as error:  # for damaged files, zipfile and torch raise almost anything
         reason = ascii(f"{type(error).__name__}: {error}")[:200]
         raise ValueError(
-            f"{path} is no file of torch.save, or it was cut off or changed ({reason}). {_REMEDY}"
+            f"{path} is not a file of torch.save, or was cut off or changed ({reason}). {_REMEDY}"
         ) from error
 
 
@@ -66,7 +66,7 @@ def _checked(path: str | os.PathLike) -> io.BytesIO:
         names = archive.namelist()
         pickles = [name for name in names if name.split("/")[1:] == ["data.pkl"]]
         if len(pickles) != 1:
-            raise Refused("is no file of torch.save: it has no data.pkl.")
+            raise Refused("is not a file of torch.save: it has no data.pkl.")
         folder = pickles[0].removesuffix("data.pkl")
         start = f"{folder}data/"
         sizes = {

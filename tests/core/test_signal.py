@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ecgsk import STANDARD_LEADS, ECGQualityWarning, RecordArray, check_ecg
-from ecgsk._core.signal import check_sampling_rate, lead_indices, lead_name, millivolt_factor
+from ecgsk._core.signal import lead_indices, lead_name, millivolt_factor
 
 
 @pytest.fixture
@@ -154,9 +154,3 @@ def test_units():
     assert [millivolt_factor(u) for u in ("mV", "uV", "µV", "V")] == [1.0, 1e-3, 1e-3, 1e3]
     with pytest.raises(ValueError, match="'mmHg' is not a voltage"):
         millivolt_factor("mmHg")
-
-
-def test_rates_that_differ_name_both_and_the_remedy():
-    check_sampling_rate(500.0, 500, consumer="a network")
-    with pytest.raises(ValueError, match=r"100 Hz.*a network expects 500 Hz.*Resample\(100, 500\)"):
-        check_sampling_rate(100, 500, consumer="a network")

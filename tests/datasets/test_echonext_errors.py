@@ -37,7 +37,7 @@ def test_wrong_folders_are_named_with_what_they_hold(folder, tmp_path):
         FileNotFoundError, match="Give one of the folders.*1.1.0'.*data'|data'.*1.1.0'"
     ):
         load(tmp_path)
-    with pytest.raises(FileNotFoundError, match="is no folder. Give the one that holds echonext_"):
+    with pytest.raises(FileNotFoundError, match="not a folder. Give the one that holds echonext_"):
         load(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match=f"is a file; give the folder.*'{folder}'"):
         load(folder / CSV)
@@ -106,8 +106,8 @@ def as_objects(file):
         (save(lambda z: (100 * z).astype("int16")), "holds int16; expected float64"),
         (save(np.asfortranarray), "Fortran order.*ascontiguousarray"),
         (as_objects, "holds object; expected float64.*pickled objects are never read"),
-        (cut, "has 719128 bytes; .* says 720128: 1000 are missing.*SHA256SUMS"),
-        (grow, "has 720152 bytes; .* says 720128: there are 24 too many.*SHA256SUMS"),
+        (cut, "has 719128 bytes; .* needs 720128: 1000 are missing.*SHA256SUMS"),
+        (grow, "has 720152 bytes; .* needs 720128: there are 24 too many.*SHA256SUMS"),
         (replace(b""), "no readable NumPy header: it is empty.*Copy it again"),
         (replace(b"<!DOCTYPE html><html>"), "looks like a web page"),
         (replace(b"PK\x03\x04" + bytes(200)), "no readable NumPy header"),
@@ -137,7 +137,7 @@ def nan(x):
         (save(lambda x: x[:2]), "has 2 rows, but .* has 3 of split 'val'"),
         (save(lambda x: x.T), r"shape \(7, 3\)"),
         (as_objects, "holds object"),
-        (lambda file: os.truncate(file, 290), "has 290 bytes; .* says 296: 6 are missing"),
+        (lambda file: os.truncate(file, 290), "has 290 bytes; .* needs 296: 6 are missing"),
         (replace(b"version https://git-lfs"), "no readable NumPy header"),
         (save(nan), r"2 NaN or infinite values in column 4 \(qrs_duration\), the first in row 1"),
         (
@@ -164,7 +164,7 @@ def test_features_that_are_not_as_documented(folder, damage, message):
         ),
         (
             lambda t: t.assign(split=t["split"].replace("no_split", "unused")),
-            "5 rows whose split is none of train, val, test, no_split: 'unused'",
+            "5 rows whose split is not one of train, val, test, no_split: 'unused'",
         ),
         (lambda t: t.assign(split=t["split"].replace("test", None)), "4 rows whose split is none"),
         (

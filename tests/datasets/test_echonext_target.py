@@ -163,12 +163,12 @@ def test_flags_may_be_spelled_as_booleans(tmp_path):
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("lvef_value", "normal", "1 values of lvef_value that are no number.*'normal'.*ecg_key"),
+        ("lvef_value", "normal", "1 values of lvef_value that are not numbers.*'normal'.*ecg_key"),
         ("lvef_value", 155, "values of lvef_value from .* to 155; expected percent"),
         ("lvef_value", -1, "values of lvef_value from -1"),
         ("lvef_lte_45_flag", 2, "1 values of lvef_lte_45_flag that are neither 0 nor 1.*'?2"),
         ("lvef_lte_45_flag", "yes", "neither 0 nor 1, the first is 'yes'"),
-        ("age_at_ecg", "old", "1 values of age_at_ecg that are no number, the first is 'old'"),
+        ("age_at_ecg", "old", "1 values of age_at_ecg that are not numbers, the first is 'old'"),
     ],
 )
 def test_values_that_the_documentation_does_not_know_are_errors(tmp_path, column, value, message):

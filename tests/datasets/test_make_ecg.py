@@ -382,7 +382,7 @@ def test_short_slow_and_fast_recordings_are_finite(duration, rate):
         ({"heart_rate": -5}, ValueError, r"heart_rate=-5 .* use 20 to 300 beats"),
         ({"heart_rate": [60, 999]}, ValueError, r"heart_rate=999 \(record 1\)"),
         ({"heart_rate": np.nan}, ValueError, "heart_rate=nan"),
-        ({"heart_rate": "fast"}, TypeError, "heart_rate='fast' is no number"),
+        ({"heart_rate": "fast"}, TypeError, "heart_rate='fast' is not a number"),
         ({"heart_rate": None}, TypeError, "heart_rate=None"),
         ({"heart_rate": [60, 70, 80]}, ValueError, r"shape \(3,\).*n_records=2"),
         ({"qrs_duration": 0.2, "qt_interval": 0.18}, ValueError, "T needs at least"),

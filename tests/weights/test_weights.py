@@ -204,7 +204,7 @@ def test_what_is_not_there_is_named(source):
 
 
 def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match="is no file"):
+    with pytest.raises(FileNotFoundError, match="is neither a file"):
         read_weights(tmp_path)
 
 

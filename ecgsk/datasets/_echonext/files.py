@@ -29,7 +29,7 @@ def find_file(path: Path, name: str) -> Path:
         )
     if not path.is_dir():
         raise FileNotFoundError(
-            f"path={str(path)!r} is no folder. Give the one that holds {CSV} and "
+            f"path={str(path)!r} is not a folder. Give the one that holds {CSV} and "
             f"EchoNext_{{{','.join(SPLITS)}}}_waveforms.npy."
         )
     there = sorted(entry.name for entry in path.iterdir())
@@ -82,7 +82,7 @@ def check_waveforms(file: Path) -> NpyFile:
 
 
 def read_tabular(file: Path) -> np.ndarray:
-    """Read standardised features, (n_records, 7)."""
+    """Read standardized features, (n_records, 7)."""
     _check_npy(file, (len(TABULAR_ORDERS["readme"]),))
     return np.load(file, allow_pickle=False)
 
@@ -111,12 +111,12 @@ def _check_npy(file: Path, of_record: tuple[int, ...]) -> NpyFile:
     size, needed = file.stat().st_size, header.file_size
     if size < needed:
         raise ValueError(
-            f"{file} has {size} bytes; its header of shape {shape} says {needed}: {needed - size} "
+            f"{file} has {size} bytes; its header of shape {shape} needs {needed}: {needed - size} "
             f"are missing, as in a copy that was cut short. {_COPY_AGAIN}"
         )
     if size > needed:
         raise ValueError(
-            f"{file} has {size} bytes; its header of shape {shape} says {needed}: there are "
+            f"{file} has {size} bytes; its header of shape {shape} needs {needed}: there are "
             f"{size - needed} too many. {_COPY_AGAIN}"
         )
     return NpyFile(str(file.resolve()), dtype, shape, offset, size)
@@ -159,7 +159,7 @@ def read_csv(file: Path) -> pd.DataFrame:
     unknown = table["split"][~table["split"].isin(SPLITS)]
     if len(unknown):
         raise ValueError(
-            f"{file} has {len(unknown)} rows whose split is none of {', '.join(SPLITS)}: "
+            f"{file} has {len(unknown)} rows whose split is not one of {', '.join(SPLITS)}: "
             f"{', '.join(map(repr, unknown.unique()[:5]))}. {_COPY_AGAIN}"
         )
     doubled = table["ecg_key"].duplicated()
@@ -196,7 +196,7 @@ def numbers(table: pd.DataFrame, column: str, file: Path) -> np.ndarray:
     wrong = values.isna() & table[column].notna()
     if wrong.any():
         raise ValueError(
-            f"{file} has {int(wrong.sum())} values of {column} that are no number, the first is "
+            f"{file} has {int(wrong.sum())} values of {column} that are not numbers, the first is "
             f"{table[column][wrong].iloc[0]!r} (ecg_key {table['ecg_key'][wrong].iloc[0]}). Mend "
             "the table or empty those cells."
         )

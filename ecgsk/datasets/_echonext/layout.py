@@ -115,7 +115,7 @@ def waveform_name(split: str) -> str:
 
 
 def tabular_name(split: str) -> str:
-    """Return the name of a split's standardised features."""
+    """Return the name of the file of a split's standardized features."""
     return f"EchoNext_{split}_tabular_features.npy"
 
 

@@ -54,7 +54,7 @@ EchoNext: ECGs with structural heart disease confirmed by echocardiography
 {kind}
 Source: P. Elias, J. Finer, PhysioNet, doi 10.13026/3ykd-bf14 (1.1.0); T. J. Poterucha et al.,
 Nature (2025), doi 10.1038/s41586-025-09227-0.
-Licence: PhysioNet Restricted Health Data License 1.5.0; the data must not be passed on.
+License: PhysioNet Restricted Health Data License 1.5.0; the data must not be passed on.
 Split {split}: {n_records} records of 12 leads and 2500 samples at 250 Hz, in {unit}.
 Target {target}; missing_ef={missing_ef!r}. Left out: {no_target} without a target.
 """
@@ -123,7 +123,7 @@ def load_echonext(
         unit; 4.88 is the usual one of the recorder's system, and an inference. None leaves the
         z-scores, in which the relative amplitude of leads is lost.
     tabular : bool, default=True
-        Whether to load the standardised features. The order of their columns is contested between
+        Whether to load the standardized features. The order of their columns is contested between
         the data set's README and the authors' code: it is settled by comparing with the table.
     lazy : bool, default=True
         Whether ``data`` is a `RecordArray` that reads the file when it is needed. False needs
@@ -152,7 +152,7 @@ def load_echonext(
         metadata : DataFrame
             The rows of the table in the order of ``data``, index 0 to n_records - 1.
         tabular : DataFrame or None
-            The file's values in its order, columns named: standardised age, rates and intervals,
+            The file's values in its order, columns named: standardized age, rates and intervals,
             and ``sex`` as the file codes it (documented as 1 male, 0 female).
         covariates : DataFrame
             ``age`` (years, 90 at most) and ``sex`` (0 male, 1 female, NaN unknown): the codes of
@@ -168,7 +168,7 @@ def load_echonext(
         synthetic : bool
             Whether `make_echonext` made the files.
         DESCR : str
-            Source, licence and counts.
+            Source, license and counts.
     (data, target) : tuple
         With ``return_X_y=True``.
 
@@ -237,8 +237,8 @@ def load_echonext(
     covariates = covariates.iloc[kept].reset_index(drop=True)
     reader = EchoNextReader(waveforms, None if known.all() else kept, microvolt_per_count)
     shape = (len(kept), len(STANDARD_LEADS), N_SAMPLES)
-    data = RecordArray(reader, shape, table=covariates)
-    data = data if lazy else np.asarray(data)
+    records = RecordArray(reader, shape, table=covariates)
+    data = records if lazy else np.asarray(records)
     labels = labels[kept]
     if return_X_y:
         return data, labels

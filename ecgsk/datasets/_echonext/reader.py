@@ -34,7 +34,7 @@ class EchoNextReader:
         self.file = file
         self.rows = rows
         self.microvolt_per_count = microvolt_per_count
-        self._map = None
+        self._map: np.memmap | None = None
 
     def __getstate__(self) -> dict:
         return {**vars(self), "_map": None}

@@ -1,7 +1,7 @@
 """Which column of *_tabular_features.npy is which: settled by comparing with the table.
 
 The data set's README puts the age last, the code of the mini-model second. Whatever order was
-shipped, each column is an affine function (standardised) of one column of the table wherever the
+shipped, each column is an affine function (standardized) of one column of the table wherever the
 table has a value.
 """
 

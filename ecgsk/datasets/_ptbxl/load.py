@@ -26,7 +26,7 @@ _DESCR = """\
 PTB-XL, a large publicly available electrocardiography dataset
 --------------------------------------------------------------
 Source: P. Wagner et al., Scientific Data 7, 154 (2020); PhysioNet, doi 10.13026/kfzx-aw45.
-Licence: CC BY 4.0.
+License: CC BY 4.0.
 Task {task}: {n_labels} labels. Folds 1-8 are for training, 9 for validation, 10 for testing.
 {n_records} records of 12 leads and {n_samples} samples at {sampling_rate} Hz, in mV.
 Left out: {no_label} rows without a label of the task, {no_file} without a {sampling_rate} Hz file,
@@ -60,7 +60,7 @@ def load_ptbxl(
 ) -> Bunch | tuple[np.ndarray | RecordArray, np.ndarray]:
     """Load PTB-XL, or as much of it as there is.
 
-    Labels follow the benchmark of [2]_: every statement of a record counts whatever its likelihood
+    Labels follow the benchmark of [2]_: every statement of a record counts with any likelihood
     (0 means unknown), and records without a label of the task are left out.
 
     Parameters
@@ -114,7 +114,7 @@ def load_ptbxl(
         unreadable : list of (str, str)
             File and reason of each record counted in ``not_found`` or ``unreadable``.
         DESCR : str
-            Source, licence and counts.
+            Source, license and counts.
     (data, target) : tuple
         With ``return_X_y=True``.
 
@@ -173,14 +173,13 @@ def load_ptbxl(
     rows, headers = rows[places], [results[place] for place in places]
 
     shape = (len(headers), len(STANDARD_LEADS), _SECONDS * sampling_rate)
-    if lazy:
-        data = RecordArray(_Reader(headers), shape)
-    else:
-        data = np.empty(shape, dtype=np.float32)
-        results = read_into(headers, STANDARD_LEADS, data, n_jobs=n_jobs, on_error=on_error)
+    data: RecordArray | np.ndarray = RecordArray(_Reader(headers), shape)
+    if not lazy:
+        out = np.empty(shape, dtype=np.float32)
+        results = read_into(headers, STANDARD_LEADS, out, n_jobs=n_jobs, on_error=on_error)
         failures += [result for result in results if result is not None]
         places = [place for place, result in enumerate(results) if result is None]
-        rows, data = rows[places], keep_places(data, places)
+        rows, data = rows[places], np.asarray(keep_places(out, places))
 
     left_out.not_found = sum(failure.missing for failure in failures)
     left_out.unreadable = len(failures) - left_out.not_found
@@ -238,7 +237,7 @@ class _Reader:
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         headers = [self.headers[row] for row in rows]
-        n_samples = self.headers[0].n_samples
+        n_samples = self.headers[0].n_samples or 0
         out = np.empty((len(headers), len(STANDARD_LEADS), n_samples), dtype=np.float32)
         for header, signal in zip(headers, out, strict=True):
             read_signal(header, STANDARD_LEADS, signal)

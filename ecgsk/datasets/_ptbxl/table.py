@@ -67,9 +67,10 @@ def read_table(path: Path, folds) -> tuple[pd.DataFrame, list[tuple[str, ...]], 
         for ecg_id, columns in zip(table.index[~whole], usable[~whole].to_numpy(), strict=True)
     ]
     table = table[whole].astype({"patient_id": "int64", "strat_fold": "int64"})
-    statements = [codes for codes, keep in zip(statements, whole, strict=True) if keep]
-    _warn_of_unknown(statements)
-    return table, statements, failures
+    of_rows = zip(statements, whole, strict=True)
+    kept = [codes for codes, keep in of_rows if keep and codes is not None]
+    _warn_of_unknown(kept)
+    return table, kept, failures
 
 
 def _check_folds(folds) -> list[int] | None:
@@ -81,7 +82,7 @@ def _check_folds(folds) -> list[int] | None:
     except TypeError:
         chosen = []
     valid = all(
-        isinstance(fold, Integral) and not isinstance(fold, bool) and 1 <= fold <= 10
+        isinstance(fold, Integral) and not isinstance(fold, bool) and 1 <= int(fold) <= 10
         for fold in chosen
     )
     if not chosen or not valid:
@@ -105,7 +106,7 @@ def _warn_of_unknown(statements: list[tuple[str, ...]]) -> None:
     if unknown:
         listed = ", ".join(f"{code} ({count})" for code, count in unknown.most_common(5))
         warnings.warn(
-            f"{unknown.total()} statements in scp_codes are none of PTB-XL's 71 and count for no "
+            f"{unknown.total()} statements in scp_codes are not among PTB-XL's 71 and count for no "
             f"label: {listed}{', ...' if len(unknown) > 5 else ''}.",
             UserWarning,
             stacklevel=5,

@@ -161,7 +161,7 @@ def make_ecg(
         For values outside what hearts do, and intervals that contradict each other (a QRS that
         outlasts its QT interval, a QT interval longer than the beat).
     TypeError
-        For values that are no numbers.
+        For values that are not numbers.
 
     References
     ----------
@@ -266,7 +266,7 @@ def _number(name: str, value, n_records: int) -> np.ndarray:
     low, high, unit = _NUMBERS[name]
     array = _record_wise(name, value, n_records)
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name}={value!r} is no number; use {low:g} to {high:g}{unit}.")
+        raise TypeError(f"{name}={value!r} is not a number; use {low:g} to {high:g}{unit}.")
     array = array.astype(float)
     _refuse(
         ~((array >= low) & (array <= high)),

@@ -138,7 +138,7 @@ class Waves:
         return np.exp(before, out=before)
 
 
-def draw_bodies(n: int, variation: np.ndarray, rng: np.random.Generator) -> dict:
+def draw_bodies(n: int, variation: float | np.ndarray, rng: np.random.Generator) -> dict:
     """Draw how n bodies differ: gains of the chest leads, and shifts of each wave's vector."""
     scale = np.broadcast_to(np.asarray(variation, dtype=float), (n,))
     return {

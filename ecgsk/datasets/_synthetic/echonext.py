@@ -76,7 +76,7 @@ def make_echonext(
     is written follows their documentation alone.
 
     - Recordings: mV by 4.88 microvolt a count, less the median of 51 and then 151 samples (ends
-      repeated; how the authors treat the ends is not known), clipped and standardised by
+      repeated; how the authors treat the ends is not known), clipped and standardized by
       `ECHONEXT_SCALING`, float64. They are not rounded to whole counts.
     - Splits: the published shares of records; "val" and "test" hold the latest of each of their
       patients, "no_split" the earlier ones of the same patients, "train" 2.8 of a patient.
@@ -87,7 +87,7 @@ def make_echonext(
       published prevalences where the fraction has its default; right ventricle, valves and
       pressures are worse the lower the fraction is, thick walls come with the finding LVH.
       Numbers of people, years, and the words for grades are made up.
-    - Features: standardised by the constants of the mini-model.
+    - Features: standardized by the constants of the mini-model.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def make_echonext(
     noise : float, default=0.02
         Standard deviation of the white noise, mV.
     random_state : int, numpy Generator, RandomState or None, default=None
-        Makes the files repeat, whatever ``n_jobs``. NumPy's global generator is neither read nor
+        Makes the files repeat, with any ``n_jobs``. NumPy's global generator is neither read nor
         changed.
     n_jobs : int or None, default=None
         Number of processes, as in joblib.
@@ -130,7 +130,7 @@ def make_echonext(
     ValueError
         For sizes, a prevalence or an order that are not allowed.
     TypeError
-        For what is no number.
+        For values that are not numbers.
 
     See Also
     --------
@@ -292,4 +292,4 @@ def _write_batch(file: str, offset: int, p: dict, body: dict, seed: int) -> None
     z /= std
     with open(file, "r+b") as stream:
         stream.seek(offset)
-        stream.write(np.ascontiguousarray(z, dtype="<f8"))
+        stream.write(np.ascontiguousarray(z, dtype="<f8").data)

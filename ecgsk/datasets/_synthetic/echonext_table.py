@@ -204,7 +204,7 @@ def make_table(cohort: Bunch, p: dict) -> pd.DataFrame:
 
 
 def make_features(table: pd.DataFrame, column_order: str) -> np.ndarray:
-    """Return standardised features, (n_records, 7): missing rates and PR are 0 before scaling."""
+    """Return standardized features, (n_records, 7): missing rates and PR are 0 before scaling."""
     columns = []
     for name in TABULAR_ORDERS[column_order]:
         mean, scale = TABULAR_SCALING.get(name, (0.0, 1.0))

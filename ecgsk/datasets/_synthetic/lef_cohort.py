@@ -145,7 +145,7 @@ def make_lef_cohort(
         For sizes below 1, more patients than records, noise below 0, and a prevalence that no
         mixture of the two bells gives at that threshold.
     TypeError
-        For what is no number.
+        For values that are not numbers.
 
     Examples
     --------
@@ -172,7 +172,7 @@ def make_lef_cohort(
 
 
 def check_numbers(**given) -> None:
-    """Raise for what is no number, and for noise that is too loud."""
+    """Raise for values that are not numbers, and for noise that is too loud."""
     for name, value in given.items():
         if not isinstance(value, Real):
             raise TypeError(f"{name}={value!r} is not allowed; use a number.")
