@@ -94,15 +94,6 @@ def test_modules_import_no_private_module_of_another_package(path):
             assert not private, f"{path} imports {name}"
 
 
-def test_rooms_import_from_other_rooms_and_not_from_their_private_modules():
-    for path in MODULES:
-        room = path.relative_to(ROOT).parts[0]
-        for name in imported(path):
-            package, *parts = name.split(".")
-            if package == "ecgsk" and len(parts) > 1 and parts[0] not in (room, "_core"):
-                assert not any(part.startswith("_") for part in parts[1:]), f"{path}: {name}"
-
-
 def test_private_names_of_scikit_learn_stay_in_one_file():
     for path in MODULES:
         if path.name == "sklearn_compat.py":
