@@ -17,7 +17,7 @@ def check_indicator(values: np.ndarray, name: str) -> None:
     values : ndarray of shape (n_records, n_labels)
         Labels.
     name : str
-        Of the parameter, for the message.
+        Name of the parameter, for the message.
 
     Raises
     ------
@@ -38,9 +38,9 @@ def check_groups(groups, n_records: int) -> np.ndarray | None:
     Parameters
     ----------
     groups : array-like of shape (n_records,) or None
-        Of any type.
+        Patients, of any type.
     n_records : int
-        How many there have to be.
+        Number of records.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def check_distinct(names, what: str) -> None:
     names : iterable
         Compared as text.
     what : str
-        What holds them, for the message.
+        Name of the parameter that holds them, for the message.
 
     Raises
     ------

@@ -26,7 +26,7 @@ def replacing(
         Whether the content must be on the disk before it replaces ``path``, so that it survives
         a power failure.
     errors : tuple of exception types, default=()
-        What the library that writes the file raises for a full disk instead of OSError.
+        Errors of the library that writes the file, which it raises instead of OSError.
 
     Raises
     ------

@@ -9,11 +9,11 @@ def import_optional(name: str, *, extra: str, purpose: str):
     Parameters
     ----------
     name : str
-        Of the module.
+        Name of the module.
     extra : str
         The extra in ``setup.py`` that has it.
     purpose : str
-        What it is needed for, for the message.
+        Its purpose, for the message.
 
     Raises
     ------

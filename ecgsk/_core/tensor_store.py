@@ -18,7 +18,7 @@ class TensorStore:
     Parameters
     ----------
     tensors : dict of str to ndarray, default=None
-        Of a file, named ``"group/tensor"``; None starts an empty store.
+        Tensors of a file, named ``"group/tensor"``; None starts an empty store.
     """
 
     def __init__(self, tensors: dict[str, np.ndarray] | None = None):
@@ -38,14 +38,14 @@ class TensorStore:
         return self._kept[id(owner)][1]
 
     def build(self, group: str, key, build: Callable[[dict[str, np.ndarray]], object]):
-        """Return what a group's tensors make, which is made once.
+        """Return the object that a group's tensors make; it is made once.
 
         Parameters
         ----------
         group : str
             As `put` returned it.
         key : object
-            What else the result depends on: asking for another is an error.
+            What else the result depends on: another key for the same group is an error.
         build : callable
             Takes the tensors.
         """

@@ -42,7 +42,7 @@ class RecordError(ValueError):
     file : str
         Path of the header.
     reason : str
-        What is wrong with the record.
+        Reason why the record cannot be read.
     missing : bool
         Whether a file is not there, as opposed to being unreadable.
     """

@@ -91,7 +91,7 @@ def load_wfdb(
         left_out : list of (str, str)
             Path and reason of each record that was left out.
         DESCR : str
-            What was read.
+            Description of the data.
 
     Raises
     ------

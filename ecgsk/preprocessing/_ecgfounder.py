@@ -39,9 +39,9 @@ class ECGFounderPreprocessor(SignalTransformer):
     Parameters
     ----------
     variant : {"filtered", "unfiltered"}, default="filtered"
-        Which of the two.
+        Name of the variant.
     sampling_rate : float, default=500
-        Of the recordings, in Hz; above 80 Hz for ``"filtered"``.
+        Sampling rate of the recordings, Hz; above 80 Hz for ``"filtered"``.
     mains_frequency : float or None, default=50.0
         Frequency that the notch takes out, in Hz: 50 is the published one; 60 suits recordings
         from North America and some other countries. There is no notch for None, and where the

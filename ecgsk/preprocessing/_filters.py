@@ -30,7 +30,7 @@ class BandPass(SignalTransformer):
     high : float or None, default=40.0
         Upper corner frequency in Hz, below half the sampling rate; None gives a high-pass filter.
     sampling_rate : float, default=500
-        Of the recordings, in Hz.
+        Sampling rate of the recordings, Hz.
     order : int, default=4
         Order of the Butterworth design before it is run twice.
     n_jobs : int or None, default=None
@@ -106,10 +106,10 @@ class Notch(SignalTransformer):
     Parameters
     ----------
     frequency : float, default=50.0
-        To take out, in Hz: 50 in most countries, 60 in North America and some others. Below half
-        the sampling rate.
+        Frequency to remove, Hz: 50 in most countries, 60 in North America and some others. It is
+        below half the sampling rate.
     sampling_rate : float, default=500
-        Of the recordings, in Hz.
+        Sampling rate of the recordings, Hz.
     quality : float, default=30.0
         Frequency divided by the width, in Hz, of the band that loses 3 dB in each of the two
         directions of filtering.
@@ -171,7 +171,7 @@ class MedianBaseline(SignalTransformer):
         at 500 Hz. Of several, each is taken of the median before it: (0.2, 0.6) is what the
         recordings of EchoNext were freed of.
     sampling_rate : float, default=500
-        Of the recordings, in Hz.
+        Sampling rate of the recordings, Hz.
     n_jobs : int or None, default=None
         Threads to use; None is 1, -1 is all cores. The result does not depend on it.
 

@@ -52,7 +52,7 @@ def filter_both_ways(sos: np.ndarray, x: np.ndarray, padding: int) -> np.ndarray
     Returns
     -------
     ndarray of shape (n_leads, n_samples)
-        Of the dtype of x; the computation is in float64.
+        Has the dtype of x; the computation is in float64.
     """
     filter_ = _state_space(np.asarray(sos, dtype=np.float64).tobytes())
     out = np.empty_like(x)

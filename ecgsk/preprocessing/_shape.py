@@ -99,7 +99,7 @@ class CropPad(SignalTransformer):
         The part of a longer record that is kept, and where a shorter one stands in the result.
         For "center" an odd sample is cropped, or padded, at the end.
     pad_value : float, default=0.0
-        To pad with, in mV.
+        Value of the padding, mV.
 
     Attributes
     ----------

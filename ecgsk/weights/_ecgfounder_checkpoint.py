@@ -17,9 +17,9 @@ from ecgsk.weights._torch_file import read_torch_file
 
 ECGFOUNDER_KIND = "ecgfounder-classifier"
 ECGFOUNDER_RATE = 500
-# To be raised when what a conversion holds changes: caches outlive versions.
+# Raise it when the content of a conversion changes: caches outlive versions.
 _CONVERSION = 1
-# Of our names, what the published ones have in their place.
+# Parts of our names, and of the published ones.
 _PARTS = {"squeeze": "se_fc1", "excite": "se_fc2"}
 
 
@@ -37,7 +37,7 @@ def read_ecgfounder(source: str | os.PathLike, *, header_only: bool = False) -> 
     Returns
     -------
     WeightFile
-        Of the kind "ecgfounder-classifier".
+        Weights of the kind "ecgfounder-classifier".
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A network in one file: tensors, and what has to be known to use them."""
+"""A network in one file: its tensors, and the metadata that their use needs."""
 
 import json
 import os
@@ -27,12 +27,12 @@ SHIPPED_KINDS = ("mtecg-classifier", "mtecg-pretrainer")
 @public("ecgsk.weights")
 @dataclass
 class WeightFile:
-    """What a weight file holds.
+    """Content of a weight file.
 
     Parameters
     ----------
     kind : {"mtecg-classifier", "mtecg-pretrainer", "ecgfounder-classifier"}
-        What the tensors belong to.
+        Kind of the estimator.
     network : dict
         Arguments of the network's class.
     tensors : dict of str to ndarray
@@ -49,7 +49,7 @@ class WeightFile:
     about : dict
         Data, license, figures: for readers.
     n_samples : int or None
-        Samples of a recording at that rate, where the network's arguments do not say it.
+        Samples of a recording at that rate, where the network's arguments do not have it.
     """
 
     kind: str
@@ -76,7 +76,7 @@ class WeightFile:
         Parameters
         ----------
         sampling_rate : float
-            Of the recordings, Hz.
+            Sampling rate of the recordings, Hz.
         leads : list of str or None
             Their leads; None are `STANDARD_LEADS`, in which order the network reads them.
         """
@@ -95,16 +95,16 @@ def write_weights(path: str | os.PathLike, weights: WeightFile, *, dtype: str = 
     Parameters
     ----------
     path : path-like
-        Where to; by custom it ends in ``.safetensors``.
+        Path of the file; by custom it ends in ``.safetensors``.
     weights : WeightFile
-        What to write.
+        Content of the file.
     dtype : {"float32", "float16"}, default="float32"
-        In which the tensors are stored. float16 takes half the space and keeps three digits.
+        Type of the stored tensors. float16 takes half the space and keeps three digits.
     """
     if dtype not in ("float32", "float16"):
         raise ValueError(f"dtype={dtype!r} is not allowed; use 'float32' or 'float16'.")
-    said = {k: v for k, v in vars(weights).items() if k != "tensors"}
-    said["preprocessing"] = [[name, params] for name, params in weights.preprocessing]
+    fields = {k: v for k, v in vars(weights).items() if k != "tensors"}
+    fields["preprocessing"] = [[name, params] for name, params in weights.preprocessing]
     unknown = [name for name, _ in weights.preprocessing if name not in preprocessing.__all__]
     if unknown:
         raise ValueError(
@@ -119,7 +119,7 @@ def write_weights(path: str | os.PathLike, weights: WeightFile, *, dtype: str = 
     metadata = {
         "format": _FORMAT,
         "version": __version__,
-        "ecgsk": as_json(said),
+        "ecgsk": as_json(fields),
     }
     with replacing(path, errors=(SafetensorError,)) as temporary:
         save_file(tensors, temporary, metadata)
@@ -131,7 +131,7 @@ def as_json(value) -> str:
     Parameters
     ----------
     value : object
-        Of dicts, lists, strings, numbers and arrays.
+        Dicts, lists, strings, numbers and arrays.
     """
     return json.dumps(value, default=_plain)
 
@@ -177,7 +177,7 @@ def read_weights(
         Which of the shipped files (None is the classifier); and what a file has to be (None takes
         any).
     parameter : str, default="weights"
-        Who asks, for messages.
+        Name of the parameter, for messages.
     header_only : bool, default=False
         Whether to leave the tensors unread.
 
@@ -220,11 +220,11 @@ def read_weights(
             f"{_FORMAT!r}). Write it with the save_weights of a fitted estimator."
         )
     try:
-        said = json.loads(metadata["ecgsk"])
-        said["preprocessing"] = [
-            (str(name), dict(params)) for name, params in said["preprocessing"]
+        fields = json.loads(metadata["ecgsk"])
+        fields["preprocessing"] = [
+            (str(name), dict(params)) for name, params in fields["preprocessing"]
         ]
-        found = WeightFile(tensors=tensors, **said)
+        found = WeightFile(tensors=tensors, **fields)
         known = isinstance(found.network, dict) and isinstance(found.kind, str)
         if not known or not 0 < found.sampling_rate < np.inf:
             raise ValueError("its fields are not what they should be")

@@ -20,7 +20,7 @@ class Published(NamedTuple):
     revision : str
         Commit of the repository.
     sha256 : str or None
-        Of the file; None where nobody has published it.
+        Checksum of the file; None where nobody has published it.
     n_leads : int
         That the network reads.
     """
@@ -69,12 +69,12 @@ def find_published(name: str) -> Path:
     Parameters
     ----------
     name : {"12-lead", "1-lead"}
-        Which one.
+        Name of the weights.
 
     Returns
     -------
     Path
-        Of a file whose checksum is the known one, where one is known.
+        Path of the file. Its checksum is compared with the known one, if there is one.
 
     Raises
     ------
@@ -116,9 +116,9 @@ def _fetch(name: str, published: Published, wanted: Path) -> Path:
             cache_dir=wanted.parent / "hub",
         )
     except Exception as error:  # the hub's client raises what its transport raises
-        said = str(error).partition("\n")[0].strip().rstrip(".")
+        reason = str(error).partition("\n")[0].strip().rstrip(".")
         raise FileNotFoundError(
             f"weights={name!r} is not in {wanted.parent} and cannot be fetched "
-            f"({type(error).__name__}: {said}). {remedy}"
+            f"({type(error).__name__}: {reason}). {remedy}"
         ) from error
     return Path(path)

@@ -43,7 +43,7 @@ from ecgsk.datasets._echonext.target import (
 
 _NO_SPLIT = (
     "split='no_split' holds earlier recordings of the patients of val and test: a model that has "
-    "learnt from them knows the people it is tested on. If you need them for something that "
+    "learned from them knows the people it is tested on. If you need them for something that "
     "neither trains nor selects a model, such as the course of a patient or a description of the "
     "data, give allow_no_split=True."
 )
@@ -99,7 +99,7 @@ def load_echonext(
         The folder that holds ``echonext_metadata_100k.csv``, ``EchoNext_{split}_waveforms.npy``
         and ``EchoNext_{split}_tabular_features.npy``. The files of one split are enough.
     split : {"train", "val", "test", "no_split"}
-        Which recordings. "train" has several of a patient; "val" and "test" the latest of each.
+        Part of the data set. "train" has several of a patient; "val" and "test" the latest of each.
         "no_split" needs ``allow_no_split=True``.
     target : str or list of str, default="lvef<=45"
         What ``target`` is 1 for:
@@ -144,7 +144,7 @@ def load_echonext(
         target : ndarray of shape (n_records,) or (n_records, n_flags)
             0 or 1.
         target_names : list of str
-            What 1 means, a name for each column.
+            Meaning of 1, a name for each column.
         groups : ndarray of shape (n_records,)
             Patients, for splitters that keep a patient's records together.
         ejection_fraction : ndarray of shape (n_records,)

@@ -33,7 +33,7 @@ def settle_order(
     table : DataFrame
         The rows of all splits.
     split : str
-        Which one.
+        Name of the order.
     folder, file, csv : path
         Where the other splits are, where this one is, where the table is.
     """

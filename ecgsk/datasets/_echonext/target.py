@@ -67,9 +67,9 @@ def make_target(
     ef : ndarray of shape (n_records,)
         Ejection fractions, percent, NaN where missing.
     wanted : Target
-        What is asked.
+        The target.
     missing_ef : {"infer", "drop", "error"}
-        What to do without an ejection fraction.
+        Treatment of records without an ejection fraction.
     file : path
         For messages.
 
@@ -156,10 +156,10 @@ def read_sex(table: pd.DataFrame, *, warn: bool = True) -> np.ndarray:
     sex = sex.fillna((1 - coded).where(coded.isin((0, 1))).astype("Float64"))
     unknown = sex.isna() & ~text.isin(["", "unknown", "u", "other", "o"]) & text.notna()
     if warn and unknown.any():
-        said = ", ".join(map(repr, table["sex"][unknown].unique()[:5]))
+        values = ", ".join(map(repr, table["sex"][unknown].unique()[:5]))
         warnings.warn(
             f"{int(unknown.sum())} records have a sex that is neither male nor female nor 0 nor 1, "
-            f"and count as unknown: {said}.",
+            f"and count as unknown: {values}.",
             UserWarning,
             stacklevel=4,
         )

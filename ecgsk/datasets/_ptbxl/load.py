@@ -250,16 +250,16 @@ def _report(left_out, failures, *, n_kept: int, task: str, sampling_rate: int) -
         (left_out.not_found, "are listed but their files are not there"),
         (left_out.unreadable, "cannot be read"),
     ]
-    said = ", ".join(f"{count} {text}" for count, text in parts if count)
+    listed = ", ".join(f"{count} {text}" for count, text in parts if count)
     example = f". The first: {failures[0]}" if failures else ""
     if not n_kept:
         raise ValueError(
             f"no record is left to load: {left_out.no_label} rows have no label of task={task!r}"
-            f"{', ' if said else ''}{said}{example}"
+            f"{', ' if listed else ''}{listed}{example}"
         )
-    if said:
+    if listed:
         warnings.warn(
-            f"{n_kept} records were loaded; of the others, {said}{example}",
+            f"{n_kept} records were loaded; of the others, {listed}{example}",
             RecordsLeftOutWarning,
             stacklevel=4,
         )

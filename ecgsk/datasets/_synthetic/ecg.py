@@ -87,7 +87,7 @@ def make_ecg(
     Parameters
     ----------
     n_records : int, default=1
-        How many recordings to make.
+        Number of recordings.
     sampling_rate : float, default=500.0
         Hz; at least 50.
     duration : float, default=10.0
@@ -113,8 +113,8 @@ def make_ecg(
     infarct : {None, "anterior", "inferior", "both"}, default=None
         An old one. "anterior": QS in V1 to V3, T inverted there. "inferior": Q in II, III, aVF.
     hypertrophy : float, default=0.0
-        Of the left ventricle, with its strain: 0 none, 1 marked (voltages up by 0.9, T inverted
-        and ST depressed in I, aVL, V5 and V6).
+        Hypertrophy of the left ventricle, with its strain: 0 none, 1 marked (voltages up by 0.9,
+        T inverted and ST depressed in I, aVL, V5 and V6).
     voltage : float, default=1.0
         Factor of QRS and T. 0.4 is low voltage.
     t_wave : float, default=1.0

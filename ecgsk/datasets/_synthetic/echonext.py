@@ -70,10 +70,10 @@ def make_echonext(
 ) -> Bunch:
     """Write a synthetic data set in the layout of EchoNext.
 
-    For trying out what is meant for EchoNext, which is restricted: names, shapes, types, units,
-    splits and missing values are the documented ones; recordings are those of `make_lef_cohort`
-    at 250 Hz, so that their best possible score is known. The real files were not at hand: what
-    is written follows their documentation alone.
+    It is for trials of code for EchoNext, access to which is restricted. Names, shapes, types,
+    units, splits and missing values are the documented ones. Recordings are those of
+    `make_lef_cohort` at 250 Hz, so that their best possible score is known. The files follow the
+    documentation of EchoNext alone: they were not compared with the real ones.
 
     - Recordings: mV by 4.88 microvolt a count, less the median of 51 and then 151 samples (ends
       repeated; how the authors treat the ends is not known), clipped and standardized by
@@ -92,16 +92,17 @@ def make_echonext(
     Parameters
     ----------
     dest : path
-        The folder, made if need be. Synthetic files in it are replaced; it is refused if it holds
-        files of these names that this function has not made.
+        The folder; it is created if it does not exist. Synthetic files in it are replaced. A
+        folder that holds other files of these names raises FileExistsError.
     n_records : int, default=1000
-        How many recordings, at least 8; 240 kB each.
+        Number of recordings, at least 8; 240 kB each.
     prevalence : float, default=0.2
         Share of patients with an ejection fraction of at most 45 %.
     n_patients : int, default=None
-        From how many patients. None: in the published ratio to the recordings.
+        Number of patients. None: the published ratio of patients to recordings.
     column_order : {"readme", "code"}, default="readme"
-        Of the features: age last as the data set's README has it, or second as the authors' code.
+        Order of the features: age last, as in the data set's README, or second, as in the
+        authors' code.
     noise : float, default=0.02
         Standard deviation of the white noise, mV.
     random_state : int, numpy Generator, RandomState or None, default=None
@@ -116,7 +117,7 @@ def make_echonext(
         path : pathlib.Path
             The folder.
         truth : DataFrame
-            What was planted, in the order of the table, as in ``synthetic_truth.csv``:
+            The planted findings, in the order of the table, as in ``synthetic_truth.csv``:
             ``ecg_key``, ``patient_key``, ``split``, ``ejection_fraction`` (percent), ``oracle``
             (the probability of at most 45 % given the findings: no reader of one recording has a
             higher AUROC) and the 14 findings of `make_lef_cohort`, 0 or 1.

@@ -113,7 +113,7 @@ def make_lef_cohort(
     Parameters
     ----------
     n_records : int, default=1000
-        How many recordings.
+        Number of recordings.
     n_patients : int, default=None
         From how many patients; each has one at least. None: two thirds of ``n_records``.
     prevalence : float, default=0.2
