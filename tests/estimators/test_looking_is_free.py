@@ -139,7 +139,7 @@ def test_what_is_known_agrees_with_the_files(kind):
 def test_what_cannot_be_read_is_an_attribute_error_that_names_file_and_remedy(name):
     cls, weights = ESTIMATORS[name]
     model = cls(weights=weights, sampling_rate=RATE)
-    read = "comes from weights='nowhere/w.*no file"
+    read = "comes from weights='nowhere/w.*neither a file"
     for attribute in ("n_features_in_", "net_", *(["classes_"] if "pre" not in name else [])):
         assert not hasattr(model, attribute)
         with pytest.raises(AttributeError, match=f"{attribute} {read}"):
