@@ -378,7 +378,7 @@ def test_weights_of_another_network_are_refused(X, fitted, path, tmp_path):
 def test_predictions_before_a_fit_are_errors(X):
     with pytest.raises(NotFittedError):
         ECGFounderClassifier().predict(X)
-    with pytest.raises(FileNotFoundError, match="no file and no name of published weights"):
+    with pytest.raises(FileNotFoundError, match="neither a file nor a name of published weights"):
         ECGFounderClassifier(weights="nowhere.pth").predict(X)
     with pytest.raises(ValueError, match="sampling_rate=None"):
         ECGFounderClassifier("nano", sampling_rate=None).fit(X, np.arange(12) % 2)
