@@ -10,8 +10,15 @@ EXTRAS = {
     "hub": ["huggingface_hub>=0.23"],
     # The EBM itself comes with interpret-core; this adds interpret's interactive dashboards.
     "interpret": ["interpret>=0.7.4"],
-    # Export, and the engines that predictions can be computed with.
-    "onnx": ["onnx>=1.16", "onnxscript>=0.1", "onnxruntime>=1.18", "openvino>=2024.2"],
+    # Export, and the engines that predictions can be computed with. torch 2.5 and 2.6 cannot export
+    # a network for any number of recordings.
+    "onnx": [
+        "torch>=2.7",
+        "onnx>=1.16",
+        "onnxscript>=0.3",
+        "onnxruntime>=1.18",
+        "openvino>=2024.2",
+    ],
     # Tables of predictions as .parquet.
     "parquet": ["pyarrow>=15"],
     # joblib's "dask" backend: workers on other machines.

@@ -24,5 +24,7 @@ def requirements() -> dict[str, list[str]]:
 
 if __name__ == "__main__":
     found = requirements()
-    for extra in ["", *sys.argv[1:]]:
-        print("\n".join(found[extra]).replace(">=", "=="))
+    lines = [line for extra in ["", *sys.argv[1:]] for line in found[extra]]
+    # An extra may need a newer version than the package itself: the last one counts.
+    for name, version in dict(line.split(">=") for line in lines).items():
+        print(f"{name}=={version}")
