@@ -462,3 +462,11 @@ def test_a_length_is_forgiven_only_where_recordings_are_stretched(tmp_path, path
     assert model.predict_proba(x).shape == (12, 2)
     with pytest.raises(ValueError, match="X has 999 samples a record.* takes 10 s"):
         model.predict_proba(x[..., :999])
+
+
+def test_a_dict_sets_the_size_of_the_network(X, Y):
+    size = {"stem_width": 16, "widths": (16, 32), "depths": (1, 1)}
+    model = ECGFounderClassifier(size, **QUICK).fit(X, Y)
+    assert model.transform(X).shape == (12, 32) and len(model.net_.module_.stages) == 2
+    with pytest.raises(ValueError, match="may have the keys stem_width, widths, depths"):
+        ECGFounderClassifier({"width": 32}, **QUICK).fit(X, Y)
