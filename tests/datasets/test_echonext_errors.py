@@ -166,7 +166,7 @@ def test_features_that_are_not_as_documented(folder, damage, message):
             lambda t: t.assign(split=t["split"].replace("no_split", "unused")),
             "5 rows whose split is not one of train, val, test, no_split: 'unused'",
         ),
-        (lambda t: t.assign(split=t["split"].replace("test", None)), "4 rows whose split is none"),
+        (lambda t: t.assign(split=t["split"].replace("test", None)), "4 rows whose split is not"),
         (
             lambda t: t.assign(ecg_key=t["ecg_key"].replace(9003, 9004)),
             "1 rows whose ecg_key stands there before, the first is 9004",
