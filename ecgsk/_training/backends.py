@@ -38,8 +38,8 @@ class _LogitsAndFeatures(nn.Module):
 def to_onnx(network: nn.Module, shape: tuple[int, int]) -> bytes:
     """Return a network of ``features`` and ``head`` in the ONNX format, in float32.
 
-    It has the input ``recordings``, of any number, and the outputs ``logits`` and ``features``.
-    ``shape`` is the number of leads and samples of a recording.
+    Its input is ``recordings``, any number with the ``shape`` (n_leads, n_samples); its outputs are
+    ``logits`` and ``features``.
     """
     for package in ("onnx", "onnxscript"):
         import_optional(package, extra="onnx", purpose="The ONNX format")

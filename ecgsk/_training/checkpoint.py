@@ -1,6 +1,7 @@
 """Training that goes on where it was killed."""
 
 import json
+from os import PathLike
 from pathlib import Path
 
 import torch
@@ -11,16 +12,11 @@ from ecgsk._core.files import replacing
 class Checkpoint:
     """The state of a fit in one file, replaced as a whole after each epoch.
 
-    Parameters
-    ----------
-    folder : path-like
-        Where the file goes; made if it does not exist, which raises ValueError if it cannot be.
-    identity : str
-        ``fingerprint`` of the fit. Fits with other data or parameters use other files, so that a
-        cross-validation can share one folder.
+    The ``identity``, a fingerprint of data and parameters, is its name: folds of a cross-validation
+    can share one folder. ValueError if the folder cannot be created.
     """
 
-    def __init__(self, folder, identity: str):
+    def __init__(self, folder: str | PathLike, identity: str):
         self.path = Path(folder) / f"{identity}.ckpt"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -35,23 +35,20 @@ def signal_scale(X: np.ndarray | RecordArray, rows: np.ndarray, weights: np.ndar
 
 
 class ECGDataset(Dataset):
-    """Records with their targets and weights, fetched a batch at a time.
+    """Recordings X, mV, with their targets and weights, fetched a batch at a time.
 
-    Parameters
-    ----------
-    X : ndarray or RecordArray of shape (n_records, n_leads, n_samples)
-        Recordings, mV.
-    y : ndarray of shape (n_records,) or (n_records, n_outputs)
-        Encoded targets.
-    weights : ndarray of shape (n_records,)
-        Weight of each record in the loss.
-    rows : ndarray of int
-        The records of X that belong to this data set.
-    teacher : ndarray of shape (n_records, n_outputs) or None, default=None
-        Logits of a teacher for each record.
+    ``rows`` are the records of X that belong to it; ``y`` is encoded, ``teacher`` (n_records,
+    n_outputs) holds a teacher's logits; these and ``weights`` have an entry for each record of X.
     """
 
-    def __init__(self, X, y: np.ndarray, weights: np.ndarray, rows: np.ndarray, teacher=None):
+    def __init__(
+        self,
+        X: np.ndarray | RecordArray,
+        y: np.ndarray,
+        weights: np.ndarray,
+        rows: np.ndarray,
+        teacher: np.ndarray | None = None,
+    ):
         self.X = X
         self.targets = [torch.tensor(y), torch.tensor(weights)]
         if teacher is not None:

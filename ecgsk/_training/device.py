@@ -16,21 +16,10 @@ PRECISIONS = ("auto", "float32", "bf16", "float64")
 
 
 def resolve_device(device: "str | torch.device") -> str:
-    """Return the device to use.
+    """Return the device to use: "auto" takes cuda, mps or cpu, the first there is.
 
-    Parameters
-    ----------
-    device : str or torch.device
-        ``"auto"`` takes cuda, mps or cpu, the first there is; where there are several GPUs,
-        workers of joblib and multiprocessing take one each, in turn. Anything else is a torch
-        device such as ``"cpu"`` or ``"cuda:1"``.
-
-    Raises
-    ------
-    ValueError
-        When torch has no such device, or it is not there.
-    RuntimeError
-        For cuda in a process that was forked from one that has used it.
+    Of several GPUs, workers of joblib and multiprocessing take one each, in turn. ValueError for
+    a device that is not there, RuntimeError for cuda in a fork of a process that has used it.
     """
     if str(device).startswith(("auto", "cuda")):
         refuse_after_fork(str(device))

@@ -25,28 +25,11 @@ _PATIENCE, _PAUSE = 5.0, 0.05
 
 @contextmanager
 def on_device(device: str, batch_size: int, *, in_turn: bool = True) -> Iterator[None]:
-    """Compute on a device in the block, with an error that helps when its memory ends.
+    """Compute on a device in the block; an OutOfMemoryError names the device and the batch.
 
-    With the environment variable ``ECGSK_JOBS_PER_DEVICE=n``, at most ``n`` processes of this user
-    are in such blocks of one cuda device. The block must not start workers that compute on the
-    device and wait for them.
-
-    Parameters
-    ----------
-    device : str
-        As `resolve_device` returns it.
-    batch_size : int
-        For the message.
-    in_turn : bool, default=True
-        Whether to respect ``ECGSK_JOBS_PER_DEVICE``. Processes that exchange gradients must not:
-        they wait for one another.
-
-    Raises
-    ------
-    torch.OutOfMemoryError
-        Naming the device and the batch.
-    RuntimeError
-        In a process forked from one that has used cuda.
+    With ``ECGSK_JOBS_PER_DEVICE=n`` at most n processes of this user are in such blocks of one cuda
+    device. Processes that exchange gradients wait for one another and must not respect it
+    (``in_turn=False``); a block must not wait for workers that compute on the device.
     """
     if torch.device(device).type not in _LOCKED_TYPES:
         yield
@@ -81,11 +64,6 @@ class DeviceLock:
     """A lock of a device, which belongs to this process while any of its threads holds it.
 
     It is a lock of a file, which the kernel releases when the process ends, however it ends.
-
-    Parameters
-    ----------
-    name : str
-        Name of the device, the same in all processes.
     """
 
     def __init__(self, name: str):
@@ -126,13 +104,7 @@ def _lock_of(index: int | None) -> DeviceLock:
 
 
 def device_name(index: int) -> str:
-    """Return a name of a cuda device that is the same in all processes, whichever devices they see.
-
-    Parameters
-    ----------
-    index : int
-        Number of the device among those that this process sees.
-    """
+    """Return a cuda device's name that is the same in all processes, whichever devices they see."""
     name = getattr(torch.cuda.get_device_properties(index), "uuid", None)
     if name is None:
         visible = [entry.strip() for entry in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]

@@ -28,24 +28,10 @@ _LOST = ("gloo", "Connection closed by peer", "Connection reset by peer")
 
 @contextmanager
 def together(device: "str | torch.device") -> Iterator["Ranks"]:
-    """Join the processes that torchrun started, for the block.
+    """Join the processes that torchrun started, for the block; each gets the GPU of its number.
 
-    Parameters
-    ----------
-    device : {"auto", "cuda", "cpu"} or torch.device
-        Each process gets the GPU of its number on its machine.
-
-    Yields
-    ------
-    Ranks
-        The processes. A process group that is there already is used, and left.
-
-    Raises
-    ------
-    ValueError
-        Outside torchrun, and for a device that all processes would share.
-    RuntimeError
-        When another process has ended or no longer answers.
+    A process group that is there already is used, and left. ValueError outside torchrun and for a
+    device that all would share, RuntimeError when another process has ended or no longer answers.
     """
     if not distributed.is_initialized() and any(k not in os.environ for k in _SET_BY_TORCHRUN):
         raise ValueError(
@@ -96,18 +82,7 @@ def _device_of_rank(device) -> str:
 
 
 class Ranks:
-    """The processes that fit one network, and which of them this is.
-
-    Parameters
-    ----------
-    device : str
-        On which it computes.
-
-    Attributes
-    ----------
-    number, count : int
-        Which of the processes this is, from 0, and how many there are.
-    """
+    """The ``count`` processes that fit one network, and which ``number``, from 0, this one is."""
 
     def __init__(self, device: str):
         self.device = device

@@ -6,15 +6,9 @@ from torch.nn import functional as F
 
 
 class WeightedLoss(nn.Module):
-    """Weighted mean of the cross-entropy of records.
+    """Weighted mean of the cross-entropy of records: a softmax for multiclass, sigmoids otherwise.
 
-    Parameters
-    ----------
-    kind : {"binary", "multiclass", "multilabel"}
-        Binary and multilabel targets go through a sigmoid for each logit, multiclass ones through
-        a softmax over logits.
-    class_weights : Tensor or None, default=None
-        Shape (n_classes,) for multiclass; (2, n_outputs), the weights of 0 and of 1, otherwise.
+    ``class_weights`` has the shape (n_classes,) for multiclass, else (2, n_outputs), for 0 and 1.
     """
 
     class_weights: torch.Tensor | None
@@ -44,19 +38,10 @@ class WeightedLoss(nn.Module):
 
 
 class DistillationLoss:
-    """Divergence of a network's predictions from a teacher's, both softened by a temperature.
+    """Divergence of predictions from a teacher's, both with logits divided by a temperature.
 
-    Parameters
-    ----------
-    kind : {"binary", "multiclass", "multilabel"}
-        Whether predictions are one probability for each logit or one distribution over logits.
-    temperature : float, default=2.0
-        What logits are divided by. The divergence is multiplied by its square, so that gradients
-        keep their size.
-
-    References
-    ----------
-    Hinton G, Vinyals O, Dean J. Distilling the knowledge in a neural network. arXiv:1503.02531.
+    It is multiplied by the temperature's square, so that gradients keep their size (Hinton G,
+    Vinyals O, Dean J. Distilling the knowledge in a neural network. arXiv:1503.02531).
     """
 
     def __init__(self, kind: str, temperature: float = 2.0):

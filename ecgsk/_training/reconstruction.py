@@ -24,14 +24,9 @@ def masked_losses(net: MaskedNet, X, batch_size: int, seed: int) -> np.ndarray:
 
 
 def fill_masked(net: MaskedNet, X, batch_size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mask recordings as `masked_losses` does and fill them.
+    """Mask recordings as `masked_losses` does; return them filled, mV, and what was masked.
 
-    Returns
-    -------
-    filled : ndarray of shape (n_records, n_leads, n_samples)
-        The records with their masked parts filled, mV.
-    mask : ndarray of bool of shape (n_records, n_samples)
-        Samples that were masked.
+    The mask is boolean, of shape (n_records, n_samples).
     """
     module, n_samples = net.module_, X.shape[2]
     filled = np.empty(X.shape, dtype=np.float32)

@@ -12,23 +12,10 @@ from ecgsk._training.losses import DistillationLoss, WeightedLoss
 
 
 class ECGNet(NeuralNet):
-    """skorch's net with autocast and with weights in the loss.
+    """skorch's net around a module of ``features`` and a linear ``head``, with weights in the loss.
 
-    Parameters
-    ----------
-    module : type
-        Class of the network: a torch module with ``features`` and a linear ``head``.
-    precision : {"float32", "bf16", "float64"}, default="float32"
-        Precision of forward passes. Parameters stay float32 under bf16; losses and logits are
-        never bf16.
-    augmentation : callable or None, default=None
-        Takes and returns a batch of recordings while training.
-    distillation : DistillationLoss or None, default=None
-        Compares logits with those of the teacher, which the data set has, while training.
-    distillation_weight : float, default=0.0
-        Share of the distillation in the loss.
-    **kwargs
-        As skorch takes them.
+    Under bf16 forward passes run in autocast: parameters, losses and logits are never bf16. While
+    training, ``augmentation`` maps batches to batches, and ``distillation`` is a share of the loss.
     """
 
     # Whether batches hold what the head reads, made beforehand, instead of recordings.
@@ -92,10 +79,7 @@ class ECGNet(NeuralNet):
         return x
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
-        """Return the weighted loss of a batch whose target is (y, weights, logits of a teacher).
-
-        The last is there only with distillation.
-        """
+        """Return the loss of a batch; with distillation y_true ends with the teacher's logits."""
         target, weights, *teacher = (part.to(y_pred.device) for part in y_true)
         loss = self.criterion_(y_pred, target, weights)
         if self.distillation is None or not training:
@@ -105,15 +89,7 @@ class ECGNet(NeuralNet):
 
 
 class MaskedNet(ECGNet):
-    """skorch's net around a network that fills masked segments.
-
-    Parameters
-    ----------
-    module : type
-        `ecgsk.networks.MaskedMTECG` or its like.
-    **kwargs
-        As `ECGNet` takes them; targets and their weights are ignored.
-    """
+    """skorch's net around a `MaskedMTECG` or its like; targets and their weights are ignored."""
 
     # What shares batches out while several processes train the net together.
     ranks: Any = None

@@ -25,28 +25,10 @@ class _StopStage(Exception):  # noqa: N818 - a signal, not an error
 
 
 class Trainer:
-    """Fit a skorch net by a list of stages.
+    """Train an initialized skorch net in place by a list of stages.
 
-    Parameters
-    ----------
-    net : ECGNet
-        Initialized; trained in place.
-    stages : list of TrainingStage
-        What is trained, in order.
-    train : ECGDataset
-        Records to learn from.
-    valid : ECGDataset or None, default=None
-        Records whose loss ends a stage early and chooses its best epoch; None trains to the end.
-    n_iter_no_change : int, default=10
-        Epochs without a better validation loss after which a stage ends.
-    tol : float, default=1e-4
-        Smallest fall of the validation loss that counts as better.
-    generator : torch.Generator
-        Orders the records.
-    checkpoint : Checkpoint or None, default=None
-        Where the state is kept after each epoch and found again.
-    verbose : int, default=0
-        0 is silent, 1 shows a progress bar, 2 leaves it on the screen.
+    The loss of ``valid`` ends a stage after ``n_iter_no_change`` epochs without a fall by ``tol``,
+    and chooses its best epoch. ``generator`` orders records. Verbose 1 shows a bar, 2 leaves it.
     """
 
     def __init__(
@@ -88,13 +70,7 @@ class Trainer:
         return self.stages[self.stage_index]
 
     def execute(self) -> list[dict]:
-        """Train through all stages.
-
-        Returns
-        -------
-        list of dict
-            A row for each epoch: stage, epoch, losses, duration in s.
-        """
+        """Train through all stages; return each epoch's stage, number, losses and duration in s."""
         net = self.net
         net.iterator_train__shuffle = True
         net.iterator_train__generator = self.generator

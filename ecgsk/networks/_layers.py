@@ -44,17 +44,9 @@ class StochasticDepth(nn.Module):
 
 
 def set_stochastic_depth(network: nn.Module, rate: float, rule: str = "linear") -> None:
-    """Set the rate of every `StochasticDepth` of a network.
+    """Set the rate of every `StochasticDepth` of a network; the deepest branch gets ``rate``.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Its residual branches, in the order of depth, each hold a `StochasticDepth`.
-    rate : float
-        The rate of the deepest branch, in [0, 1).
-    rule : {"linear", "constant"}, default="linear"
-        Whether the rate grows from 0 at the first block to ``rate`` at the last, or is the same
-        everywhere. Branches of one block share a rate.
+    By the rule "linear" the rate grows from 0 at the first block; by "constant" it stays the same.
     """
     layers = [layer for layer in network.modules() if isinstance(layer, StochasticDepth)]
     per_block = getattr(network, "branches_per_block", 1)
@@ -64,37 +56,15 @@ def set_stochastic_depth(network: nn.Module, rate: float, rule: str = "linear") 
 
 
 def set_dropout(network: nn.Module, rate: float) -> None:
-    """Set the rate of every dropout layer of a network.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Changed in place.
-    rate : float
-        Probability that a value is dropped while training.
-    """
+    """Set the rate of every dropout layer of a network."""
     for layer in network.modules():
         if isinstance(layer, nn.Dropout):
             layer.p = rate
 
 
 def sine_cosine_positions(n_tokens: int, width: int) -> torch.Tensor:
-    """Return positions as sines and cosines of wavelengths from 2 pi to 20,000 pi tokens.
+    """Return positions (n_tokens, width), sines first, of wavelengths from 2 pi to 20,000 pi.
 
-    Parameters
-    ----------
-    n_tokens : int
-        Positions 0 to ``n_tokens - 1``.
-    width : int
-        Of a token; the first half are sines.
-
-    Returns
-    -------
-    Tensor of shape (n_tokens, width)
-        Values in [-1, 1].
-
-    References
-    ----------
     Vaswani A et al. Attention is all you need. NeurIPS 2017.
     """
     half = -(-width // 2)
@@ -104,15 +74,7 @@ def sine_cosine_positions(n_tokens: int, width: int) -> torch.Tensor:
 
 
 def start_head(head: nn.Linear, bias: torch.Tensor) -> None:
-    """Start a head with the same logits for all features.
-
-    Parameters
-    ----------
-    head : torch.nn.Linear
-        Changed in place.
-    bias : Tensor of shape (n_outputs,)
-        Logits to start with.
-    """
+    """Let a head start with the logits of ``bias`` (n_outputs,), for all features."""
     nn.init.trunc_normal_(head.weight, std=2e-5)
     with torch.no_grad():
         head.bias.copy_(bias)

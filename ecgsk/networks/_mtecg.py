@@ -202,30 +202,12 @@ class MTECG(nn.Module):
 
 
 def pick_tokens(tokens: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
-    """Return the tokens of each record that have these numbers.
-
-    Parameters
-    ----------
-    tokens : Tensor of shape (n_records, n_tokens, width)
-        Of all records.
-    numbers : Tensor of int of shape (n_records, n_picked)
-        For each record its own.
-    """
+    """Return those of each record's tokens (n_records, n_tokens, width) that have these numbers."""
     return torch.take_along_dim(tokens, numbers[..., None], dim=1)
 
 
 class Block(nn.Module):
-    """Pre-norm Transformer block: attention, then a hidden layer, each added to its input.
-
-    Parameters
-    ----------
-    width : int
-        Of a token.
-    n_heads : int
-        Attention heads.
-    mlp_ratio : float
-        Width of the hidden layer over the width of a token.
-    """
+    """Pre-norm Transformer block: attention, then a hidden layer, each added to its input."""
 
     def __init__(self, width: int, n_heads: int, mlp_ratio: float):
         super().__init__()

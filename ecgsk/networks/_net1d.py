@@ -159,15 +159,7 @@ class Net1D(nn.Module):
 
 
 class SameConv(nn.Conv1d):
-    """Convolution whose output has ``ceil(n_samples / stride)`` samples.
-
-    What is missing is padded with zeros, the odd one at the end.
-
-    Parameters
-    ----------
-    *args, **kwargs
-        As `torch.nn.Conv1d` takes them, without padding.
-    """
+    """Convolution to ``ceil(n_samples / stride)`` samples, padded by zeros, the odd one behind."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (n_records, channels, n_samples) to (n_records, channels, n_samples / stride)."""
@@ -179,22 +171,10 @@ class SameConv(nn.Conv1d):
 
 
 class Bottleneck(nn.Module):
-    """Pre-activation residual block.
+    """Pre-activation residual block; ``halves`` halves the number of samples.
 
-    Parameters
-    ----------
-    width_in, width : int
-        Channels before and after. The shortcut pads those that are new with zeros, one half in
-        front and one half behind.
-    kernel_size : int
-        Of the grouped convolution.
-    n_groups : int
-        Of the grouped convolution.
-    halves : bool
-        Whether the block halves the number of samples; the shortcut then takes the larger of two
-        neighbours, and of the last one and 0 where their number is odd.
-    activates_input : bool
-        Whether the residual branch starts with an activation.
+    The shortcut then takes the larger of two neighbors, and of the last and 0 where their number is
+    odd; it pads new channels with zeros, one half in front and one half behind.
     """
 
     def __init__(
