@@ -21,23 +21,7 @@ _SHOWN = 8
 
 
 def run_info(options: argparse.Namespace) -> int:
-    """Print what a file contains.
-
-    Parameters
-    ----------
-    options : Namespace
-        ``file`` and ``json``.
-
-    Returns
-    -------
-    int
-        0.
-
-    Raises
-    ------
-    OSError, ValueError
-        When the file does not exist, is damaged, or is of another kind.
-    """
+    """Print what a file contains."""
     kind = kind_of(options.file)
     if kind in ("weights", "checkpoint"):
         weights, dropped = _read_network(options.file)
@@ -82,24 +66,7 @@ def _describe_weights(weights: WeightFile) -> dict:
 
 
 def run_convert(options: argparse.Namespace) -> int:
-    """Write a checkpoint, weights or a pickled model as a file that runs no code.
-
-    Parameters
-    ----------
-    options : Namespace
-        ``file``, ``out``, ``overwrite``, ``allow_pickle`` and ``trust``.
-
-    Returns
-    -------
-    int
-        0.
-
-    Raises
-    ------
-    OSError, ValueError
-        When the file does not exist, is damaged or of another kind, and when the result exists
-        already or cannot have the format of its ending.
-    """
+    """Write a checkpoint, weights or a pickled model as a file that runs no code."""
     out = Path(options.out)
     if out.suffix not in (".safetensors", ".ecgsk"):
         raise ValueError(f"--out {options.out!r} must end in .safetensors or .ecgsk.")

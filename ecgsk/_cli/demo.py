@@ -37,37 +37,17 @@ _NOTE = "Research software, not a medical device."
 
 @dataclass
 class Cohort:
-    """The data of the demo.
-
-    Parameters
-    ----------
-    name, kind : str
-        The data set and the kind of its recordings, for texts.
-    data : ndarray of shape (n_records, 12, n_samples)
-        mV, at 100 Hz.
-    findings : DataFrame of shape (n_records, n_findings)
-        Targets of the network, 0 and 1.
-    groups : ndarray of shape (n_records,)
-        Patients.
-    train : ndarray of bool of shape (n_records,)
-        Records for training; the others are for the test.
-    questions : dict of str to ndarray of shape (n_records,)
-        Targets of the EBM by name: 0, 1, or NaN where unknown.
-    epochs : int
-        Of the network.
-    oracle : ndarray of shape (n_records,) or None
-        The best possible score.
-    """
+    """The data of the demo; ``name`` and ``kind`` of the recordings are for texts."""
 
     name: str
     kind: str
-    data: np.ndarray
-    findings: pd.DataFrame
-    groups: np.ndarray
-    train: np.ndarray
-    questions: dict[str, np.ndarray]
-    epochs: int
-    oracle: np.ndarray | None = None
+    data: np.ndarray  # (n_records, 12, n_samples), mV, at 100 Hz
+    findings: pd.DataFrame  # targets of the network, 0 and 1
+    groups: np.ndarray  # patients
+    train: np.ndarray  # bool; the other records are for the test
+    questions: dict[str, np.ndarray]  # targets of the EBM by name: 0, 1, or NaN where unknown
+    epochs: int  # of the network
+    oracle: np.ndarray | None = None  # the best possible score of each record
 
     @property
     def test(self) -> np.ndarray:
@@ -116,18 +96,7 @@ def ptbxl_cohort(path) -> Cohort:
 
 
 def run_demo(options: argparse.Namespace) -> int:
-    """Run the demo on the recordings of the options.
-
-    Parameters
-    ----------
-    options : Namespace
-        ``ptbxl``, ``out`` and ``seed``.
-
-    Returns
-    -------
-    int
-        0.
-    """
+    """Run the demo on the recordings of the options."""
     say = _Log()
     say(f"ecgsk demo. {_NOTE}")
     say("Reading recordings ...")
@@ -140,23 +109,9 @@ def run_demo(options: argparse.Namespace) -> int:
 def train_and_test(
     cohort: Cohort, out: Path, *, seed: int = 0, say: Callable[[str], None] = print
 ) -> dict:
-    """Train the network and the EBM, and test them.
+    """Train the network and the EBM, test them, and return the content of ``results.json``.
 
-    Parameters
-    ----------
-    cohort : Cohort
-        Recordings, findings and questions.
-    out : Path
-        Folder for the plots, the results and the fitted Pipelines.
-    seed : int, default=0
-        Random seed.
-    say : callable, default=print
-        Prints what is going on.
-
-    Returns
-    -------
-    dict
-        The content of ``results.json`` in the folder.
+    The folder ``out`` receives it, the plots and the fitted Pipelines.
     """
     out.mkdir(parents=True, exist_ok=True)
     n_train, n_patients = int(cohort.train.sum()), len(set(cohort.groups[cohort.train]))

@@ -9,18 +9,10 @@ from ecgsk._cli.arguments import make_parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
+    """Run the command line (None: of this process) and return its exit status.
 
-    Parameters
-    ----------
-    arguments : sequence of str, default=None
-        Words after the program's name; None takes those of the process.
-
-    Returns
-    -------
-    int
-        Exit status: 0 for success, 1 when ``predict`` has no prediction for some recordings, 2 for
-        errors that the user can correct, 130 after Ctrl-C.
+    0 for success, 1 when ``predict`` has no prediction for some recordings, 2 for errors that the
+    user can correct, 130 after Ctrl-C.
     """
     options = make_parser().parse_args(arguments)
     module, _, function = options.run.partition(":")

@@ -11,37 +11,10 @@ from ecgsk._core.file_formats import is_safetensors
 
 
 def load_model(path: str | os.PathLike, *, allow_pickle: bool = False, trusted: Iterable[str] = ()):
-    """Return the fitted classifier that a file holds.
+    """Return the fitted classifier in a file of `ecgsk.persistence.save`, or of joblib or pickle.
 
-    Parameters
-    ----------
-    path : path-like
-        Of a file of `ecgsk.persistence.save`, or of one of joblib or pickle.
-    allow_pickle : bool, default=False
-        Whether to load files of joblib and pickle, which runs any code in them.
-    trusted : iterable of str, default=()
-        See `ecgsk.persistence.load`.
-
-    Returns
-    -------
-    estimator
-        With ``predict_proba``.
-
-    Raises
-    ------
-    FileNotFoundError
-        When there is no such file.
-    ValueError
-        When the file cannot be loaded, is a pickle without permission, or does not contain a
-        classifier.
-
-    Examples
-    --------
-    >>> from ecgsk._cli.model_file import load_model
-    >>> load_model("nowhere.ecgsk")
-    Traceback (most recent call last):
-        ...
-    FileNotFoundError: MODEL='nowhere.ecgsk' does not exist.
+    Raises FileNotFoundError, or ValueError for a pickle without permission, a file that cannot be
+    loaded, and one that does not contain a classifier.
     """
     if not os.path.exists(path):
         raise FileNotFoundError(f"MODEL={os.fspath(path)!r} does not exist.")
@@ -72,23 +45,9 @@ def load_model(path: str | os.PathLike, *, allow_pickle: bool = False, trusted: 
 
 
 def kind_of(path: str | os.PathLike) -> str:
-    """Return the kind of a file, by its first bytes and by the names in it if it is an archive.
+    """Return "model", "weights", "checkpoint" (of ``torch.save``), or "pickle" for anything else.
 
-    Parameters
-    ----------
-    path : path-like
-        Of the file.
-
-    Returns
-    -------
-    {"model", "weights", "checkpoint", "pickle"}
-        A file of ``ecgsk.save``; safetensors; a file of ``torch.save``; anything else, which at
-        most pickle can read.
-
-    Raises
-    ------
-    OSError
-        When the file cannot be opened, or is a folder.
+    The first bytes decide, and in archives the names of their members.
     """
     if is_safetensors(path):
         return "weights"

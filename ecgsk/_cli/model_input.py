@@ -14,30 +14,14 @@ from ecgsk.tabular import TableColumns
 
 @dataclass(frozen=True)
 class ModelInput:
-    """The recordings that a model takes.
+    """The recordings that a model takes."""
 
-    Parameters
-    ----------
-    sampling_rate : float
-        Hz.
-    seconds : float
-        Length of a recording, s.
-    leads : tuple of str or None
-        Their names in the model's order; None where the model was fitted without names.
-    n_leads : int
-        Number of leads.
-    missing : {"error", "zero"}
-        "zero" where a part of the model replaces NaN by 0 mV.
-    table : bool
-        Whether the model also reads the age and sex of the patient.
-    """
-
-    sampling_rate: float
-    seconds: float
-    leads: tuple[str, ...] | None
+    sampling_rate: float  # Hz
+    seconds: float  # length of a recording
+    leads: tuple[str, ...] | None  # in the model's order; None without names
     n_leads: int
-    missing: str = "error"
-    table: bool = False
+    missing: str = "error"  # "zero" where a part of the model replaces NaN by 0 mV
+    table: bool = False  # whether the model also reads the age and sex of the patient
 
     @property
     def n_samples(self) -> int:
@@ -45,22 +29,9 @@ class ModelInput:
         return round(self.seconds * self.sampling_rate)
 
     def check(self, signal: np.ndarray) -> str:
-        """Check one recording before the model predicts for it and others together.
+        """Return warnings about a recording's signal quality, joined, before a batch is predicted.
 
-        Parameters
-        ----------
-        signal : ndarray of shape (n_leads, n_samples)
-            mV.
-
-        Returns
-        -------
-        str
-            Warnings about the signal quality; empty where there are none.
-
-        Raises
-        ------
-        ValueError
-            For recordings that the model does not take, see `ecgsk.check_ecg`.
+        Raises ValueError for recordings that the model does not take, see `ecgsk.check_ecg`.
         """
         if not np.isfinite(signal).any():
             raise ValueError("no sample of it is a number.")
@@ -81,26 +52,8 @@ def find_model_input(
 ) -> ModelInput:
     """Return the recordings that a model takes, from the arguments first and then from its parts.
 
-    Parameters
-    ----------
-    model : estimator
-        Fitted classifier of recordings.
-    sampling_rate : float or None, default=None
-        Hz.
-    seconds : float or None, default=None
-        Length of a recording, s.
-    leads : sequence of str or None, default=None
-        Names of the leads. Where nothing is known of them, a model takes the 12 standard leads.
-
-    Returns
-    -------
-    ModelInput
-        Sampling rate, length and leads.
-
-    Raises
-    ------
-    ValueError
-        When neither the arguments nor the model contain the sampling rate or the length.
+    A model without any leads takes the 12 standard leads. Raises ValueError when neither contains
+    the sampling rate or the length.
     """
     known = known_input(model, sampling_rate=sampling_rate)
     seconds = seconds or known.seconds

@@ -18,29 +18,10 @@ _BLOCK = 16 << 20
 
 
 class OutputTable:
-    """The result of a run, row by row.
+    """The result of a run, row by row; a Parquet file is written as CSV and converted at the end.
 
-    ``FILE.state.json`` counts only rows that are on disk; a run that continues first removes
-    what follows them. The state file is removed when the result is complete.
-
-    Parameters
-    ----------
-    path : path-like
-        Ends in ``.csv`` or ``.parquet``. The latter is written as CSV next to it and converted at
-        the end.
-    columns : sequence of str
-        Names of the columns.
-    identity : dict of str to str
-        Everything that the result depends on, by names for users: only a run of the same identity
-        continues an interrupted one.
-    overwrite : bool, default=False
-        Start again and replace an existing result.
-
-    Raises
-    ------
-    ValueError
-        For another ending of ``path``, and when the result exists already or belongs to another
-        run.
+    ``FILE.state.json`` counts only rows that are on disk; a run that continues first removes what
+    follows them. Only a run of the same ``identity``, by names for users, continues another.
     """
 
     def __init__(
@@ -130,15 +111,7 @@ class OutputTable:
         self._checkpoint()
 
     def write(self, rows: Iterable[Sequence[str]], n_failed: int) -> None:
-        """Add rows.
-
-        Parameters
-        ----------
-        rows : iterable of sequence of str
-            One text for each column.
-        n_failed : int
-            Number of rows without a prediction.
-        """
+        """Add rows, with one text for each column; ``n_failed`` of them have no prediction."""
         rows = list(rows)
         self._add(_as_csv(rows), len(rows), n_failed)
         if time.monotonic() - self._checkpoint_time > _CHECKPOINT:

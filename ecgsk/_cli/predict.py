@@ -16,28 +16,7 @@ from ecgsk._version import __version__
 
 
 def run_predict(options: argparse.Namespace) -> int:
-    """Predict for recordings, one batch at a time, and write a row for each.
-
-    Parameters
-    ----------
-    options : Namespace
-        See `ecgsk._cli.arguments`.
-
-    Returns
-    -------
-    int
-        0 when all recordings have a prediction, 1 when some have none.
-
-    Raises
-    ------
-    FileNotFoundError
-        When the model or recordings do not exist.
-    ValueError
-        For a model that cannot be loaded or whose input is not known, and a result that exists
-        already or is that of another run.
-    KeyboardInterrupt
-        After Ctrl-C, with a message on how to continue.
-    """
+    """Predict for recordings, one batch at a time, and write a row for each; 1 when some failed."""
     model = load_model(options.model, allow_pickle=options.allow_pickle, trusted=options.trust)
     predictor = Predictor(model, options.threshold)
     model_input = find_model_input(

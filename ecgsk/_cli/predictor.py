@@ -16,27 +16,8 @@ _NOT_FINITE = "the model's probabilities of it are not finite."
 class Predictor:
     """Probabilities and decisions of a fitted classifier, as text.
 
-    Parameters
-    ----------
-    model : estimator
-        With ``predict_proba`` and ``classes_``.
-    threshold : float or None, default=None
-        Probability from which on a binary model decides for its second class; None leaves
-        decisions to the model's ``predict``.
-
-    Raises
-    ------
-    ValueError
-        When the model is not fitted, or a threshold is given for one that is not binary.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sklearn.dummy import DummyClassifier
-    >>> model = DummyClassifier(strategy="prior").fit(np.zeros((4, 1)), ["AF", "SR", "SR", "SR"])
-    >>> predictor = Predictor(model)
-    >>> predictor.columns, predictor.predict(np.zeros((1, 1)))
-    (['probability'], [('0.75', 'SR')])
+    ``threshold`` is the probability from which on a binary model decides for its second class; None
+    leaves decisions to the model's ``predict``.
     """
 
     def __init__(self, model, threshold: float | None = None):
@@ -60,18 +41,9 @@ class Predictor:
         return ["probability"] if self._binary else [f"probability_{name}" for name in self._names]
 
     def predict(self, X) -> list[tuple[str, ...]]:
-        """Return the probabilities and the decision for each recording, as they are written.
+        """Return the probabilities of each recording, in the fewest digits, and the decision.
 
-        Parameters
-        ----------
-        X : array-like of shape (n_records, n_leads, n_samples)
-            mV.
-
-        Returns
-        -------
-        list of tuple of str
-            Each number with the fewest digits that identify it; then the decision. Empty tuples
-            stand for recordings whose probabilities are not finite.
+        Empty tuples stand for recordings whose probabilities are not finite.
         """
         with warnings.catch_warnings():
             # `ModelInput.check` has found them, one recording at a time.
@@ -106,25 +78,10 @@ class Predictor:
     def batches(
         self, recordings: Recordings, batch_size: int, *, start: int = 0
     ) -> Iterator[list[Recording]]:
-        """Predict for recordings in their order.
+        """Predict for recordings in their order, from ``start`` on, and yield them without signals.
 
-        A batch consists of recordings that the model can take. The others leave no gap, so that
-        predictions do not depend on them, bit for bit.
-
-        Parameters
-        ----------
-        recordings : Recordings
-            Read as they are needed.
-        batch_size : int
-            Recordings for which the model predicts together.
-        start : int, default=0
-            Recordings to skip: the number of those in earlier lists.
-
-        Yields
-        ------
-        list of Recording
-            With a prediction or an error, and without their signal. At the end of a list no
-            recording is waiting, so that another process can continue from there.
+        The model gets full batches of recordings that it can take, so that predictions do not
+        depend on the others, bit for bit. After each list, another process can continue.
         """
         waiting: list[Recording] = []
         pending: list[Recording] = []

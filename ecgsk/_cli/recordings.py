@@ -24,29 +24,15 @@ _BLOCK = 16
 
 @dataclass
 class Recording:
-    """A recording before and after the model's prediction.
-
-    Parameters
-    ----------
-    name : str
-        In the result.
-    signal : ndarray of shape (n_leads, n_samples), or None
-        float32, mV, as the model takes it; None where it could not be read, and after prediction.
-    age, sex : float
-        Age in years; 0 for male and 1 for female. NaN where unknown.
-    warning, error : str
-        Problems with the signal; the reason why there is no prediction.
-    prediction : sequence of str
-        Probabilities and decision, as they are written.
-    """
+    """A recording before and after the model's prediction."""
 
     name: str
-    signal: np.ndarray | None = None
-    age: float = np.nan
-    sex: float = np.nan
+    signal: np.ndarray | None = None  # float32 (n_leads, n_samples), mV
+    age: float = np.nan  # years; NaN where unknown
+    sex: float = np.nan  # 0 male, 1 female; NaN where unknown
     warning: str = ""
-    error: str = ""
-    prediction: Sequence[str] = ()
+    error: str = ""  # why there is no prediction
+    prediction: Sequence[str] = ()  # probabilities and decision, as they are written
 
     def fail(self, error: Exception) -> None:
         """Drop the signal and store the reason."""
@@ -64,25 +50,10 @@ class _Source:
 
 
 class Recordings:
-    """The recordings in files and folders, in a fixed order.
+    """The recordings in folders, WFDB records and ``.npy`` files, in a fixed order.
 
-    Parameters
-    ----------
-    given : sequence of str
-        Folders, WFDB records, and ``.npy`` files.
-    model_input : ModelInput
-        The recordings that the model takes.
-    sampling_rate : float or None, default=None
-        Of ``.npy`` files, Hz.
-    crop : bool, default=False
-        Whether to use the beginning of recordings that are too long.
-
-    Raises
-    ------
-    FileNotFoundError
-        When a path does not exist, or a folder contains no recordings.
-    ValueError
-        When the rate of ``.npy`` files, or the names of the model's leads, are needed and unknown.
+    Raises FileNotFoundError for missing paths and folders without recordings, ValueError when the
+    rate of ``.npy`` files, or the names of the model's leads, are needed and unknown.
     """
 
     def __init__(
@@ -121,13 +92,7 @@ class Recordings:
         return digest.hexdigest()
 
     def read(self, start: int = 0) -> Iterator[Recording]:
-        """Yield each recording at the model's sampling rate and length.
-
-        Parameters
-        ----------
-        start : int, default=0
-            Recordings to skip.
-        """
+        """Yield recordings, without the first ``start``, at the model's rate and length."""
         for source in self._sources:
             if start >= source.n_records:
                 start -= source.n_records
@@ -210,13 +175,7 @@ class Recordings:
         recording.warning = " ".join(filter(None, [recording.warning, found]))
 
     def stack(self, recordings: Sequence[Recording]):
-        """Return recordings as one array for the model, with age and sex where it reads them.
-
-        Parameters
-        ----------
-        recordings : sequence of Recording
-            Each with a signal.
-        """
+        """Return recordings as one array for the model, with age and sex where it reads them."""
         X = np.stack([r.signal for r in recordings if r.signal is not None])
         if not self.model_input.table:
             return X

@@ -20,24 +20,7 @@ _SUBGROUPS = {"location": "location_setting", "race or ethnicity": "race_ethnici
 
 
 def run_report(options: argparse.Namespace) -> int:
-    """Write the report and print its path.
-
-    Parameters
-    ----------
-    options : Namespace
-        See `ecgsk._cli.arguments`.
-
-    Returns
-    -------
-    int
-        0.
-
-    Raises
-    ------
-    ValueError
-        For a model that cannot be loaded, options that exclude each other, unknown records, and
-        all that the loaders and `make_report` refuse.
-    """
+    """Write the report and print its path."""
     if options.ecg and options.patients:
         raise ValueError("--patients is only for --echonext; with --ecg each record has a section.")
     model = load_model(options.model, allow_pickle=options.allow_pickle, trusted=options.trust)

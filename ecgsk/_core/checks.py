@@ -1,28 +1,17 @@
 """Checks of labels, patients and names."""
 
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
 
 def check_indicator(values: np.ndarray, name: str) -> None:
-    """Raise unless a matrix of labels holds only 0 and 1.
+    """Raise ValueError unless a matrix of labels contains only 0 and 1.
 
     scikit-learn calls every matrix of two integers an indicator: likelihoods of 0 and 100, or -1
-    and 1, would pass for labels, and a model would learn something else.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_records, n_labels)
-        Labels.
-    name : str
-        Name of the parameter, for the message.
-
-    Raises
-    ------
-    ValueError
-        Naming the values found.
+    and 1, would pass for labels.
     """
     found = np.unique(values)
     if not np.isin(found, (0, 1)).all():
@@ -33,20 +22,9 @@ def check_indicator(values: np.ndarray, name: str) -> None:
 
 
 def check_groups(groups, n_records: int) -> np.ndarray | None:
-    """Return patients as an array, or None.
+    """Return patients as an array of shape (n_records,), or None.
 
-    Parameters
-    ----------
-    groups : array-like of shape (n_records,) or None
-        Patients, of any type.
-    n_records : int
-        Number of records.
-
-    Raises
-    ------
-    ValueError
-        When there are more or fewer, in two dimensions, or when one is missing: records of
-        unknown patients would count as one patient.
+    Raises ValueError also for missing ones: records of unknown patients would count as one patient.
     """
     if groups is None:
         return None
@@ -65,21 +43,8 @@ def check_groups(groups, n_records: int) -> np.ndarray | None:
     return pd.factorize(array)[0] if array.dtype == object else array
 
 
-def check_distinct(names, what: str) -> None:
-    """Raise when a name occurs twice among columns, predictors or leads.
-
-    Parameters
-    ----------
-    names : iterable
-        Compared as text.
-    what : str
-        Name of the parameter that holds them, for the message.
-
-    Raises
-    ------
-    ValueError
-        With the names.
-    """
+def check_distinct(names: Iterable, what: str) -> None:
+    """Raise ValueError when two names in ``what`` (for the message) are the same as text."""
     counts = Counter(map(str, names))
     twice = [name for name, count in counts.items() if count > 1]
     if twice:

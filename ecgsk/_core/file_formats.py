@@ -27,13 +27,7 @@ class NpyHeader(NamedTuple):
 
 
 def read_npy_header(stream: BinaryIO) -> NpyHeader:
-    """Read the header at the start of a file in NumPy's format.
-
-    Raises
-    ------
-    ValueError
-        When the header is not valid.
-    """
+    """Read the header at the start of a file in NumPy's format; ValueError when it is not valid."""
     readers = {
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,

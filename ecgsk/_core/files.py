@@ -15,23 +15,9 @@ def replacing(
 ) -> Iterator[Path]:
     """Give the path of an empty temporary file, which replaces ``path`` when the block succeeds.
 
-    The temporary file is in the same folder, under a name that no other process or thread uses.
-    It is removed when the block fails.
-
-    Parameters
-    ----------
-    path : path-like
-        The file to write.
-    sync : bool, default=False
-        Whether the content must be on the disk before it replaces ``path``, so that it survives
-        a power failure.
-    errors : tuple of exception types, default=()
-        Errors of the library that writes the file, which it raises instead of OSError.
-
-    Raises
-    ------
-    OSError
-        When the file cannot be written. It names ``path``.
+    The file is in the same folder, under a name of its own; it is removed when the block fails.
+    ``sync`` writes it to the disk first, to survive a power failure. OSError names ``path``;
+    ``errors`` are what the library that writes the file raises for a full disk instead.
     """
     path = Path(path)
     temporary = path.with_name(f"{_start(path)}{uuid4().hex[:12]}.tmp")

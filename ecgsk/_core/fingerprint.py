@@ -8,18 +8,10 @@ from ecgsk._core.records import RecordArray
 
 
 def fingerprint(*parts) -> str:
-    """Return a short hash that tells one fit from another.
+    """Return 16 hexadecimal digits that identify what a fit depends on.
 
-    Parameters
-    ----------
-    *parts
-        What the fit depends on. Arrays enter whole; of recordings that are read from disk, which
-        may be terabytes, the shape and 64 of them; everything else with its representation.
-
-    Returns
-    -------
-    str
-        16 hexadecimal digits.
+    Arrays enter whole; of recordings that are read from disk, which may be terabytes, the shape and
+    64 of them; everything else with its representation.
     """
     digest = hashlib.sha256()
     for part in parts:

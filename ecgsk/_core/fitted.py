@@ -13,10 +13,7 @@ _INNER = ("best_estimator_", "estimator_", "estimators_", "calibrated_classifier
 def unwrap(model):
     """Return the model that predicts: the one in a ``FrozenEstimator``, the best one of a search.
 
-    Parameters
-    ----------
-    model : estimator
-        Fitted or not; a search that is not fitted is returned as it is.
+    A search that is not fitted is returned as it is.
     """
     while isinstance(model, FrozenEstimator) or hasattr(model, "best_estimator_"):
         model = model.estimator if isinstance(model, FrozenEstimator) else model.best_estimator_
@@ -24,24 +21,15 @@ def unwrap(model):
 
 
 def last_step(model):
-    """Return the estimator that predicts at the end of Pipelines, in searches and frozen models.
-
-    Parameters
-    ----------
-    model : estimator
-        Fitted or not.
-    """
+    """Return the estimator that predicts at the end of Pipelines, in searches and frozen models."""
     model = unwrap(model)
     return last_step(model[-1]) if isinstance(model, Pipeline) else model
 
 
 def parts_in_order(model) -> Iterator:
-    """Yield a model and the parts inside it, in the order in which recordings pass them.
+    """Yield a fitted model and its parts, in the order in which recordings pass them.
 
-    Parameters
-    ----------
-    model : estimator
-        Fitted; of parts that are there both fitted and unfitted, only the fitted ones are yielded.
+    Of parts that exist both fitted and unfitted, only the fitted ones are yielded.
     """
     yield model
     if isinstance(model, (Pipeline, FeatureUnion)):
@@ -59,15 +47,7 @@ def parts_in_order(model) -> Iterator:
 def named_parts(estimator) -> list[tuple[str | None, object]]:
     """Return the estimators among the parameters, each with the name that ``set_params`` takes.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Also a Pipeline, a FeatureUnion and the like, whose parts are in lists of tuples.
-
-    Returns
-    -------
-    list of (str or None, estimator)
-        In the order of the parameters; None for parts in a list without names.
+    They come from Pipelines and the like, too; the name is None for parts in a list without names.
     """
     if not hasattr(estimator, "get_params") or isinstance(estimator, type):
         return []
@@ -82,13 +62,7 @@ def named_parts(estimator) -> list[tuple[str | None, object]]:
 
 
 def is_multilabel(model) -> bool:
-    """Return whether each column of ``predict_proba`` is a label with a probability of its own.
-
-    Parameters
-    ----------
-    model : classifier
-        Fitted.
-    """
+    """Return whether each column of ``predict_proba`` is a label with a probability of its own."""
     last = last_step(model)
     if isinstance(getattr(last, "classes_", None), list):
         return True
@@ -100,18 +74,7 @@ def is_multilabel(model) -> bool:
 def column_names(model, multilabel: bool | None = None) -> list[str]:
     """Return the names of the columns of ``predict_proba``, as `stack_labels` arranges them.
 
-    Parameters
-    ----------
-    model : classifier
-        Fitted.
-    multilabel : bool or None, default=None
-        Whether it is multilabel, where the caller knows it; None asks `is_multilabel`.
-
-    Returns
-    -------
-    list of str
-        The labels of a multilabel classifier, "label_0" and so on where they have no names;
-        otherwise the classes. Empty where the classifier has no ``classes_``.
+    Labels without names are "label_0" and so on; the list is empty without ``classes_``.
     """
     last = last_step(model)
     classes = getattr(last, "classes_", ())
@@ -126,17 +89,7 @@ def column_names(model, multilabel: bool | None = None) -> list[str]:
 def stack_labels(probabilities, classes) -> np.ndarray:
     """Return one array for the list of arrays that forests return for multilabel targets.
 
-    Parameters
-    ----------
-    probabilities : ndarray or list of ndarray of shape (n_records, n_classes)
-        What ``predict_proba`` returned.
-    classes : ndarray or list of ndarray
-        The ``classes_`` of the classifier.
-
-    Returns
-    -------
-    ndarray of shape (n_records, n_columns)
-        The probability of class 1 for each label where ``probabilities`` is a list.
+    It contains the probability of class 1 for each label; other ``probabilities`` stay as they are.
     """
     if not isinstance(probabilities, list):
         return np.asarray(probabilities)

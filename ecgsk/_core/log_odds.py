@@ -7,20 +7,10 @@ FLOAT32_SATURATION = float(np.finfo(np.float32).eps)
 
 
 def log_odds(probability, saturation: float = FLOAT32_SATURATION) -> np.ndarray:
-    """Return log(p / (1 - p)).
+    """Return log(p / (1 - p)), in float64.
 
-    Parameters
-    ----------
-    probability : array-like
-        From 0 to 1.
-    saturation : float, default=FLOAT32_SATURATION
-        Smallest distance from 0 and from 1 that counts: probabilities that are closer are moved to
-        it, so that their log-odds stay finite. The default, 1.2e-7, keeps them within -16 and 16.
-
-    Returns
-    -------
-    ndarray of float64
-        Of the same shape.
+    Probabilities closer to 0 or 1 than ``saturation`` are moved to it, so that their log-odds stay
+    finite. The default, 1.2e-7, keeps them within -16 and 16.
     """
     p = np.clip(np.asarray(probability, dtype=np.float64), saturation, 1 - saturation)
     return np.log(p) - np.log1p(-p)

@@ -8,27 +8,13 @@ from ecgsk._core.signal import STANDARD_LEADS, lead_name
 
 
 class KnownInput(NamedTuple):
-    """What is known of the recordings that a model takes; None for what is not.
+    """What is known of the recordings that a model takes; None for what is not."""
 
-    Parameters
-    ----------
-    sampling_rate : float or None
-        Hz.
-    seconds : float or None
-        Length of a recording, s.
-    leads : tuple of str or None
-        Names of the leads in the model's order.
-    n_leads : int or None
-        Number of leads.
-    missing : {"error", "zero"}
-        "zero" where a part of the model replaces NaN by 0 mV.
-    """
-
-    sampling_rate: float | None
-    seconds: float | None
-    leads: tuple[str, ...] | None
+    sampling_rate: float | None  # Hz
+    seconds: float | None  # length of a recording
+    leads: tuple[str, ...] | None  # names in the model's order
     n_leads: int | None
-    missing: str
+    missing: str  # "zero" where a part of the model replaces NaN by 0 mV, otherwise "error"
 
     @property
     def n_samples(self) -> int | None:
@@ -41,19 +27,7 @@ class KnownInput(NamedTuple):
 def known_input(model, *, sampling_rate: float | None = None) -> KnownInput:
     """Return what the parts of a model know of its recordings; the first part that knows decides.
 
-    Parameters
-    ----------
-    model : estimator
-        A classifier of recordings, or a Pipeline or other composition that begins with one.
-    sampling_rate : float or None, default=None
-        Hz; None takes that of the first part that has one.
-
-    Examples
-    --------
-    >>> from ecgsk import MTECGClassifier
-    >>> known = known_input(MTECGClassifier(weights="ptbxl", sampling_rate=500))
-    >>> known.sampling_rate, known.seconds, known.n_samples, known.n_leads
-    (500, 10.0, 5000, 12)
+    A given ``sampling_rate``, Hz, comes before that of the parts.
     """
     parts = list(parts_in_order(model))
     rate = sampling_rate or _first(parts, _rate_of)

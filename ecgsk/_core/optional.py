@@ -4,22 +4,7 @@ from importlib import import_module
 
 
 def import_optional(name: str, *, extra: str, purpose: str):
-    """Import a package that an extra of ecgsk brings.
-
-    Parameters
-    ----------
-    name : str
-        Name of the module.
-    extra : str
-        The extra in ``setup.py`` that has it.
-    purpose : str
-        Its purpose, for the message.
-
-    Raises
-    ------
-    ImportError
-        With the command that installs it.
-    """
+    """Import a package of an extra of ecgsk; ImportError names how to install it."""
     try:
         return import_module(name)
     except ImportError as error:

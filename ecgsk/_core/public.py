@@ -7,15 +7,10 @@ _T = TypeVar("_T")
 
 
 def public(module: str) -> Callable[[_T], _T]:
-    """Return a decorator that sets ``__module__`` to a public package.
+    """Return a decorator that sets ``__module__`` to a public package such as "ecgsk.metrics".
 
     Pickles and saved models store this name. They stay readable when the private module that
     defines the class or function is renamed.
-
-    Parameters
-    ----------
-    module : str
-        Package from which users import the name, such as ``"ecgsk.preprocessing"``.
     """
 
     def set_module(thing: _T) -> _T:

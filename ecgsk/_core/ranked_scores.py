@@ -8,15 +8,7 @@ import numpy as np
 
 
 class Ranked:
-    """Scores of a binary target, sorted once.
-
-    Parameters
-    ----------
-    y : ndarray of bool, shape (n_records,)
-        Truth.
-    score : ndarray of shape (n_records,)
-        Higher means more likely.
-    """
+    """Scores of a binary target ``y`` (bool), sorted once; a higher score means more likely."""
 
     def __init__(self, y: np.ndarray, score: np.ndarray):
         # Not argsort of -score, which fails for unsigned integers.
@@ -35,17 +27,9 @@ class Ranked:
         self._negative[self._positive] = 0
 
     def areas(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return AUROC and average precision of each row of weights.
+        """Return AUROC and average precision for each row of ``weights``, (n_rows, n_records).
 
-        Parameters
-        ----------
-        weights : ndarray of shape (n_rows, n_records)
-            At least 0, in the order of the records.
-
-        Returns
-        -------
-        auroc, average_precision : ndarray of shape (n_rows,)
-            As scikit-learn defines them; NaN where a class has no weight.
+        They are as scikit-learn defines them; NaN where a class has no weight.
         """
         weights = weights[:, self._order]
         positive = weights[:, self._positive]

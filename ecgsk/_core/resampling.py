@@ -12,24 +12,10 @@ CHUNK_BYTES = 8_000_000
 
 
 class Resamples:
-    """Patients that are drawn with replacement, within strata if there are any.
+    """Patients, or records without ``groups``, drawn with replacement, within strata if given.
 
-    Parameters
-    ----------
-    n_records : int
-        Records in the data.
-    groups : array-like of shape (n_records,) or None
-        Patients, which are drawn whole. None makes each record a unit of its own.
-    stratify : array-like of shape (n_records,) or None
-        Each resample has as many units of each stratum as the data. The stratum of a patient is
-        the greatest value among the records: with 0 and 1, whether there is a positive one.
-
-    Attributes
-    ----------
-    n_units : int
-        Patients, or records.
-    varies : bool
-        Whether some stratum has two units: otherwise all resamples are the data.
+    Each resample has as many units of each stratum as the data. The stratum of a patient is the
+    greatest value among the records: with 0 and 1, whether there is a positive one.
     """
 
     def __init__(self, n_records: int, *, groups=None, stratify=None):
@@ -39,7 +25,7 @@ class Resamples:
             unit = np.arange(n_records)
         else:
             unit = np.unique(groups, return_inverse=True)[1].reshape(-1)
-        self.n_units = int(unit.max()) + 1
+        self.n_units = int(unit.max()) + 1  # patients, or records
         stratum = np.zeros(self.n_units, dtype=np.intp)
         if stratify is not None:
             np.maximum.at(stratum, unit, _codes(stratify, n_records))
@@ -50,13 +36,10 @@ class Resamples:
         self._whole = groups is None and stratify is None
         sizes = np.bincount(stratum)
         self._sizes = sizes[sizes > 0]
-        self.varies = bool(self._sizes.max() > 1)
+        self.varies = bool(self._sizes.max() > 1)  # otherwise all resamples are the data
 
     def draws(self, n_resamples: int, random: np.random.RandomState) -> Iterator[np.ndarray]:
-        """Yield the units drawn, in arrays of shape (some resamples, n_units).
-
-        A resample does not depend on how many are drawn at a time.
-        """
+        """Yield the units drawn, (some resamples, n_units); the number at a time has no effect."""
         at_once = max(1, CHUNK_BYTES // (8 * max(self.n_units, self.n_records)))
         # One size for all is twice as quick as one for each unit.
         size = np.repeat(self._sizes, self._sizes) if len(self._sizes) > 1 else self.n_units
@@ -67,12 +50,9 @@ class Resamples:
             yield drawn if len(self._sizes) == 1 else drawn + first
 
     def weights(self, n_resamples: int, random: np.random.RandomState) -> Iterator[np.ndarray]:
-        """Yield how often each record is in each resample.
+        """Yield how often each record is in each resample, (some resamples, n_records).
 
-        Yields
-        ------
-        ndarray of shape (some resamples, n_records)
-            Whole numbers as float64, whose sums are exact.
+        They are whole numbers as float64, whose sums are exact.
         """
         for drawn in self.draws(n_resamples, random):
             drawn = drawn + self.n_units * np.arange(len(drawn))[:, np.newaxis]

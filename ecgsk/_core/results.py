@@ -10,11 +10,6 @@ class TableResult:
     """A table, shown as such, with attributes that describe all of it.
 
     pandas loses ``DataFrame.attrs`` in most operations; attributes of a result stay with it.
-
-    Attributes
-    ----------
-    table : DataFrame
-        What was found.
     """
 
     table: pd.DataFrame
@@ -28,23 +23,9 @@ class TableResult:
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class ResampledResult(TableResult):
-    """A table of metrics whose intervals come from resamples of the records or patients.
-
-    Attributes
-    ----------
-    table : DataFrame
-        Metrics and the ends of their intervals.
-    n_records : int
-        Records evaluated.
-    n_patients : int or None
-        Patients, who were drawn whole; None without groups.
-    level : float
-        Share of the resamples inside the intervals.
-    n_resamples : int
-        Resamples drawn.
-    """
+    """A table of metrics whose intervals come from resamples of the records or patients."""
 
     n_records: int
-    n_patients: int | None
-    level: float
+    n_patients: int | None  # drawn whole; None without groups
+    level: float  # share of the resamples inside the intervals
     n_resamples: int

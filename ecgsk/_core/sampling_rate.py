@@ -13,10 +13,7 @@ _LARGEST_NUMBER = 10_000
 def rate_ratio(sampling_rate: float, new_sampling_rate: float) -> Fraction:
     """Return the ratio of the new rate to the old one, in numbers of at most 10,000.
 
-    Raises
-    ------
-    ValueError
-        When one rate is more than 10,000 times the other.
+    Raises ValueError when one rate is more than 10,000 times the other.
     """
     low, high = sorted(map(Fraction, (float(sampling_rate), float(new_sampling_rate))))
     ratio = (low / high).limit_denominator(_LARGEST_NUMBER)
@@ -34,19 +31,9 @@ def n_resampled(n_samples: int, ratio: Fraction) -> int:
 
 
 def resample(X: np.ndarray, ratio: Fraction) -> np.ndarray:
-    """Resample along the last axis; a new sample that depends on missing ones is missing, too.
+    """Resample (..., n_samples) along the last axis, in float32.
 
-    Parameters
-    ----------
-    X : ndarray of shape (..., n_samples)
-        Recordings, mV. NaN marks missing samples.
-    ratio : Fraction
-        See `rate_ratio`.
-
-    Returns
-    -------
-    ndarray of shape (..., n_resampled)
-        float32.
+    A new sample that depends on missing ones (NaN) is missing, too.
     """
     missing = np.isnan(X)
     if not missing.any():

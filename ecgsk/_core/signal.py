@@ -36,54 +36,19 @@ class ECGQualityWarning(UserWarning):
 
 
 def lead_name(name: str) -> str:
-    """Return the standard spelling of a lead's name.
+    """Return a lead of a file, such as "AVR", "Lead II" or "MDC_ECG_LEAD_V1", as in STANDARD_LEADS.
 
-    Parameters
-    ----------
-    name : str
-        A lead as files spell it: ``"AVR"``, ``"avr"``, ``"Lead II"``, ``"MDC_ECG_LEAD_V1"``.
-
-    Returns
-    -------
-    str
-        One of `STANDARD_LEADS`, or the name unchanged (without blanks around it) when it is not
-        one of the twelve.
-
-    Examples
-    --------
-    >>> from ecgsk._core.signal import lead_name
-    >>> lead_name("AVF"), lead_name("mdc_ecg_lead_v1"), lead_name("MLII")
-    ('aVF', 'V1', 'MLII')
+    Other names are returned unchanged, without blanks around them.
     """
     stripped = str(name).strip()
     return _LEADS_BY_LOWER_NAME.get(_LEAD_PREFIX.sub("", stripped).lower(), stripped)
 
 
 def lead_indices(names: Sequence[str], leads: Sequence[str] = STANDARD_LEADS) -> list[int]:
-    """Return where each wanted lead stands among the leads of a recording.
+    """Return the indices of ``leads``, in that order, among ``names`` in any spelling.
 
-    Parameters
-    ----------
-    names : sequence of str
-        The leads as the recording lists them, in any spelling and order.
-    leads : sequence of str, default=STANDARD_LEADS
-        The leads wanted, in the order wanted.
-
-    Returns
-    -------
-    list of int
-        ``signal[indices]`` is the recording in the order of ``leads``.
-
-    Raises
-    ------
-    ValueError
-        When a lead is missing or stands there twice.
-
-    Examples
-    --------
-    >>> from ecgsk._core.signal import lead_indices
-    >>> lead_indices(["aVR", "aVF", "aVL"], ["aVR", "aVL", "aVF"])
-    [0, 2, 1]
+    ``signal[indices]`` has the order of ``leads``. Raises ValueError for a lead that is missing or
+    occurs twice.
     """
     present = [lead_name(name) for name in names]
     wanted = [lead_name(name) for name in leads]
@@ -103,24 +68,7 @@ def lead_indices(names: Sequence[str], leads: Sequence[str] = STANDARD_LEADS) ->
 
 
 def millivolt_factor(unit: str) -> float:
-    """Return what a value in ``unit`` is multiplied by to give millivolt.
-
-    Parameters
-    ----------
-    unit : str
-        ``"V"``, ``"mV"``, ``"uV"``, ``"µV"`` or ``"nV"``, in any case.
-
-    Raises
-    ------
-    ValueError
-        When the unit is not one of a voltage.
-
-    Examples
-    --------
-    >>> from ecgsk._core.signal import millivolt_factor
-    >>> millivolt_factor("uV")
-    0.001
-    """
+    """Return the factor from ``unit`` (V, mV, uV, µV or nV, in any case) to mV; else ValueError."""
     try:
         return _MILLIVOLT_PER_UNIT[str(unit).strip().lower()]
     except KeyError:

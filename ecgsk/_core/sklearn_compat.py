@@ -9,16 +9,18 @@ from copy import deepcopy
 from types import FrameType
 
 import pandas as pd
-from sklearn.base import _fit_context, clone
-from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer
+from sklearn.base import _fit_context as fit_context
+from sklearn.base import clone
+from sklearn.metrics._scorer import _BaseScorer as BaseScorer
+from sklearn.metrics._scorer import _MultimetricScorer as MultimetricScorer
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.model_selection._split import GroupsConsumerMixin
+from sklearn.model_selection._validation import _fit_and_score as fit_and_score
 from sklearn.model_selection._validation import (
-    _fit_and_score,
-    _warn_or_raise_about_fit_failures,
+    _warn_or_raise_about_fit_failures as warn_about_failed_fits,
 )
 from sklearn.pipeline import FeatureUnion
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -29,60 +31,18 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _check_feature_names as check_feature_names
+from sklearn.utils.validation import _check_method_params as check_method_params
+from sklearn.utils.validation import _check_n_features as check_n_features
+from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+from sklearn.utils.validation import _check_y as check_y
 from sklearn.utils.validation import (
-    _check_feature_names,
-    _check_method_params,
-    _check_n_features,
-    _check_sample_weight,
-    _check_y,
     check_is_fitted,
     validate_data,
 )
 
 from ecgsk._core.public import public
 
-__all__ = [
-    "BaseScorer",
-    "BaseSearchCV",
-    "GroupsConsumerMixin",
-    "HasMethods",
-    "Interval",
-    "InvalidParameterError",
-    "MultimetricScorer",
-    "Options",
-    "RowAlignedFeatureUnion",
-    "StrOptions",
-    "available_if",
-    "being_displayed",
-    "check_feature_names",
-    "check_is_fitted",
-    "check_method_params",
-    "check_n_features",
-    "check_own_params",
-    "check_sample_weight",
-    "check_y",
-    "clone_keeping",
-    "fit_and_score",
-    "fit_context",
-    "output_container",
-    "safe_indexing",
-    "set_output_container",
-    "validate_data",
-    "validate_params",
-    "warn_about_failed_fits",
-]
-
-BaseScorer = _BaseScorer
-MultimetricScorer = _MultimetricScorer
-fit_and_score = _fit_and_score
-fit_context = _fit_context
-check_method_params = _check_method_params
-warn_about_failed_fits = _warn_or_raise_about_fit_failures
-check_sample_weight = _check_sample_weight
-check_feature_names = _check_feature_names
-check_n_features = _check_n_features
-check_y = _check_y
-safe_indexing = _safe_indexing
 # The second is the name of before scikit-learn 1.7.
 _DISPLAY = ("sklearn.utils._repr_html", "sklearn.utils._estimator_html_repr")
 
@@ -162,17 +122,10 @@ def being_displayed() -> bool:
 
 
 def clone_keeping(estimator, names: tuple[str, ...]):
-    """Return a clone that shares some parameters with the original.
+    """Return a clone that shares the parameters ``names`` with the original.
 
     scikit-learn clones parameters that are estimators, which makes fitted ones unfitted.
     ``__sklearn_clone__`` is public, but the default it replaces has no public name.
-
-    Parameters
-    ----------
-    estimator : estimator
-        To be cloned.
-    names : tuple of str
-        Parameters that the clone shares.
     """
     params = estimator.get_params(deep=False)
     copy = type(estimator)(

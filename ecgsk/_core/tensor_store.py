@@ -13,13 +13,7 @@ import numpy as np
 
 
 class TensorStore:
-    """Tensors of networks, apart from the plain state of the objects that hold them.
-
-    Parameters
-    ----------
-    tensors : dict of str to ndarray, default=None
-        Tensors of a file, named ``"group/tensor"``; None starts an empty store.
-    """
+    """Tensors of networks by "group/tensor", kept separately from the state that holds them."""
 
     def __init__(self, tensors: dict[str, np.ndarray] | None = None):
         self.groups: dict[str, dict[str, np.ndarray]] = {}
@@ -38,17 +32,7 @@ class TensorStore:
         return self._kept[id(owner)][1]
 
     def build(self, group: str, key, build: Callable[[dict[str, np.ndarray]], object]):
-        """Return the object that a group's tensors make; it is made once.
-
-        Parameters
-        ----------
-        group : str
-            As `put` returned it.
-        key : object
-            What else the result depends on: another key for the same group is an error.
-        build : callable
-            Takes the tensors.
-        """
+        """Return what ``build`` makes of a group's tensors, once; another ``key`` is an error."""
         if group not in self.groups:
             raise ValueError(f"the tensors of network {group!r} are not in the file")
         if group not in self._built:

@@ -35,26 +35,16 @@ _LINE_ENDS = re.compile(r"\r\n|\r|\n")
 
 
 class RecordError(ValueError):
-    """A record cannot be read.
-
-    Attributes
-    ----------
-    file : str
-        Path of the header.
-    reason : str
-        Reason why the record cannot be read.
-    missing : bool
-        Whether a file is not there, as opposed to being unreadable.
-    """
+    """A record cannot be read."""
 
     def __init__(self, file: str, reason: str, missing: bool = False):
         # It may quote a file that holds anything.
         reason = _printable(reason[:_LONGEST_REASON]) + " ..." * (len(reason) > _LONGEST_REASON)
         # All arguments go to the base class so that the error can be pickled by a worker process.
         super().__init__(file, reason, missing)
-        self.file = file
+        self.file = file  # path of the header
         self.reason = reason
-        self.missing = missing
+        self.missing = missing  # whether a file does not exist
 
     def __str__(self) -> str:
         return f"{_printable(self.file)}: {self.reason}"
@@ -100,13 +90,7 @@ class Header:
 
 
 def read_header(path: str) -> Header:
-    """Read a ``.hea`` file.
-
-    Raises
-    ------
-    RecordError
-        If the file cannot be read or is not a WFDB header.
-    """
+    """Read a ``.hea`` file; RecordError if it cannot be read or is not a WFDB header."""
     try:
         about = os.stat(path)
         if not stat.S_ISREG(about.st_mode):

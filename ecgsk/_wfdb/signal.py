@@ -50,18 +50,10 @@ def _conversion(signals: Signals, leads: tuple[str, ...]) -> _Conversion:
 
 
 def scan_record(path: str, leads: tuple[str, ...]) -> Header:
-    """Read a header and make sure, as far as that goes without its samples, that it can be used.
+    """Read a header and check what can be checked without samples; fill in ``n_samples``.
 
-    Returns
-    -------
-    Header
-        With ``n_samples`` filled in where the header left it open.
-
-    Raises
-    ------
-    RecordError
-        If leads, gains or units are missing, or the signal file is missing or too short. Records
-        that are not plain 16-bit files are read once to find that out.
+    Raises RecordError for missing leads, gains or units, and for a signal file that is missing or
+    too short. Records that are not plain 16-bit files are read once to find that out.
     """
     header = read_header(path)
     if header.data_file is None:
@@ -123,21 +115,9 @@ def _check_files(header: Header) -> None:
 
 
 def read_signal(header: Header, leads: tuple[str, ...], out: np.ndarray) -> np.ndarray:
-    """Read the samples of a scanned record.
+    """Read ``leads`` of a header from `scan_record` into ``out``, (n_leads, n_samples) float32, mV.
 
-    Parameters
-    ----------
-    header : Header
-        As `scan_record` returned it.
-    leads : tuple of str
-        Leads wanted, in that order.
-    out : ndarray of shape (n_leads, n_samples)
-        float32, filled with mV; samples that were not recorded become NaN.
-
-    Raises
-    ------
-    RecordError
-        If the signal file cannot be read.
+    Samples that were not recorded become NaN. Raises RecordError for an unreadable signal file.
     """
     if header.data_file is None:
         out[...] = _read_with_wfdb(header, leads)

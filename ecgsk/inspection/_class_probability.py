@@ -9,14 +9,9 @@ from ecgsk._core.signal import lead_name
 
 
 class ClassProbability:
-    """The probability of one class or label of a classifier.
+    """The probability of one class or label of a classifier of recordings, or of a Pipeline.
 
-    Parameters
-    ----------
-    estimator : classifier with ``predict_proba``
-        Of recordings; a Pipeline as well.
-    label : str, int or None, default=None
-        Of several classes or labels, the one meant: its name or its column.
+    Of several, ``label`` is the name or the column.
     """
 
     def __init__(self, estimator, label=None):
@@ -65,10 +60,7 @@ class ClassProbability:
 
 
 def with_table(X, records, rows=None):
-    """Return changed recordings with the table of X, if there is one.
-
-    ``rows`` are those of X that ``records`` come from, for another number of records than in X.
-    """
+    """Return changed recordings with the table of X, or its ``rows``, if there is one."""
     table = getattr(X, "table", None)
     if table is None:
         return records

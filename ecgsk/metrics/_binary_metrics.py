@@ -14,17 +14,7 @@ def squared_errors(y: np.ndarray, score: np.ndarray) -> np.ndarray:
 
 
 class BinaryMetrics:
-    """All metrics of one detector.
-
-    Parameters
-    ----------
-    y : ndarray of bool, shape (n_records,)
-        Truth.
-    score : ndarray of float, shape (n_records,)
-        Higher means more likely.
-    threshold : float or None
-        Records with ``score >= threshold`` are called positive.
-    """
+    """All metrics of one detector; records with ``score >= threshold`` are called positive."""
 
     ranking = ("AUROC", "average precision", "prevalence", "Brier score")
     deciding = ("F1", "sensitivity", "specificity", "PPV", "NPV", "flagged")

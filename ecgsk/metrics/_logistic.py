@@ -5,26 +5,10 @@ from scipy.special import expit
 
 
 def fit_logistic(design, y, weights, offset) -> np.ndarray:
-    """Return the coefficients of greatest likelihood for each row of weights.
+    """Return the coefficients of greatest likelihood for each row of ``weights``, (rows, records).
 
-    Newton's method, the rows side by side. A step that makes a row worse is halved, with which it
-    converges wherever there is a maximum; whether there is one is for the caller to know.
-
-    Parameters
-    ----------
-    design : ndarray of shape (n_records, n_coefficients)
-        Of about unit scale.
-    y : ndarray of bool, shape (n_records,)
-        Truth.
-    weights : ndarray of shape (n_rows, n_records)
-        Counts of records.
-    offset : ndarray of shape (n_records,)
-        Added to the linear predictor.
-
-    Returns
-    -------
-    ndarray of shape (n_rows, n_coefficients)
-        NaN where 100 steps were not enough.
+    Newton's method, the rows at once. A step that makes a row worse is halved, with which it
+    converges wherever there is a maximum, as the caller must ensure; NaN after 100 steps.
     """
     n_rows, n_coefficients = len(weights), design.shape[1]
     products = (design[:, :, np.newaxis] * design[:, np.newaxis, :]).reshape(len(design), -1)

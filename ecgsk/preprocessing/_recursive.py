@@ -40,19 +40,10 @@ class _Filter(NamedTuple):
 
 
 def filter_both_ways(sos: np.ndarray, x: np.ndarray, padding: int) -> np.ndarray:
-    """Return ``scipy.signal.sosfiltfilt(sos, x, padlen=padding)`` but for smaller rounding errors.
+    """Return ``sosfiltfilt(sos, x, padlen=padding)`` of scipy but for smaller rounding errors.
 
-    Parameters
-    ----------
-    sos : ndarray of shape (n_sections, 6)
-    x : ndarray of shape (n_leads, n_samples), float32 or float64
-    padding : int
-        Samples of odd reflection at each end, fewer than n_samples.
-
-    Returns
-    -------
-    ndarray of shape (n_leads, n_samples)
-        Has the dtype of x; the computation is in float64.
+    ``x`` is (n_leads, n_samples), float32 or float64 as the result; the computation is in float64.
+    ``padding`` is the samples of odd reflection at each end, fewer than n_samples.
     """
     filter_ = _state_space(np.asarray(sos, dtype=np.float64).tobytes())
     out = np.empty_like(x)

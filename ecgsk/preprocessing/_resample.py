@@ -65,15 +65,7 @@ class Resample(SignalTransformer):
 
 
 def interpolate(X: np.ndarray, *, n_samples: int) -> np.ndarray:
-    """Interpolate linearly; the first and the last sample stay.
-
-    Parameters
-    ----------
-    X : ndarray of shape (..., n_samples_in)
-        Recordings.
-    n_samples : int
-        Samples of the result.
-    """
+    """Interpolate (..., samples) linearly to ``n_samples``; the first and the last sample stay."""
     place = np.linspace(0, X.shape[-1] - 1, n_samples)
     before = np.minimum(place.astype(int), max(X.shape[-1] - 2, 0))
     after = np.minimum(before + 1, X.shape[-1] - 1)

@@ -17,20 +17,10 @@ _CHUNK = 1 << 17
 
 
 def running_median(x: np.ndarray, width: int) -> np.ndarray:
-    """Return the median of the samples around each, zeros beyond the ends.
+    """Return the median of ``width`` samples (odd) around each, zeros beyond the ends.
 
-    Values equal those of ``scipy.ndimage.median_filter(lead, width, mode="constant", cval=0.0)``
-    for each lead. NaN counts as larger, or with its sign bit set as smaller, than any number.
-
-    Parameters
-    ----------
-    x : ndarray of shape (n_leads, n_samples), float32
-    width : int
-        Samples in a window, odd.
-
-    Returns
-    -------
-    ndarray of shape (n_leads, n_samples), float32
+    Values, (n_leads, n_samples), float32, equal those of ``scipy.ndimage.median_filter`` of each
+    lead with zeros. NaN counts as larger, or with its sign bit set as smaller, than any number.
     """
     n_leads, n = x.shape
     if width > 2 * n:
@@ -68,7 +58,7 @@ def _block_length(width):
 
 
 def _padded_keys(x, width, m):
-    """Return integers in the order of the numbers, with the zeros that the windows reach.
+    """Return the numbers as integers of the same order, padded with zeros.
 
     The window of sample t starts at t + 1.
     """
@@ -155,10 +145,7 @@ def _sort(x, spare):
 
 
 def _merge(x, spare, length=None):
-    """Sort runs along the first axis that rise and then fall, or the other way round.
-
-    As `_sort`; a run is that long, or all.
-    """
+    """Sort runs of ``length`` (None: all) on the first axis that rise and then fall, or reverse."""
     distance = (length or len(x)) // 2
     while distance > 0:
         pairs = x.reshape(-1, 2, distance, x.shape[1])

@@ -26,24 +26,10 @@ from ecgsk._core.sklearn_compat import BaseSearchCV, safe_indexing
 def out_of_fold(
     estimator, X, target, *, cv, groups, sample_weight, n_jobs, random_state
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Fit clones on the training folds and yield their probabilities of the test folds.
+    """Fit clones on training folds and yield records, classes and probabilities of each test fold.
 
     scikit-learn's ``cross_val_predict`` refuses recordings that are read from disk, and passes
-    groups to the estimator only with metadata routing.
-
-    Yields
-    ------
-    test : ndarray of int
-        Records of a test fold.
-    classes : ndarray
-        The classes of the fold's clone.
-    probabilities : ndarray of shape (len(test), n_columns)
-        Its probabilities of the test fold.
-
-    Raises
-    ------
-    ValueError
-        When a record is not in exactly one test fold.
+    groups only with metadata routing. Raises ValueError unless each record is in one test fold.
     """
     strata = _strata(target)
     splitter = _splitter(cv, strata, groups, random_state)
@@ -69,12 +55,8 @@ def out_of_fold(
 def accepted(estimator, **params) -> dict:
     """Return the given fit parameters that the estimator, or a step of it, accepts.
 
-    Groups are optional for it because the folds use them, but weights would be lost.
-
-    Raises
-    ------
-    ValueError
-        When ``sample_weight`` is given and the estimator does not accept it.
+    Groups are optional for it because the folds use them; ``sample_weight`` would be lost, so that
+    an estimator that does not accept it raises ValueError.
     """
     taken: dict = {}
     for name, value in params.items():

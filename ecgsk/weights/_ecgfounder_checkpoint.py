@@ -24,27 +24,11 @@ _PARTS = {"squeeze": "se_fc1", "excite": "se_fc2"}
 
 
 def read_ecgfounder(source: str | os.PathLike, *, header_only: bool = False) -> WeightFile:
-    """Return weights of ECGFounder.
+    """Return weights of an ECGFounder classifier: published ("12-lead", "1-lead") or of a file.
 
-    Parameters
-    ----------
-    source : {"12-lead", "1-lead"} or path-like
-        The published weights by name, fetched once; a checkpoint as published (``.pth``), which
-        is converted once and then read from the cache; or a file of ``save_weights``.
-    header_only : bool, default=False
-        Whether the tensors of a file of ``save_weights`` may stay unread.
-
-    Returns
-    -------
-    WeightFile
-        Weights of the kind "ecgfounder-classifier".
-
-    Raises
-    ------
-    FileNotFoundError
-        When there is no such file, or it cannot be fetched.
-    ValueError
-        When the file is cut off, changed, or not of this network.
+    Published weights are fetched once, and a published checkpoint (``.pth``) is converted once and
+    cached. ``header_only`` may leave the tensors of a file of ``save_weights`` unread. Raises
+    FileNotFoundError, also when it cannot be fetched, or ValueError for damaged or other files.
     """
     if isinstance(source, str) and source in PUBLISHED:
         published = PUBLISHED[source]
@@ -111,28 +95,11 @@ def _place_of(digest: str) -> Path:
 def convert_checkpoint(
     path: str | os.PathLike, about: dict | None = None
 ) -> tuple[WeightFile, list[str]]:
-    """Read a checkpoint of the published layout.
+    """Read a published checkpoint: a dict with ``state_dict``, or the state itself.
 
-    Parameters
-    ----------
-    path : path-like
-        A save of torch: a dict with ``state_dict``, or the state itself.
-    about : dict, default=None
-        Becomes ``about`` of the result.
-
-    Returns
-    -------
-    weights : WeightFile
-        float32 tensors under the names of `ecgsk.networks.Net1D`.
-    dropped : list of str
-        Names of what else the file holds: optimizer, scheduler, and the batch normalization that
-        the network was trained without.
-
-    Raises
-    ------
-    ValueError
-        When the file is cut off, changed, no checkpoint, or of another network; then with what is
-        missing, unexpected and of another shape.
+    Returns weights under the names of `ecgsk.networks.Net1D` and the names of what is not used:
+    optimizer, scheduler, and batch normalization that the network was trained without. Raises
+    ValueError when the file is cut off, changed, or of another network.
     """
     saved = read_torch_file(path)
     state = _state_of(saved, path)
@@ -161,13 +128,7 @@ def convert_checkpoint(
 
 
 def published_header(n_leads: int, n_outputs: int = len(ECGFOUNDER_TASKS)) -> WeightFile:
-    """Return what is known of a published checkpoint before its tensors are read.
-
-    Parameters
-    ----------
-    n_leads, n_outputs : int
-        Leads that the network reads, and its logits.
-    """
+    """Return what is known of a published checkpoint before its tensors are read."""
     from ecgsk.networks import NET1D_PRESETS
 
     labels = list(ECGFOUNDER_TASKS)

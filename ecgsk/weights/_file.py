@@ -126,13 +126,7 @@ def write_weights(path: str | os.PathLike, weights: WeightFile, *, dtype: str = 
 
 
 def as_json(value) -> str:
-    """Return plain values, NumPy's among them, as JSON.
-
-    Parameters
-    ----------
-    value : object
-        Dicts, lists, strings, numbers and arrays.
-    """
+    """Return plain values, NumPy's among them, as JSON."""
     return json.dumps(value, default=_plain)
 
 

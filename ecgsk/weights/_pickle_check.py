@@ -76,24 +76,12 @@ class _Value:
 class PickleCheck:
     """Interprets a pickle; raises `Refused` for what ``torch.save`` does not write.
 
-    Parameters
-    ----------
-    content : bytes
-        The pickle.
-    record_sizes : dict of str to int
-        Sizes in bytes of the file's storages, by their keys.
-
-    Attributes
-    ----------
-    globals : list of (int, str)
-        Position and name of each imported function or type.
-    storages : dict of str to str
-        Keys of the storages that the pickle uses, and their types.
+    ``record_sizes`` are the sizes in bytes of the file's storages by their keys.
     """
 
     def __init__(self, content: bytes, record_sizes: dict[str, int]):
-        self.globals: list[tuple[int, str]] = []
-        self.storages: dict[str, str] = {}
+        self.globals: list[tuple[int, str]] = []  # position and name of each import
+        self.storages: dict[str, str] = {}  # types of the used storages by key
         self._record_sizes = record_sizes
         self._stack: list[_Value] = []
         self._outer: list[list[_Value]] = []

@@ -11,23 +11,11 @@ _REPOSITORY = "PKUDigitalHealth/ECGFounder"
 
 
 class Published(NamedTuple):
-    """A file of a model's hub repository.
-
-    Parameters
-    ----------
-    filename : str
-        In the repository.
-    revision : str
-        Commit of the repository.
-    sha256 : str or None
-        Checksum of the file; None where nobody has published it.
-    n_leads : int
-        That the network reads.
-    """
+    """A file of a model's hub repository."""
 
     filename: str
-    revision: str
-    sha256: str | None
+    revision: str  # commit of the repository
+    sha256: str | None  # None where nobody has published it
     n_leads: int
 
 
@@ -47,10 +35,7 @@ PUBLISHED = {
 def cache_folder() -> Path:
     """Return the folder of downloaded weights: ``ECGSK_CACHE``, or one of the user's cache.
 
-    Raises
-    ------
-    FileNotFoundError
-        When there is neither, as for users of containers who have no home.
+    Raises FileNotFoundError when neither exists, as in containers whose users have no home.
     """
     given = os.environ.get("ECGSK_CACHE")
     if given:
@@ -64,24 +49,10 @@ def cache_folder() -> Path:
 
 
 def find_published(name: str) -> Path:
-    """Return the file of published weights: from the cache, or else from the hub.
+    """Return the verified file of published weights, "12-lead" or "1-lead", from cache or hub.
 
-    Parameters
-    ----------
-    name : {"12-lead", "1-lead"}
-        Name of the weights.
-
-    Returns
-    -------
-    Path
-        Path of the file. Its checksum is compared with the known one, if there is one.
-
-    Raises
-    ------
-    FileNotFoundError
-        When the file is not there and cannot be fetched; the message has the place to put it.
-    ValueError
-        When the file is not the published one.
+    Raises FileNotFoundError, with the place for it, when it cannot be fetched, and ValueError when
+    it is not the published one.
     """
     published = PUBLISHED[name]
     path = cache_folder() / published.filename

@@ -15,25 +15,11 @@ _TRUST = threading.Lock()
 
 
 def read_torch_file(path: str | os.PathLike):
-    """Return the content of a file of ``torch.save``: dicts, lists, plain values and tensors.
+    """Return the content of a file of ``torch.save`` (since version 1.6), with tensors on the CPU.
 
-    Nothing in the file can run. torch itself compares no checksums, and trusts the pickle in the
-    file not to crash it; see `PickleCheck`.
-
-    Parameters
-    ----------
-    path : path-like
-        A file that ``torch.save`` wrote in its format since version 1.6.
-
-    Returns
-    -------
-    object
-        With tensors on the CPU.
-
-    Raises
-    ------
-    ValueError
-        When the file is cut off, changed, of another format, or holds other types of objects.
+    Nothing in it can run: torch itself compares no checksums and trusts the pickle not to crash
+    it, so `PickleCheck` reads it first. Raises ValueError when the file is cut off, changed, of
+    another format, or contains other types of objects.
     """
     import torch
 

@@ -16,18 +16,10 @@ _STD = ECHONEXT_SCALING["std"].to_numpy(copy=True)
 
 
 class EchoNextReader:
-    """Reads rows for a RecordArray: (n, 12, 2500) float32 mV.
+    """Reads rows (None: all) for a RecordArray: (n, 12, 2500) float32 mV.
 
     The path is kept and not the map, so that it pickles; each process maps the file for itself.
-
-    Parameters
-    ----------
-    file : NpyFile
-        As `check_waveforms` returned it.
-    rows : ndarray of int or None
-        Row of the file of each record; None for all.
-    microvolt_per_count : float or None
-        None leaves the z-scores.
+    Without ``microvolt_per_count`` the values stay z-scores.
     """
 
     def __init__(self, file: NpyFile, rows: np.ndarray | None, microvolt_per_count: float | None):

@@ -24,18 +24,9 @@ _WITHOUT = "Load without them: tabular=False."
 def settle_order(
     tabular: np.ndarray, table: pd.DataFrame, split: str, folder: Path, file: Path, csv: Path
 ) -> list[str]:
-    """Return the names of the columns of ``tabular``.
+    """Return the names of the 7 columns of ``tabular``, the array of a split.
 
-    Parameters
-    ----------
-    tabular : ndarray of shape (n_records, 7)
-        Of the split.
-    table : DataFrame
-        The rows of all splits.
-    split : str
-        Name of the order.
-    folder, file, csv : path
-        Where the other splits are, where this one is, where the table is.
+    ``table`` has the rows of all splits, in ``csv``; their arrays are in ``folder``.
     """
     rows = table[table["split"] == split]
     raw = _raw(rows, csv)

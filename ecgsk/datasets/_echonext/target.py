@@ -58,26 +58,9 @@ def parse_target(target) -> Target:
 def make_target(
     table: pd.DataFrame, ef: np.ndarray, wanted: Target, missing_ef: str, file: Path
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return each record's target, and which records have one.
+    """Return the targets, 0 or 1, (n_records,) or (n_records, n_flags), and which records have one.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Rows of the split.
-    ef : ndarray of shape (n_records,)
-        Ejection fractions, percent, NaN where missing.
-    wanted : Target
-        The target.
-    missing_ef : {"infer", "drop", "error"}
-        Treatment of records without an ejection fraction.
-    file : path
-        For messages.
-
-    Returns
-    -------
-    target : ndarray of shape (n_records,) or (n_records, n_flags)
-        0 or 1; of no meaning where there is none.
-    known : ndarray of shape (n_records,), bool
+    ``ef`` is in percent, NaN where missing. Targets that are not known have no meaning.
     """
     if wanted.cut_off is None:
         flags = np.column_stack([read_flag(table, name, file) for name in wanted.names])

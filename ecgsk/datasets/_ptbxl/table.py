@@ -16,16 +16,9 @@ FILENAME_COLUMN = {100: "filename_lr", 500: "filename_hr"}
 
 
 def read_table(path: Path, folds) -> tuple[pd.DataFrame, list[tuple[str, ...]], list[RecordError]]:
-    """Read the rows of some folds.
+    """Read the rows of some folds, with ``ecg_id`` as index, and each row's keys of ``scp_codes``.
 
-    Returns
-    -------
-    table : DataFrame
-        Index ``ecg_id``.
-    statements : list of tuple of str
-        Each row's keys of ``scp_codes``.
-    failures : list of RecordError
-        Rows that cannot be understood, which ``table`` is without.
+    Rows that cannot be understood are not in the table but among the returned errors.
     """
     folds = _check_folds(folds)
     file = path / _CSV

@@ -122,14 +122,9 @@ class SaliencyDisplay(ECGDisplay):
 
 
 class _Shading:
-    """Spans beneath traces, red where values are above 0 and blue where they are below.
+    """Spans beneath traces, red where values (log-odds) are above 0 and blue where they are below.
 
-    Parameters
-    ----------
-    values : Saliency, or array-like of shape (n_samples,) or (n_leads, n_samples)
-        Log-odds.
-    shape : tuple of (int, int)
-        Of the recording.
+    ``values`` are of shape (n_samples,) or (n_leads, n_samples); ``shape`` is the recording's.
     """
 
     def __init__(self, values, shape):

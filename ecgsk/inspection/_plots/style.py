@@ -18,12 +18,9 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def drawing_area(ax, size):
-    """Return the figure to draw several panels on, or a subfigure in the place of axes.
+    """Return the figure for several panels, or a subfigure in the place of axes.
 
-    Raises
-    ------
-    ValueError
-        When the axes are not part of a grid.
+    Raises ValueError when the axes are not part of a grid.
     """
     if ax is None:
         import matplotlib.pyplot as plt

@@ -11,18 +11,7 @@ class Name(str):
 
 
 class Calls:
-    """Makes calls of functions on the report's variables.
-
-    Parameters
-    ----------
-    **variables
-        What the names in calls stand for.
-
-    Attributes
-    ----------
-    results : dict
-        Result of each call, by its text.
-    """
+    """Calls functions on the report's variables, and keeps the results by the text of the call."""
 
     def __init__(self, **variables):
         self.variables = variables

@@ -70,13 +70,7 @@ _LONG = 30
 
 
 class Page:
-    """Collects the parts of a report, everything escaped.
-
-    Parameters
-    ----------
-    title : str
-        Of the document.
-    """
+    """Collects the parts of a report, everything escaped."""
 
     def __init__(self, title: str):
         self.title = title
@@ -130,20 +124,10 @@ class Page:
     def figure(
         self, display, *, alt: str, caption: str = "", least: int = 640, most: int = 230
     ) -> None:
-        """Add the figure of a display as SVG, and close it.
+        """Add the figure of a drawn display as SVG, and close it; ``alt`` describes it.
 
-        Parameters
-        ----------
-        display : ECGDisplay or another display
-            Drawn.
-        alt : str
-            What it shows, for those who cannot see it.
-        caption : str, default=""
-            Written beneath.
-        least : int, default=640
-            Width in pixels below which it is scrolled instead of shrunk on a telephone.
-        most : int, default=230
-            Height on paper, mm.
+        ``least`` is the width in pixels below which it scrolls instead of shrinking on a telephone,
+        ``most`` its height on paper in mm.
         """
         import matplotlib.pyplot as plt
 
@@ -163,22 +147,7 @@ class Page:
         )
 
     def write(self, path: str | os.PathLike, *, opening: list[str], footer: str) -> Path:
-        """Write the file, whole or not at all.
-
-        Parameters
-        ----------
-        path : path
-            Where to.
-        opening : list of str
-            Warnings at the top.
-        footer : str
-            At the end.
-
-        Returns
-        -------
-        Path
-            The file.
-        """
+        """Write the file, whole or not at all, with warnings ``opening`` it; return its path."""
         contents = "".join(
             f'<li><a href="#s{number}">{_safe(title)}</a></li>'
             for number, title in enumerate(self._sections, 1)
