@@ -32,7 +32,7 @@ class TrainingStage:
     final_rate : float, default=0.0
         Share of the peak rate at which the half cosine after the warm-up ends.
     stochastic_depth : float, default=0.0
-        Rate of the deepest block, see `ecgsk.networks.set_stochastic_depth`.
+        Probability that a record skips a branch of the deepest block.
     stochastic_depth_rule : {"linear", "constant"}, default="linear"
         How the rates of the other blocks follow.
     dropout : float, default=0.0

@@ -25,10 +25,10 @@ class NetworkClassifier(BaseECGClassifier):
     Parameters
     ----------
     network : class or callable
-        Class of a `torch.nn.Module`. It is called with ``n_leads``, ``n_samples`` and
+        Class of a ``torch.nn.Module``. It is called with ``n_leads``, ``n_samples`` and
         ``n_outputs``, which come from the data, and with ``network_params``. The module has
         ``features(x)``, which takes a tensor (n_records, n_leads, n_samples) in mV and returns a
-        tensor (n_records, width), and ``head``, a `torch.nn.Linear` from width to n_outputs. Its
+        tensor (n_records, width), and ``head``, a ``torch.nn.Linear`` from width to n_outputs. Its
         ``forward``, if there is one, returns ``head(features(x))``.
     network_params : dict, default=None
         Other arguments of ``network``. A search reaches them as ``network__width`` and so on.
@@ -46,7 +46,7 @@ class NetworkClassifier(BaseECGClassifier):
     strategy : {"full", "linear_probe", "post_training"} or strategy, default="full"
         How the network is trained, see `ecgsk.estimators.FullTraining`,
         `ecgsk.estimators.LinearProbe` and `ecgsk.estimators.PostTraining`. Stochastic depth needs
-        `ecgsk.networks.StochasticDepth` modules in the network, dropout `torch.nn.Dropout`
+        `ecgsk.networks.StochasticDepth` modules in the network, dropout ``torch.nn.Dropout``
         modules. Where a strategy's rate is 0, the modules keep their own.
     max_epochs : int, default=30
         Passes over the training records in which all weights learn.
