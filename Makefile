@@ -15,7 +15,7 @@ BIN := .venv/bin
 FLOORS ?= .venv-floors
 # Extras of setup.py whose oldest versions are installed as well.
 FLOORS_EXTRAS ?= test
-PYTEST := -m pytest -q --durations=15 -n 2 --dist loadfile
+PYTEST := -m pytest -q --durations=15 -n 2 --dist loadfile --no-loadscope-reorder
 OUT ?= demo-output
 PTBXL ?=
 

@@ -35,7 +35,7 @@ EXTRAS = {
     # What the tests need besides the extras above; without these, tests of them are skipped.
     "test": [
         "pytest>=8",
-        "pytest-xdist>=3.5",
+        "pytest-xdist>=3.8",
         "psutil>=5.9",
         "h5py>=3.10",
         "httpx>=0.27",

@@ -25,9 +25,9 @@ def arguments(gallery_conf: dict, script: dict) -> list[str]:
     out = str(OUT / name)
     if name == "plot_02_ptbxl":
         return [PTBXL, "--epochs", "1"]
-    if name < "plot_05":
-        return ["--out", out, *(_SHORTER[name] if SHORT else [])]
-    return ["--out", out, "--path", str(_echonext())]
+    if "plot_05" <= name < "plot_09":
+        return ["--out", out, "--path", str(_echonext())]
+    return ["--out", out, *(_SHORTER.get(name, []) if SHORT else [])]
 
 
 def _echonext() -> Path:

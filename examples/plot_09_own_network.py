@@ -14,7 +14,7 @@ The recordings are synthetic and everything is small: this shows how the pieces 
 no result. It runs in under a minute on two cores.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,9 @@ from torch import nn
 from ecgsk import NetworkClassifier, ProbabilityTransformer, make_lef_cohort
 from ecgsk.tabular import GroupedEBMClassifier
 
-out = Path(sys.argv[1] if len(sys.argv) > 1 else "example-output")
+parser = argparse.ArgumentParser()
+parser.add_argument("--out", default="example-output")
+out = Path(parser.parse_args().out)
 out.mkdir(parents=True, exist_ok=True)
 
 

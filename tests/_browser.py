@@ -6,11 +6,11 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 import urllib.request
 from contextlib import contextmanager
 
 import pytest
+from _processes import HANG, wait_until
 
 _FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -28,7 +28,7 @@ class Browser:
         request = urllib.request.Request(
             f"{self.address}{path}", data, {"Content-Type": "application/json"}, method=method
         )
-        with urllib.request.urlopen(request, timeout=120) as response:
+        with urllib.request.urlopen(request, timeout=HANG) as response:
             return json.load(response)["value"]
 
     def run(self, script):
@@ -49,6 +49,13 @@ class Browser:
         self("POST", "/goog/cdp/execute", cmd="Emulation.setDeviceMetricsOverride", params=metrics)
 
 
+def answers(driver) -> bool:
+    try:
+        return bool(driver("GET", "/status"))
+    except OSError:
+        return False
+
+
 @contextmanager
 def open_browser():
     driver, chromium = shutil.which("chromedriver"), shutil.which("chromium")
@@ -64,12 +71,7 @@ def open_browser():
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         try:
             root = Browser(f"http://127.0.0.1:{port}")
-            for _ in range(100):
-                try:
-                    root("GET", "/status")
-                    break
-                except OSError:
-                    time.sleep(0.1)
+            wait_until(lambda: answers(root), process)
             options = {"binary": chromium, "args": [*_FLAGS, f"--user-data-dir={profile}"]}
             wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
             answer = root("POST", "/session", capabilities={"alwaysMatch": wanted})
@@ -79,4 +81,4 @@ def open_browser():
             if session is not None:
                 session("DELETE", "")
             process.terminate()
-            process.wait(20)
+            process.wait(HANG)

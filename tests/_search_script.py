@@ -1,10 +1,9 @@
 """A search over a shared study, run by the tests in processes of their own."""
 
 import os
-import signal
 from pathlib import Path
 
-from _processes import wait_until
+from _processes import die, wait_until
 from optuna.distributions import FloatDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -73,7 +72,7 @@ def run(connection, storage, log, *, together=False, dies_after=None):
         if together and mine == 1:
             wait_until(lambda: len({pid for pid, *_ in fits_of(log)}) == 2)
         if mine == dies_after:
-            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+            die()
 
     Logged.after_fit = staticmethod(after_fit)
     results = search(storage, log).cv_results_

@@ -13,6 +13,24 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 matplotlib.use("Agg")
 
 
+# Each worker runs whole files: the longest go first, so that all workers end at about one time.
+_LONGEST_FIRST = [
+    "test_site.py",
+    "test_documents.py",
+    "test_estimator_checks.py",
+    "test_report.py",
+    "test_backends.py",
+    "test_estimators_3d.py",
+    "test_lef_misuse.py",
+    "test_pretrainer.py",
+]
+
+
+def pytest_collection_modifyitems(items):
+    order = {name: place for place, name in enumerate(_LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
 def _folder(variable: str, default: str) -> Path:
     return Path(os.environ.get(variable, Path(__file__).parent.parent / ".data" / default))
 

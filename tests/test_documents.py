@@ -90,6 +90,7 @@ def test_the_benchmark_of_intervals():
     assert "ratio" in said
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_the_glass_box():
     said = run(
         ROOT / "benchmarks" / "ebm_settings.py", "--ours-only",
@@ -170,11 +171,13 @@ def test_the_benchmark_of_reading(ptbxl_path):
     assert "ratio" in said.lower()
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_memory():
     said = run(ROOT / "benchmarks" / "predict_memory.py", "--records", 64, "--preset", "nano")
     assert len(re.findall(r"peak [\d.]+ GB", said)) == 2
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_training():
     said = run(
         ROOT / "benchmarks" / "training_overhead.py",

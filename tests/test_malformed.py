@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from _processes import HANG
 
 from ecgsk.weights import WeightFile, read_weights, write_weights
 
@@ -19,7 +20,7 @@ def test_a_slice_of_the_corpus():
         cwd=Path(__file__).parent.parent,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=HANG,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
     assert int(re.search(r"^(\d+) inputs", done.stdout, re.M).group(1)) > 150
@@ -47,7 +48,8 @@ def unnamed(path):
 
 readers = {
     "crashes": lambda path: os._exit(3),
-    "hangs": lambda path: time.sleep(60),
+    "hangs": lambda path: [None for _ in iter(int, 1)],
+    "sleeps": lambda path: time.sleep(3600),
     "allocates": lambda path: bytearray(100 << 20) and None,
     "runs": lambda path: os.system("true") and None,
     "betrays": canary,
@@ -56,17 +58,18 @@ readers = {
 }
 kinds = {k: Reader(read=f, wrong=lambda path, answer: "") for k, f in readers.items()}
 import tests.fuzz._harness as harness
-harness.SECONDS = 2
+harness.SECONDS, harness.ASLEEP = 1, 2
 found = {r.case.kind: r.defects for r in run([Case(k, k, build) for k in kinds], kinds)}
 assert not found.pop("answers"), found
 assert all(found.values()), found
+assert "processor time" in found["hangs"][0] and "sleeps" in found["sleeps"][0], found
 """
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=Path(__file__).parent.parent,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG,
     )
     assert done.returncode == 0, done.stderr[-3000:]
 

@@ -108,6 +108,7 @@ def test_every_example_is_checked():
     assert names == {*EXAMPLES, "plot_02_ptbxl"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [path for path in GUIDE if path.stem != "index"],
                          ids=lambda path: path.stem)  # fmt: skip
 def test_the_code_of_the_guide_runs(page, tmp_path, monkeypatch):

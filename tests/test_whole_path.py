@@ -13,6 +13,7 @@ from ecgsk.metrics import macro_roc_auc
 from ecgsk.preprocessing import BandPass, CropPad, Resample
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_ptbxl_is_learnt_in_a_minute(ptbxl_path):
     records = load_ptbxl(ptbxl_path, task="superdiagnostic", folds=range(1, 10))

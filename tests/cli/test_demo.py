@@ -7,17 +7,23 @@ from sklearn.metrics import roc_auc_score
 
 import ecgsk
 from ecgsk import __version__
+from ecgsk._cli import demo
 from ecgsk._cli import main as cli
 from ecgsk._cli.demo import ptbxl_cohort, synthetic_cohort, train_and_test
+from ecgsk.metrics import bootstrap
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("demo")
     cohort = replace(synthetic_cohort(0, n_records=240), epochs=1)
-    return cohort, train_and_test(cohort, out), out
+    with pytest.MonkeyPatch.context() as patch:
+        # Few resamples: intervals have tests of their own.
+        patch.setattr(demo, "bootstrap", lambda *a, **k: bootstrap(*a, **k | {"n_resamples": 20}))
+        return cohort, train_and_test(cohort, out), out
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_the_demo_leaves_figures_pictures_and_a_pipeline_that_predicts(finished):
     cohort, results, out = finished

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from _models import RATE, recordings, small_models
+from _processes import DEAD, die, start
 from _wfdb_files import LEADS, edit_header, write_record
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.frozen import FrozenEstimator
@@ -191,6 +192,22 @@ def test_a_batch_that_is_too_large_is_no_fault_of_records(folder, model, capsys)
             sampling_rate=RATE, allow_pickle=True, batch_size=20)  # fmt: skip
 
 
+def answer_until_killed(state, words):
+    """Run the command, and die without a word when it has written how far it is."""
+    answer, calls = Predictor.predict, []
+
+    def dies(self, X):
+        calls.append(len(X))
+        if len(calls) == 100:
+            time.sleep(0.3)  # it writes that four times a second
+        if state.exists() and json.loads(state.read_text())["records"]:
+            die()
+        return answer(self, X)
+
+    Predictor.predict = dies
+    main(["predict", *words])
+
+
 @pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_alike(folder, model, capsys):
     X = recordings(800, seed=3)[0]
@@ -199,16 +216,10 @@ def test_a_killed_run_goes_on_and_ends_alike(folder, model, capsys):
     words = [folder / "model.ecgsk", folder / "long.npy", "--sampling-rate", RATE]
     words += ["--batch-size", 1, "--out"]
     killed, whole = folder / "killed.csv", folder / "whole.csv"
-    run = [sys.executable, "-m", "ecgsk", "predict", *map(str, words), str(killed)]
-    process = subprocess.Popen(run, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
     state = folder / "killed.csv.state.json"
-    # Written whole, four times a second.
-    while not state.exists() or not json.loads(state.read_text())["records"]:
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.005)
-    process.kill()
-    process.wait()
+    process = start(answer_until_killed, state, [*map(str, words), str(killed)])
+    process.join()
+    assert process.exitcode == DEAD
     there = killed.read_bytes()
     assert 1 < there.count(b"\n") < 800
     killed.write_bytes(there + b'"half a li')

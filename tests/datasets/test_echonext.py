@@ -87,6 +87,7 @@ def test_capitals_and_the_index_column_do_not_matter(tmp_path, csv):
     assert len(load_echonext(tmp_path, split="val").data) == 3
 
 
+@pytest.mark.slow
 def test_slices_pickles_and_processes_read_the_same(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(folder.parent)
     ecgs = load_echonext(folder.name, split="train")
@@ -246,6 +247,7 @@ print(len(data), peak / 1e6)
 """
 
 
+@pytest.mark.slow
 def test_streaming_stays_small_in_memory(tmp_path):
     n = 2000
     write_echonext(tmp_path, make_rows(COUNTS | {"train": 4}))

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 from _models import RATE, recordings
+from _processes import HANG
 from joblib import Parallel, delayed
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
@@ -586,7 +587,7 @@ if child == 0:
         forked()
     finally:
         os._exit(0)  # as the children of multiprocessing
-end = time.monotonic() + 15
+end = time.monotonic() + 600
 while os.waitpid(child, os.WNOHANG) == (0, 0):
     if time.monotonic() > end:
         os.kill(child, signal.SIGKILL)
@@ -624,7 +625,7 @@ def elsewhere(fits, X, tmp_path_factory):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=HANG,
     )
     errors = folder / "errors.json"
     return folder, done, json.loads(errors.read_text()) if errors.exists() else {}
@@ -638,10 +639,12 @@ def assert_done(elsewhere, stage: str, name: str) -> None:
     assert_allclose(np.load(folder / f"{stage}.npy"), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_fresh_process(elsewhere):
     assert_done(elsewhere, "fresh", "mtecg")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.parametrize(
     "stage",
@@ -655,10 +658,12 @@ def test_a_fork_of_a_process_that_has_predicted(elsewhere, stage):
     assert_done(elsewhere, stage, "mtecg")
 
 
+@pytest.mark.slow
 def test_threads_that_ask_first(elsewhere):
     assert_done(elsewhere, "threads", "mtecg")
 
 
+@pytest.mark.slow
 def test_after_threads_all_is_as_before(elsewhere):
     assert_done(elsewhere, "after", "ecgfounder")
     assert elsewhere[1].stdout == "done\n" and elsewhere[1].returncode == 0

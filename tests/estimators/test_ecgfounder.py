@@ -407,6 +407,7 @@ def test_it_is_a_step_of_a_pipeline(path, X):
     assert model.predict_proba(X).shape == (12, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["fitted", "loaded", "mtecg"])
 def test_a_pickle_holds_the_weights_and_little_more(kind, X, Y, path, tmp_path):
     """It answers alike in a fresh process, which need not have the training device."""

@@ -28,7 +28,7 @@ QUICK = {
     ("estimator", "n_passed"),
     [
         (MTECGClassifier({"preset": "nano", "depth": 1}, **QUICK), 72),
-        (
+        pytest.param(
             MTECGClassifier(
                 MTECGSize("nano", depth=1),
                 missing="zero",
@@ -38,9 +38,12 @@ QUICK = {
                 **QUICK,
             ),
             71,
+            marks=pytest.mark.slow,
         ),
-        (ECGFounderClassifier("nano", preprocessing="none", **QUICK), 72),
-        (
+        pytest.param(
+            ECGFounderClassifier("nano", preprocessing="none", **QUICK), 72, marks=pytest.mark.slow
+        ),
+        pytest.param(
             # Without what is random in the second stage: weighted and repeated records differ in
             # number, and so in what is drawn for them.
             ECGFounderClassifier(
@@ -51,6 +54,7 @@ QUICK = {
                 **QUICK,
             ),
             71,
+            marks=pytest.mark.slow,
         ),
         (MTECGPretrainer(MTECGSize("nano", depth=1), **{**QUICK, "max_epochs": 3}), 46),
         (ProbabilityTransformer(GaussianNB()), 53),

@@ -3,7 +3,6 @@
 import pickle
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import h5py
@@ -12,7 +11,8 @@ import pandas as pd
 import pytest
 import sklearn
 import torch
-from _models import RATE, recordings, small_models
+from _models import RATE, fit_until_killed, recordings, small_models
+from _processes import DEAD, start
 from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -312,6 +312,7 @@ def test_a_pipeline_resamples_what_the_network_gets(model, data):
     assert pipeline.score(X, y) == 1.0
 
 
+@pytest.mark.slow
 def test_pickles_load_in_a_fresh_process_and_are_small(model, data, tmp_path):
     X, y = data
     model.set_params(early_stopping=True).fit(X, y)
@@ -331,31 +332,14 @@ def test_pickles_load_in_a_fresh_process_and_are_small(model, data, tmp_path):
 
 def test_a_killed_fit_goes_on_and_ends_as_an_unbroken_one(model, data, tmp_path, name):
     X, y = data
-    model.set_params(max_epochs=40, strategy__dropout=0.1)
+    model.set_params(max_epochs=12, strategy__dropout=0.1)
     model.set_params(early_stopping=EarlyStopping(n_iter_no_change=40))
-    script = (
-        "import sys, time; sys.path.insert(0, sys.argv[1])\n"
-        "from _models import recordings, small_models\n"
-        "import ecgsk._training.trainer as trainer\n"
-        "original = trainer.Trainer.after_epoch\n"
-        "def slowly(self):\n    original(self); time.sleep(0.05)\n"
-        "trainer.Trainer.after_epoch = slowly\n"
-        "model = small_models()[sys.argv[2]]\n"
-        "model.set_params(max_epochs=40, strategy__dropout=0.1, early_stopping=True)\n"
-        "model.set_params(early_stopping__n_iter_no_change=40)\n"
-        "model.set_params(checkpoint_dir=sys.argv[3]).fit(*recordings())\n"
-    )
-    process = subprocess.Popen([sys.executable, "-c", script, str(TESTS), name, str(tmp_path)])
-    for _ in range(600):
-        if list(tmp_path.glob("*.ckpt")):
-            break
-        time.sleep(0.05)
-    time.sleep(0.3)
-    process.kill()
-    process.wait()
+    killed = clone(model).set_params(checkpoint_dir=tmp_path)
+    process = start(fit_until_killed, killed, 5, X, y)
+    process.join()
+    assert process.exitcode == DEAD
     (checkpoint,) = tmp_path.glob("*.ckpt")
-    done = torch.load(checkpoint, weights_only=True)["epoch"]
-    assert 0 < done < 40
+    assert torch.load(checkpoint, weights_only=True)["epoch"] == 5
 
     unbroken = clone(model).fit(X, y)
     epochs = []
@@ -367,7 +351,7 @@ def test_a_killed_fit_goes_on_and_ends_as_an_unbroken_one(model, data, tmp_path,
         resumed = clone(model).set_params(checkpoint_dir=tmp_path).fit(X, y)
     finally:
         Trainer.before_batch = original
-    assert min(epochs) > 0, "the resumed fit began anew"
+    assert min(epochs) == 5, "the resumed fit began anew"
     np.testing.assert_array_equal(resumed.predict_proba(X), unbroken.predict_proba(X))
     assert len(resumed.history_) == len(unbroken.history_)
     assert not list(tmp_path.glob("*.ckpt"))
@@ -464,6 +448,7 @@ def test_the_error_for_a_single_recording_has_a_remedy(model, data):
         model.predict(data[0][0])
 
 
+@pytest.mark.slow
 def test_threads_that_fit_at_once_do_not_disturb_each_other(model, data):
     expected = clone(model).fit(*data).predict_proba(data[0])
     state = torch.get_rng_state()

@@ -1,16 +1,14 @@
 """Masked pre-training as a scikit-learn transformer."""
 
 import pickle
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import sklearn
 import torch
-from _models import RATE
+from _models import RATE, fit_until_killed
+from _processes import DEAD, start
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
@@ -55,6 +53,7 @@ def fitted():
     return small(max_epochs=60, learning_rate=1e-2).fit(waves(200))
 
 
+@pytest.mark.slow
 def test_it_learns_to_fill_what_it_has_not_seen(fitted):
     X = waves(seed=1)
     # Predicting zero costs the variance, 1 in units of scale_.
@@ -68,6 +67,7 @@ def test_it_learns_to_fill_what_it_has_not_seen(fitted):
     assert fitted.history_[-1]["train_loss"] < 0.2 * fitted.history_[0]["train_loss"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["raw", "normalized"])
 def test_other_targets_come_back_in_millivolt(target):
     X = waves(200)
@@ -152,30 +152,13 @@ def test_recordings_larger_than_memory_are_read_a_batch_at_a_time(tmp_path):
 
 
 def test_a_killed_pretraining_goes_on_to_the_same_end(tmp_path):
-    script = (
-        f"import sys, time; sys.path[:0] = [{str(TESTS)!r}, {str(TESTS / 'estimators')!r}]\n"
-        "from test_pretrainer import small, waves\n"
-        "from ecgsk import ECGAugmentation\n"
-        "from ecgsk._training import Trainer\n"
-        "original = Trainer.before_batch\n"
-        # Slow batches: the kill falls into the middle of an epoch.
-        "def slowly(self):\n    original(self); time.sleep(0.05)\n"
-        "Trainer.before_batch = slowly\n"
-        "model = small(max_epochs=20, augmentation=ECGAugmentation())\n"
-        "model.set_params(checkpoint_dir=sys.argv[1]).fit(waves())\n"
-    )
-    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)])
-    for _ in range(1200):
-        if list(tmp_path.glob("*.ckpt")):
-            break
-        time.sleep(0.05)
-    time.sleep(0.2)
-    process.kill()
-    process.wait()
+    X, model = waves(), small(max_epochs=8, augmentation=ECGAugmentation())
+    killed = clone(model).set_params(checkpoint_dir=tmp_path)
+    process = start(fit_until_killed, killed, 3, X)
+    process.join()
+    assert process.exitcode == DEAD
     (checkpoint,) = tmp_path.glob("*.ckpt")
-    done = torch.load(checkpoint, weights_only=True)["epoch"]
-    assert 0 < done < 20
-    X, model = waves(), small(max_epochs=20, augmentation=ECGAugmentation())
+    assert torch.load(checkpoint, weights_only=True)["epoch"] == 3
     unbroken = clone(model).fit(X)
     resumed = clone(model).set_params(checkpoint_dir=tmp_path).fit(X)
     np.testing.assert_array_equal(resumed.transform(X), unbroken.transform(X))
@@ -184,6 +167,7 @@ def test_a_killed_pretraining_goes_on_to_the_same_end(tmp_path):
     assert not list(tmp_path.glob("*.ckpt"))
 
 
+@pytest.mark.slow
 def test_pretraining_helps_where_labels_are_few(fitted):
     """The encoder that learnt waves tells fast from slow ones from a few labels."""
     random = np.random.default_rng(5)

@@ -60,6 +60,8 @@ def test_classes_of_unused_records_do_not_exist():
     targets = encode(y, used=np.array([True, False, True, True]))
     assert list(targets.classes) == ["a", "b"] and targets.kind == "binary"
     np.testing.assert_array_equal(targets.encoded[[0, 2, 3]], [0, 1, 0])
+    # A loss may look up the class of a record without weight.
+    assert targets.encoded[1] in (0, 1)
 
 
 @pytest.mark.parametrize("weight", ["balanced", {"a": 1.0, "b": 3.0, "c": 0.5}])
@@ -95,6 +97,13 @@ def test_splits_partition_keep_shares_and_patients(n_classes, grouped):
     np.testing.assert_allclose(shares, 1 / n_classes, atol=0.08)
     if grouped:
         assert not set(groups[train]) & set(groups[valid])
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_even_few_records_of_a_class_are_split_by_their_share(seed):
+    strata = np.r_[np.zeros(35, int), np.ones(5, int)]
+    _, valid = validation_split(40, fraction=0.2, strata=strata, groups=None, seed=seed)
+    assert len(valid) == 8 and strata[valid].sum() == 1
 
 
 def test_splits_follow_the_seed():

@@ -14,7 +14,10 @@ from pathlib import Path
 from ._case import Case
 from ._watch import Watch, examine
 
+# Processor time that an input may take, and time that its reader may sleep at a stretch: on a busy
+# machine a process that could go on is not asleep.
 SECONDS = 10.0
+ASLEEP = 60.0
 
 
 @dataclass
@@ -99,23 +102,41 @@ class _Worker:
         other.close()
 
     def examine(self, case: Case) -> Result:
-        started = time.perf_counter()
         self.connection.send(case)
-        if not self.connection.poll(SECONDS):
+        if hang := self._hangs():
             self.stop()
-            return Result(case, "hang", seconds=SECONDS, defects=[f"takes over {SECONDS:g} s"])
+            return Result(case, "hang", seconds=SECONDS, defects=[hang])
         try:
             said = self.connection.recv()
         except EOFError:
             self.process.join()
-            seconds = time.perf_counter() - started
-            code = self.process.exitcode
-            return Result(case, "crash", seconds=seconds, defects=[f"the process ended: {code}"])
+            return Result(case, "crash", defects=[f"the process ended: {self.process.exitcode}"])
         return Result(case, **said)
+
+    def _hangs(self) -> str:
+        """Wait for an answer; return what is wrong where none comes."""
+        started = worked = _use_of(self.process.pid)[1]
+        awake = time.monotonic()
+        while not self.connection.poll(0.02):
+            state, used = _use_of(self.process.pid)
+            if used - started > SECONDS:
+                return f"takes over {SECONDS:g} s of processor time"
+            if state != "S" or used != worked:
+                worked, awake = used, time.monotonic()
+            elif time.monotonic() - awake > ASLEEP:
+                return f"sleeps for over {ASLEEP:g} s"
+        return ""
 
     def stop(self) -> None:
         self.process.kill()
         self.process.join()
+
+
+def _use_of(pid: int) -> tuple[str, float]:
+    """Return the state of a process, "S" where it sleeps, and its seconds of processor time."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    ticks = int(fields[11]) + int(fields[12])
+    return fields[0], ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _serve(connection, root: Path, kinds: dict) -> None:

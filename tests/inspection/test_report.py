@@ -24,7 +24,7 @@ NASTY = 'Dr. <script>alert("x")</script> & "Co"'
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    make_echonext(folder / "echonext", 500, random_state=0)
+    make_echonext(folder / "echonext", 300, random_state=0)
     return folder
 
 
@@ -63,7 +63,7 @@ def report(folder, cohort, model):
         about={"Trained on": "other made-up records"},
         synthetic=True,
         n_resamples=50,
-        n_lead_records=8,
+        n_lead_records=4,
     )
 
 
@@ -108,6 +108,7 @@ def page(report):
     return Reader(Path(report.path).read_text())
 
 
+@pytest.mark.slow
 def test_every_call_that_is_shown_can_be_made_again(report, page):
     """With the names that the report explains, and the public functions."""
     public = {
@@ -132,6 +133,7 @@ def test_every_call_that_is_shown_can_be_made_again(report, page):
             assert again == was
 
 
+@pytest.mark.slow
 def test_the_metrics_are_those_of_the_model(report, cohort, model, page):
     _, other = cohort
     p = model.predict_proba(other.data)[:, 1]
@@ -144,6 +146,7 @@ def test_the_metrics_are_those_of_the_model(report, cohort, model, page):
     assert f"Probability of low ejection fraction: {p[0]:.3f}" in " ".join(page.texts)
 
 
+@pytest.mark.slow
 def test_it_names_its_purpose_and_its_data(page):
     text = " ".join(page.texts)
     assert "not a medical device" in text
@@ -154,6 +157,7 @@ def test_it_names_its_purpose_and_its_data(page):
         assert part in text
 
 
+@pytest.mark.slow
 def test_nothing_is_fetched_and_nothing_runs(page, report):
     running = {"script", "iframe", "frame", "object", "embed", "applet", "base", "form"}
     text = Path(report.path).read_text()
@@ -169,6 +173,7 @@ def test_nothing_is_fetched_and_nothing_runs(page, report):
     assert "<script>" not in text
 
 
+@pytest.mark.slow
 def test_in_a_browser(report, tmp_path):
     """No message on the console, no sideways scrolling on a phone, some A4 pages on paper."""
     with open_browser() as browser:

@@ -1,31 +1,25 @@
 """Searches that are killed, and searches that share a study."""
 
-import multiprocessing
 import subprocess
 import sys
 from collections import Counter
 
 import pytest
-from _processes import HANG, wait_until
+from _processes import DEAD, HANG, SERVER, start, wait_until
 from _search_script import fits_of, run, search
 
 from ecgsk.model_selection._worker import Worker
 
 N_TRIALS = 12
 FOLD = "80"  # records that a fold learns from
-# Imports once what its children need, and has neither threads nor databases that they would share.
-CONTEXT = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
-if sys.platform != "win32":
-    CONTEXT.set_forkserver_preload(["_search_script"])
 
 
 class Process:
     """A search in a process of its own."""
 
     def __init__(self, storage, log, **options):
-        self.results, other = CONTEXT.Pipe(duplex=False)
-        self.process = CONTEXT.Process(target=run, args=(other, storage, log), kwargs=options)
-        self.process.start()
+        self.results, other = SERVER.Pipe(duplex=False)
+        self.process = start(run, other, storage, log, **options)
         other.close()
 
     def found(self):
@@ -46,7 +40,7 @@ def test_a_killed_search_ends_as_if_nothing_had_happened(storage, tmp_path):
     log = tmp_path / "fits"
     killed = Process(storage, log, dies_after=11)
     killed.process.join()
-    assert killed.process.exitcode < 0
+    assert killed.process.exitcode == DEAD
     done = Process(storage, log).found()
     whole = search(None, tmp_path / "other").cv_results_
     assert done["number"] == list(range(N_TRIALS))
@@ -75,7 +69,7 @@ def test_one_of_two_is_killed(tmp_path):
     storage, log = f"sqlite:///{tmp_path / 'study.db'}", tmp_path / "fits"
     killed, other = (Process(storage, log, together=True, dies_after=n) for n in (2, None))
     answer = other.found()
-    assert killed.process.exitcode < 0
+    assert killed.process.exitcode == DEAD
     assert answer["number"] == list(range(N_TRIALS)) and set(answer["state"]) == {"COMPLETE"}
     assert len(set(answer["C"])) == N_TRIALS
 

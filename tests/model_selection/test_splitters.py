@@ -374,3 +374,21 @@ def test_the_folds_of_ptbxl_are_a_splitter():
 def test_invalid_folds_raise(params, X, groups, said):
     with pytest.raises(ValueError, match=said):
         list(PTBXLFolds(**params).split(X, None, groups))
+
+
+def test_among_folds_with_as_few_of_a_label_the_smallest_gets_a_patient():
+    """Both labels leave a choice that only the numbers of records decide."""
+    records, first, second = [4, 4, 4, 4, 2, 4, 2], [0, 3, 0, 4, 2, 2, 1], [0, 0, 0, 4, 0, 0, 0]
+    groups = np.repeat(np.arange(7), records)
+    place = np.concatenate([np.arange(n) for n in records])
+    y = np.column_stack([place < np.repeat(first, records), place < np.repeat(second, records)])
+    folds = folds_of(MultilabelStratifiedGroupKFold(3), y.astype(int), groups)
+    assert [len(test) for _, test in folds] == [8, 8, 8]
+
+
+def test_there_may_be_as_many_folds_as_patients():
+    y, groups = np.arange(12)[:, np.newaxis] % 2, np.arange(12) // 3
+    folds = folds_of(MultilabelStratifiedGroupKFold(4), np.hstack([y, 1 - y]), groups)
+    assert sorted(groups[test].tolist() for _, test in folds) == [[k] * 3 for k in range(4)]
+    with pytest.raises(ValueError, match="n_splits=5 is more than the 4 groups"):
+        folds_of(MultilabelStratifiedGroupKFold(5), np.hstack([y, 1 - y]), groups)

@@ -197,6 +197,7 @@ for name in ("binary", "multilabel", "lef"):
 """
 
 
+@pytest.mark.slow
 def test_another_process_answers_the_same_whatever_the_file(models, answers, folder):
     np.savez(folder / "answers.npz", **answers)
     for name in ("binary", "multilabel", "lef"):

@@ -281,6 +281,7 @@ def test_single_predictors_as_probabilities():
         SinglePredictorClassifier("SR").fit(X, [0, 0, 1, 1])
 
 
+@pytest.mark.slow
 def test_single_predictors_in_a_search(cohort):
     pipeline = make_lef_classifier(classifier=SinglePredictorClassifier("NORM"))
     search = GridSearchCV(

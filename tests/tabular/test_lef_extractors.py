@@ -19,6 +19,7 @@ def echonext(tmp_path_factory):
     return load_echonext(folder, split="train")
 
 
+@pytest.mark.slow
 def test_ecgfounder_with_weights_from_a_file(echonext, tmp_path, monkeypatch):
     """150 named columns of recordings at 250 Hz, from a file laid out like the published one."""
     monkeypatch.setenv("ECGSK_CACHE", str(tmp_path / "cache"))
@@ -68,6 +69,7 @@ def test_embeddings_are_predictors_as_well(echonext):
     assert pipeline[-1].n_features_in_ > 100 and pipeline[-1].feature_names_in_[0] == "e0"
 
 
+@pytest.mark.slow
 def test_records_keep_their_rows_while_they_stream(echonext):
     """Each answer is that of its own recording and its own age, in whatever order."""
     pipeline = make_lef_classifier(classifier="logistic", covariates=["age", "sex"])

@@ -285,6 +285,7 @@ def test_sparse_tables_are_reported_on(tmp_path, cohort, records):
     assert out.variables["predictors"].shape == (120, 12)
 
 
+@pytest.mark.slow
 def test_wrapped_pipelines_are_looked_into_where_they_answer_alike(
     tmp_path, cohort, records, model
 ):
@@ -302,6 +303,7 @@ def test_wrapped_pipelines_are_looked_into_where_they_answer_alike(
         assert any(call.startswith("ebm_importances") for call in out.results) == is_seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["$$", r"$\frac$", "a$b$c", "<b onclick='x'>\"&", "a\nb"])
 def test_names_are_letters_and_nothing_else(tmp_path, cohort, records, text):
     """Neither HTML nor a formula, wherever a user's words may stand."""
@@ -323,6 +325,7 @@ def test_bytes_of_file_names_are_written(tmp_path, cohort, records, model):
     assert "Patient: ?-1.hea" in Path(out.path).read_text()
 
 
+@pytest.mark.slow
 def test_intervals_of_leads_draw_patients(tmp_path, cohort, records, model):
     patients = np.repeat(np.arange(60), 2)
     out = report_on(tmp_path, model, records, cohort.target, groups=patients, n_lead_records=12)
@@ -341,6 +344,7 @@ def test_an_age_in_words_is_not_cut(tmp_path, cohort, records, model):
     assert out.variables["subgroups"].table.index.tolist() == [("age", "old"), ("age", "young")]
 
 
+@pytest.mark.slow
 def test_another_rate_than_that_of_the_steps_is_told(tmp_path, cohort, records):
     model = make_lef_classifier(classifier="logistic", sampling_rate=100)
     model.fit(records, cohort.target)
@@ -477,6 +481,7 @@ def test_the_command_says_in_words_what_was_asked(folder, capsys):
     assert "<title>Ejection fraction of at most 50 % from" in out.read_text()
 
 
+@pytest.mark.slow
 def test_recordings_of_another_length_are_told(folder, tmp_path, capsys):
     wfdb = pytest.importorskip("wfdb")
     model = make_lef_classifier(classifier="logistic")

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 import torch
 from _models import RATE, recordings
+from _processes import HANG, wait_until
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 from sklearn.model_selection import GridSearchCV, cross_validate
@@ -49,28 +50,32 @@ def cpu_as_gpu(folder):
         yield
 
 
-def lodger(folder, name, seconds):
-    """Take a place for a while and write down when."""
+def lodger(folder, name, stays):
+    """Take a place, stay there until the file "leave" is written, and write down all of it."""
     with cpu_as_gpu(folder):
         (folder / f"{name}.waits").touch()
         with on_device("cpu", 8), on_device("cpu", 8):
-            start = time.monotonic()
-            (folder / f"{name}.in").touch()
-            time.sleep(seconds)
-            (folder / f"{name}.span").write_text(f"{start} {time.monotonic()}")
+            left = [path.stem for path in folder.glob("*.left")]
+            (folder / f"{name}.in").write_text(" ".join(left))
+            if stays:
+                wait_until((folder / "leave").exists)
+            (folder / f"{name}.left").touch()
 
 
-def start(folder, name, seconds, wait_for="in"):
+def start(folder, name, *, stays=False, wait_for="in"):
     if not hasattr(os, "fork"):
         pytest.skip("no fork on this system")
-    process = multiprocessing.get_context("fork").Process(
-        target=lodger, args=(folder, name, seconds)
-    )
+    process = multiprocessing.get_context("fork").Process(target=lodger, args=(folder, name, stays))
     process.start()
-    until = time.monotonic() + 20
-    while not (folder / f"{name}.{wait_for}").exists() and time.monotonic() < until:
-        time.sleep(0.01)
+    wait_until((folder / f"{name}.{wait_for}").exists, process)
     return process
+
+
+def ended(*processes):
+    for process in processes:
+        process.join(HANG)
+        assert process.exitcode == 0
+    return True
 
 
 def spans(folder):
@@ -86,38 +91,51 @@ def one_job(monkeypatch):
     monkeypatch.setenv("ECGSK_JOBS_PER_DEVICE", "1")
 
 
-@pytest.mark.parametrize(("n_jobs", "expected"), [(None, 1), ("1", 0), ("2", 1)])
-def test_processes_wait_only_where_the_user_asks_for_it(tmp_path, monkeypatch, n_jobs, expected):
-    if n_jobs is None:
-        monkeypatch.delenv("ECGSK_JOBS_PER_DEVICE", raising=False)
-    else:
-        monkeypatch.setenv("ECGSK_JOBS_PER_DEVICE", n_jobs)
-    first = start(tmp_path, "first", 0.3)
-    second = start(tmp_path, "second", 0.1, wait_for="waits")
-    for process in (first, second):
-        process.join(20)
-        assert process.exitcode == 0
-    assert len(spans(tmp_path)) == 2
-    assert overlaps(spans(tmp_path)) == expected
+def test_processes_wait_for_the_only_place(tmp_path, one_job):
+    first = start(tmp_path, "first", stays=True)
+    second = start(tmp_path, "second", wait_for="waits")
+    time.sleep(0.1)  # for a second process that would not wait
+    assert not (tmp_path / "second.in").exists()
+    (tmp_path / "leave").touch()
+    assert ended(first, second)
+    assert (tmp_path / "second.in").read_text() == "first"
+
+
+def test_two_places_are_for_two_processes(tmp_path, monkeypatch):
+    monkeypatch.setenv("ECGSK_JOBS_PER_DEVICE", "2")
+    first = start(tmp_path, "first", stays=True)
+    second = start(tmp_path, "second", stays=True)
+    third = start(tmp_path, "third", wait_for="waits")
+    time.sleep(0.1)
+    assert not (tmp_path / "third.in").exists()
+    (tmp_path / "leave").touch()
+    assert ended(first, second, third)
+    assert (tmp_path / "second.in").read_text() == ""
+    assert (tmp_path / "third.in").read_text() != ""
+
+
+def test_processes_wait_only_where_the_user_asks_for_it(tmp_path, monkeypatch):
+    monkeypatch.delenv("ECGSK_JOBS_PER_DEVICE", raising=False)
+    processes = [start(tmp_path, name, stays=True) for name in ("first", "second", "third")]
+    (tmp_path / "leave").touch()
+    assert ended(*processes)
 
 
 def test_the_lock_of_a_killed_process_is_released(tmp_path, one_job):
-    first = start(tmp_path, "first", 60)
-    second = start(tmp_path, "second", 0, wait_for="waits")
+    first = start(tmp_path, "first", stays=True)
+    second = start(tmp_path, "second", wait_for="waits")
     time.sleep(0.1)
     assert not (tmp_path / "second.in").exists()
     first.kill()
-    second.join(20)
-    assert second.exitcode == 0
+    assert ended(second)
 
 
 def test_a_forked_child_does_not_own_its_parents_lock(tmp_path, one_job):
     with cpu_as_gpu(tmp_path), on_device("cpu", 8):
-        child = start(tmp_path, "child", 0, wait_for="waits")
+        child = start(tmp_path, "child", wait_for="waits")
         time.sleep(0.1)
         assert not (tmp_path / "child.in").exists()
-    child.join(20)
-    assert child.exitcode == 0
+    assert ended(child)
 
 
 @pytest.mark.parametrize("n_jobs", ["some", "0", "-1", ""])
