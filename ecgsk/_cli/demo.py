@@ -254,12 +254,13 @@ def _draw_record(question, cohort, pipeline, test_table, path) -> None:
     highest = int(np.argmax(probabilities))
     findings = test_table.iloc[highest].sort_values(ascending=False)[:3]
     shown = ", ".join(f"{name} {expit(logit):.2f}" for name, logit in findings.items())
-    display = ECGDisplay.from_record(
+    ECGDisplay.from_record(
         cohort.data[cohort.test][highest],
         sampling_rate=RATE,
         title=f"{question}: {probabilities[highest]:.2f}   ({shown}; {cohort.kind})",
     )
-    display.figure_.savefig(path, dpi=150)
+    plt.savefig(path, dpi=150)
+    plt.close()
 
 
 class _Log:
