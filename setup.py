@@ -10,12 +10,12 @@ EXTRAS = {
     "hub": ["huggingface_hub>=0.23"],
     # The EBM itself comes with interpret-core; this adds interpret's interactive dashboards.
     "interpret": ["interpret>=0.7.4"],
-    # Export, and the engines that predictions can be computed with. torch 2.5 and 2.6 cannot export
-    # a network for any number of recordings.
+    # Export, and the engines that predictions can be computed with. torch 2.5 to 2.7 cannot export
+    # a network for any number of recordings; 2.13 is the oldest version that was seen to.
     "onnx": [
-        "torch>=2.7",
+        "torch>=2.13",
         "onnx>=1.16",
-        "onnxscript>=0.3",
+        "onnxscript>=0.7",
         "onnxruntime>=1.18",
         "openvino>=2024.2",
     ],

@@ -102,7 +102,7 @@ def test_a_checkpoint_becomes_weights_and_a_model(checkpoint, tmp_path, capsys):
     out = tmp_path / "out.csv"
     words = ["predict", model, tmp_path / "ecgs.npy", "--sampling-rate", 500, "-o", out, "--quiet"]
     assert said_of(capsys, *words) == ""
-    table = pd.read_csv(out)
+    table = pd.read_csv(out, float_precision="round_trip")
     answers = table[[f"probability_{name}" for name in ECGFOUNDER_TASKS]]
     np.testing.assert_array_equal(answers, expected)
 
