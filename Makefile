@@ -2,8 +2,8 @@
 # make test         lint and all tests
 # make test-fast    the tests that take two minutes together
 # make test-floors  all tests with the oldest versions that setup.py allows (PYTHON310=PATH)
-# make lint         ruff
-# make types        mypy
+# make lint         ruff and mypy
+# make types        mypy alone
 # make format       let ruff correct what it can
 # make docs         the site, in docs/_build/html
 # make dist         sdist and wheel, in dist
@@ -40,7 +40,7 @@ test-floors:
 docs: install
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
-lint: install
+lint: install types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 

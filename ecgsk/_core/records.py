@@ -128,7 +128,8 @@ class RecordArray:
             # A mask that is a Series would be aligned by its index instead of its place.
             table = table.iloc[key if isinstance(key, slice) else np.asarray(key)]
         subset = RecordArray(self._read, self._source_shape, table=table, _indices=rows)
-        return np.asarray(subset)[(slice(None), *rest)] if rest else subset
+        parts = (slice(None), *rest)
+        return np.asarray(subset)[parts] if rest else subset
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         if copy is False:
