@@ -8,13 +8,7 @@ from pathlib import Path
 from ecgsk._cli.model_file import kind_of, load_model
 from ecgsk._core.files import file_sha256
 from ecgsk.persistence import describe, save
-from ecgsk.weights import (
-    WeightFile,
-    as_json,
-    convert_checkpoint,
-    read_weights,
-    write_weights,
-)
+from ecgsk.weights import WeightFile, as_json, convert_checkpoint, read_weights, write_weights
 
 # Values of a list that are printed.
 _SHOWN = 8

@@ -87,10 +87,7 @@ def ptbxl_cohort(path) -> Cohort:
         findings=pd.DataFrame(bunch.target, columns=bunch.target_names),
         groups=bunch.groups,
         train=bunch.fold < 9,
-        questions={
-            "age 65 or over": np.where(np.isnan(age), np.nan, age >= 65),
-            "sex female": sex,
-        },
+        questions={"age 65 or over": np.where(np.isnan(age), np.nan, age >= 65), "sex female": sex},
         epochs=12,
     )
 

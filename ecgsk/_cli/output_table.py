@@ -130,12 +130,7 @@ class OutputTable:
 
     def _write_state(self) -> None:
         n_bytes, records, failed = self._done
-        state = {
-            "identity": self._identity,
-            "bytes": n_bytes,
-            "records": records,
-            "failed": failed,
-        }
+        state = {"identity": self._identity, "bytes": n_bytes, "records": records, "failed": failed}
         write_file(self._state, json.dumps(state, indent=1).encode(), sync=True)
 
     def pause(self) -> None:

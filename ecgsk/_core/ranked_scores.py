@@ -45,10 +45,7 @@ class Ranked:
         precision = np.divide(true_end, all_end, out=np.zeros_like(true_end), where=all_end > 0)
         average = np.einsum("ij,ij->i", positive, precision)
         ranked = (n_positive > 0) & (n_negative > 0)
-        return (
-            ratio(auroc, n_positive * n_negative, ranked),
-            ratio(average, n_positive, ranked),
-        )
+        return (ratio(auroc, n_positive * n_negative, ranked), ratio(average, n_positive, ranked))
 
 
 def _cumulative(weights: np.ndarray) -> np.ndarray:

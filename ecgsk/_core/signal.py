@@ -251,11 +251,7 @@ def warn_of_quality(X: np.ndarray) -> None:
         )
         if len(X) == 1:
             where = f"The record has a constant lead ({lead})"
-        warnings.warn(
-            f"{where}. An electrode may have been off.",
-            ECGQualityWarning,
-            stacklevel=3,
-        )
+        warnings.warn(f"{where}. An electrode may have been off.", ECGQualityWarning, stacklevel=3)
     live = deviation[~flat]
     typical = float(np.median(live)) if live.size else 1.0
     if typical > _DEVIATION_TOO_LARGE:

@@ -30,13 +30,7 @@ CLOSEST = 2.0**-24
 
 @public("ecgsk.metrics")
 def calibration_metrics(
-    y_true,
-    y_prob,
-    *,
-    groups=None,
-    n_resamples: int = 1000,
-    level: float = 0.95,
-    random_state=None,
+    y_true, y_prob, *, groups=None, n_resamples: int = 1000, level: float = 0.95, random_state=None
 ) -> BinaryEvaluation:
     """Return how well probabilities agree with frequencies, with bootstrap intervals.
 

@@ -53,16 +53,10 @@ class SelectLeads(SignalTransformer):
             [-0.5 , -0.25]]], dtype=float32)
     """
 
-    _parameter_constraints = {
-        "leads": ["array-like", None],
-        "input_leads": ["array-like", None],
-    }
+    _parameter_constraints = {"leads": ["array-like", None], "input_leads": ["array-like", None]}
 
     def __init__(
-        self,
-        leads: Sequence[str] | None = None,
-        *,
-        input_leads: Sequence[str] | None = None,
+        self, leads: Sequence[str] | None = None, *, input_leads: Sequence[str] | None = None
     ):
         self.leads = leads
         self.input_leads = input_leads

@@ -5,12 +5,7 @@ import pandas as pd
 from interpret.glassbox import ExplainableBoostingClassifier
 from scipy import sparse
 from sklearn.base import BaseEstimator
-from sklearn.utils import (
-    ClassifierTags,
-    check_array,
-    check_consistent_length,
-    column_or_1d,
-)
+from sklearn.utils import ClassifierTags, check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from ecgsk._core.checks import check_groups

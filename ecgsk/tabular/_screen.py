@@ -45,13 +45,7 @@ class PredictorScreening(ResampledResult):
 
 @public("ecgsk")
 def screen_predictors(
-    table,
-    y,
-    *,
-    groups=None,
-    n_resamples: int = 1000,
-    level: float = 0.95,
-    random_state=None,
+    table, y, *, groups=None, n_resamples: int = 1000, level: float = 0.95, random_state=None
 ) -> PredictorScreening:
     """Score each column of a table as the only predictor, without training.
 

@@ -14,13 +14,7 @@ from ecgsk.weights._ecgfounder_checkpoint import (  # noqa: F401
     read_ecgfounder,
 )
 from ecgsk.weights._ecgfounder_tasks import ECGFOUNDER_TASKS
-from ecgsk.weights._file import (  # noqa: F401
-    SHIPPED,
-    WeightFile,
-    as_json,
-    read_weights,
-    write_weights,
-)
+from ecgsk.weights._file import SHIPPED, WeightFile, as_json, read_weights, write_weights  # noqa: F401
 from ecgsk.weights._published import PUBLISHED  # noqa: F401
 
 __all__ = ["ECGFOUNDER_TASKS", "WeightFile", "read_weights", "write_weights"]

@@ -116,11 +116,7 @@ def write_weights(path: str | os.PathLike, weights: WeightFile, *, dtype: str = 
         name: np.array(value, dtype=dtype if np.ndim(value) else np.float32, order="C")
         for name, value in weights.tensors.items()
     }
-    metadata = {
-        "format": _FORMAT,
-        "version": __version__,
-        "ecgsk": as_json(fields),
-    }
+    metadata = {"format": _FORMAT, "version": __version__, "ecgsk": as_json(fields)}
     with replacing(path, errors=(SafetensorError,)) as temporary:
         save_file(tensors, temporary, metadata)
 

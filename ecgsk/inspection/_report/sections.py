@@ -20,12 +20,7 @@ from ecgsk.inspection._plots.saliency import SaliencyDisplay
 from ecgsk.inspection._plots.subgroups import SubgroupsDisplay
 from ecgsk.inspection._report.calls import Name, as_number
 from ecgsk.inspection._saliency import saliency
-from ecgsk.metrics import (
-    calibration_metrics,
-    choose_threshold,
-    evaluate_binary,
-    evaluate_subgroups,
-)
+from ecgsk.metrics import calibration_metrics, choose_threshold, evaluate_binary, evaluate_subgroups
 from ecgsk.tabular import screen_predictors
 
 _RULES: dict[str, dict[str, Any]] = {
