@@ -277,11 +277,7 @@ class ECGFounderClassifier(BaseECGClassifier):
         rate = self.sampling_rate
         if source is not None:
             rate = rate_of(
-                rate,
-                n_samples,
-                source,
-                rates=_RATES,
-                tolerance=0.0 if variant == "none" else 0.1,
+                rate, n_samples, source, rates=_RATES, tolerance=0.0 if variant == "none" else 0.1
             )
             own = [(name, params) for name, params in source.preprocessing if name != _PREPROCESSOR]
             # Other filters were made for the network's rate.

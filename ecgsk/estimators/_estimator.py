@@ -22,13 +22,7 @@ from ecgsk._core.sklearn_compat import (
     clone_keeping,
 )
 from ecgsk._core.tensor_store import TensorStore, being_loaded, being_saved
-from ecgsk._training import (
-    PRECISIONS,
-    Checkpoint,
-    ECGNet,
-    predict_features,
-    resolve_precision,
-)
+from ecgsk._training import PRECISIONS, Checkpoint, ECGNet, predict_features, resolve_precision
 from ecgsk.estimators._fit_context import FitContext, StartingWeights
 from ecgsk.estimators._old_states import with_present_names
 from ecgsk.estimators._options import check_option, numbers_of_short_forms, objects_to_set
@@ -132,12 +126,7 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """Drop what an earlier fit learned, and what this one has learned if it fails.
 
         An estimator that kept half of either would predict with one's network for another's
-        classes.
-
-        Yields
-        ------
-        StartingWeights or None
-            Weights that the fit starts from.
+        classes. Yields the weights that the fit starts from, or None.
         """
         self._forget()
         try:

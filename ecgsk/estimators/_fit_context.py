@@ -11,15 +11,7 @@ from ecgsk.weights import WeightFile
 
 @dataclass(frozen=True)
 class StartingWeights:
-    """What a fit starts from.
-
-    Parameters
-    ----------
-    parameter : str
-        The parameter that names the weights, for messages.
-    file : WeightFile
-        The weights.
-    """
+    """The weights that a fit starts from, and the parameter that names them, for messages."""
 
     parameter: str
     file: WeightFile
@@ -37,18 +29,8 @@ class StartingWeights:
 class FitContext:
     """What a fit has computed before it builds the network.
 
-    Parameters
-    ----------
-    X : ndarray or RecordArray of shape (n_records, n_leads, n_samples)
-        Recordings as the network reads them.
-    rows : ndarray of int
-        Training records.
-    weights : ndarray of shape (n_records,)
-        Weight of each record.
-    start : StartingWeights or None
-        Weights that the network starts from.
-    targets : Targets or None, default=None
-        The task of a classifier.
+    ``X`` is as the network reads it, ``rows`` are the training records; ``weights`` has an entry
+    for each record of X, ``targets`` is None for a pretrainer.
     """
 
     X: np.ndarray | RecordArray

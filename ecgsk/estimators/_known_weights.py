@@ -1,5 +1,7 @@
 """What named weights are, known without their files: looking at an estimator reads nothing."""
 
+from os import PathLike
+
 from ecgsk.weights import ECGFOUNDER_KIND, PUBLISHED, WeightFile, published_header
 
 _PTBXL_LABELS = (
@@ -29,16 +31,8 @@ _PTBXL_DECODER = {
 _PTBXL_FILTER = {"high": 40.0, "low": 0.5, "n_jobs": None, "order": 4, "sampling_rate": 100}
 
 
-def known_weights(name, kind: str | None) -> WeightFile | None:
-    """Return named weights without their tensors, or None for weights that have to be read.
-
-    Parameters
-    ----------
-    name : str or path-like
-        The parameter ``weights`` of an estimator.
-    kind : str
-        Kind of the weight file that the estimator takes.
-    """
+def known_weights(name: str | PathLike, kind: str | None) -> WeightFile | None:
+    """Return named weights without their tensors, or None for weights that have to be read."""
     if kind == ECGFOUNDER_KIND:
         known = PUBLISHED.get(name) if isinstance(name, str) else None
         return known and published_header(known.n_leads)

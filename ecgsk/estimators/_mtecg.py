@@ -12,12 +12,7 @@ from ecgsk._core.sklearn_compat import HasMethods, Interval, StrOptions
 from ecgsk._training import signal_scale
 from ecgsk.estimators._classifier import BaseECGClassifier
 from ecgsk.estimators._fit_context import FitContext, StartingWeights
-from ecgsk.estimators._mtecg_size import (
-    MTECGSize,
-    as_mtecg_reads,
-    check_mtecg_size,
-    mtecg_size_of,
-)
+from ecgsk.estimators._mtecg_size import MTECGSize, as_mtecg_reads, check_mtecg_size, mtecg_size_of
 from ecgsk.estimators._strategies import POSITIVE
 from ecgsk.networks import MTECG, MTECG_PRESETS
 from ecgsk.weights import SHIPPED, read_weights

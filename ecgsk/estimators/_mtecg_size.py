@@ -9,6 +9,7 @@ from ecgsk._core.signal import STANDARD_LEADS
 from ecgsk._core.sklearn_compat import Interval, StrOptions
 from ecgsk.estimators._weights_source import rate_of, transformed
 from ecgsk.networks import MTECG_PRESETS
+from ecgsk.weights import WeightFile
 
 _DEFAULT_PRESET = "ti_12_25"
 _NUMBERS = ("patch_size", "width", "depth", "n_heads")
@@ -121,19 +122,12 @@ def check_mtecg_size(size) -> None:
         )
 
 
-def as_mtecg_reads(X, weights, sampling_rate: float | None, leads):
-    """Return recordings as the network of weights reads them.
+def as_mtecg_reads(
+    X, weights: WeightFile | None, sampling_rate: float | None, leads: list[str] | None
+):
+    """Return recordings X, mV, as the network of weights reads them; without weights, as they are.
 
-    Parameters
-    ----------
-    X : ndarray or RecordArray of shape (n_records, n_leads, n_samples)
-        Recordings, mV.
-    weights : WeightFile or None
-        None leaves recordings as they are.
-    sampling_rate : float or None
-        Of the recordings, Hz; None derives it from their length.
-    leads : list of str or None
-        Their leads.
+    None as ``sampling_rate``, Hz, derives it from the length of the recordings.
     """
     if weights is None:
         return X

@@ -289,11 +289,7 @@ class NetworkClassifier(BaseECGClassifier):
         if fit.start is not None:
             return self.network, {**fit.start.file.network, "n_outputs": fit.n_outputs}
         shape = dict(zip(("n_leads", "n_samples"), fit.X.shape[1:], strict=True))
-        return self.network, {
-            **(self.network_params or {}),
-            **shape,
-            "n_outputs": fit.n_outputs,
-        }
+        return self.network, {**(self.network_params or {}), **shape, "n_outputs": fit.n_outputs}
 
     def _build_net(self, fit, class_weight):
         net = super()._build_net(fit, class_weight)
@@ -304,21 +300,8 @@ class NetworkClassifier(BaseECGClassifier):
 def check_module(module: nn.Module, shape: tuple[int, int], n_outputs: int) -> None:
     """Raise unless a module has what a classifier trains and predicts with.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        Built for the data.
-    shape : tuple of (int, int)
-        Leads and samples of a recording.
-    n_outputs : int
-        Logits that the task needs.
-
-    Raises
-    ------
-    TypeError
-        Without ``features`` or a linear ``head``.
-    ValueError
-        When they do not fit together, or ``forward`` computes something else.
+    ``shape`` is (n_leads, n_samples). TypeError without ``features`` or a linear ``head``,
+    ValueError when they do not fit together, or ``forward`` computes something else.
     """
     name = type(module).__name__
     head, features_of = getattr(module, "head", None), getattr(module, "features", None)

@@ -34,13 +34,7 @@ _GONE |= {old for _, arguments in _OBJECTS_OF_0_1.values() for old in arguments}
 
 
 def with_present_names(state: dict) -> dict:
-    """Return a state with the parameters of this version.
-
-    Parameters
-    ----------
-    state : dict
-        Attributes of an estimator of this version or of 0.1.0; left as it is.
-    """
+    """Return a state of this version or of 0.1.0, left as it is, with this version's parameters."""
     if not _GONE & state.keys():
         return state
     new = {name: value for name, value in state.items() if name not in _GONE}

@@ -123,13 +123,7 @@ def numbers_of_short_forms(params: dict, short_forms: dict[str, Callable]) -> di
 
 
 def objects_to_set(estimator, params: dict, short_forms: dict[str, Callable]) -> dict:
-    """Return the objects whose numbers are among parameters to be set.
-
-    Raises
-    ------
-    ValueError
-        When a parameter has no numbers.
-    """
+    """Return the objects whose numbers are to be set; ValueError where a parameter has none."""
     objects = {}
     for name in {key.partition("__")[0] for key in params if "__" in key} & set(short_forms):
         meant = short_forms[name](params.get(name, getattr(estimator, name)))

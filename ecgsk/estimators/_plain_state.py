@@ -21,17 +21,7 @@ _NET, _WEIGHTS = "net_", "_source"
 
 
 def to_plain(estimator, state: dict, store: TensorStore) -> dict:
-    """Return a state without networks, weights, paths and devices.
-
-    Parameters
-    ----------
-    estimator : ECGEstimator
-        Whose state it is.
-    state : dict
-        Its attributes; left as it is.
-    store : TensorStore
-        Gets the tensors.
-    """
+    """Return a state without networks, weights, paths and devices; ``store`` gets the tensors."""
     if "net_" not in state and state.get("weights") is not None:
         # Elsewhere the file of the weights is not there.
         load_weights(estimator)
@@ -57,21 +47,8 @@ def without_networks(estimator, state: dict, store: TensorStore) -> dict:
 def from_plain(estimator, state: dict, store: TensorStore) -> dict:
     """Return the state that `to_plain` or `without_networks` received, with its networks.
 
-    A network whose device is not here is on the CPU.
-
-    Parameters
-    ----------
-    estimator : ECGEstimator
-        Its class determines which network is built.
-    state : dict
-        As they returned it.
-    store : TensorStore
-        Has the tensors.
-
-    Raises
-    ------
-    ValueError
-        When the state does not describe the network that the tensors belong to.
+    A network whose device is not here is on the CPU. ValueError when the state does not describe
+    the network that the tensors belong to.
     """
     if "network" in state:
         # The class of a user's network is a parameter; it is needed to build the net.
@@ -79,10 +56,8 @@ def from_plain(estimator, state: dict, store: TensorStore) -> dict:
     state = _attributes_from_plain(estimator, state, store)
     if "_from_weights" in state:
         key, attributes = state["_from_weights"]
-        state["_from_weights"] = (
-            tuple(key),
-            _attributes_from_plain(estimator, attributes, store),
-        )
+        attributes = _attributes_from_plain(estimator, attributes, store)
+        state["_from_weights"] = (tuple(key), attributes)
     return state
 
 

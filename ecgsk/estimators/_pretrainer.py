@@ -26,12 +26,7 @@ from ecgsk._training import (
 )
 from ecgsk.estimators._estimator import ECGEstimator
 from ecgsk.estimators._fit_context import FitContext, StartingWeights
-from ecgsk.estimators._mtecg_size import (
-    MTECGSize,
-    as_mtecg_reads,
-    check_mtecg_size,
-    mtecg_size_of,
-)
+from ecgsk.estimators._mtecg_size import MTECGSize, as_mtecg_reads, check_mtecg_size, mtecg_size_of
 from ecgsk.estimators._weights_source import load_tensors
 from ecgsk.networks import MTECG_PRESETS, RECONSTRUCTION_TARGETS, MaskedMTECG
 

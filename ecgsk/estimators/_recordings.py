@@ -10,18 +10,8 @@ from ecgsk._core.sklearn_compat import check_feature_names, check_n_features, va
 def check_recordings(estimator, X, *, reset: bool, part: tuple[int, int] | None = None):
     """Return valid recordings of shape (n_records, n_leads, n_samples).
 
-    Parameters
-    ----------
-    estimator : ECGEstimator
-        Gets the attributes ``n_features_in_``, ``n_samples_in_``, ``lead_names_`` and the like, or
-        has them from its fit or its weights.
-    X : array-like
-        Recordings, mV.
-    reset : bool
-        Whether this is a fit.
-    part : tuple of (int, int) or None, default=None
-        Of records on disk, a process that fits together with others checks its part: (number,
-        count).
+    In a fit (``reset``) the estimator gets ``n_features_in_``, ``n_samples_in_`` and the like. Of
+    records on disk, a process that fits together with others checks its ``part``: (number, count).
     """
     if not reset:
         X = _with_dimensions_of_fit(estimator, X)

@@ -12,34 +12,12 @@ def validation_split(
     groups: np.ndarray | None,
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Split records into those to learn from and those that early stopping sets aside.
+    """Return sorted positions of the records to learn from, and of those set aside.
 
-    What is split are patients where there are groups, else records. One of each class stays on
-    the training side, so that a rare class costs no fit; the others keep the classes' shares as
-    far as their number allows.
-
-    Parameters
-    ----------
-    n_records : int
-        Number of records.
-    fraction : float
-        Share of the patients or records set aside.
-    strata : ndarray of int of shape (n_records,) or None
-        Classes, 0 to n_classes - 1.
-    groups : ndarray of shape (n_records,) or None
-        Patients. A patient with records of several classes counts for the highest.
-    seed : int
-        Chooses the split.
-
-    Returns
-    -------
-    train, valid : ndarray of int
-        Sorted positions.
-
-    Raises
-    ------
-    ValueError
-        When there are too few patients or records for two sides.
+    What is split are patients where there are groups, else records. One of each class stays on the
+    training side, so that a rare class costs no fit; the others keep the classes' shares as far as
+    their number allows. ``strata`` are classes from 0; a patient with several counts for the
+    highest.
     """
     names, unit = np.unique(np.arange(n_records) if groups is None else groups, return_inverse=True)
     random = np.random.RandomState(seed)

@@ -23,22 +23,9 @@ _REGULARIZATION = {
 
 @dataclass(frozen=True)
 class TrainingNumbers:
-    """The numbers of an estimator that its strategy starts from.
+    """The numbers of an estimator that its strategy starts from; see `TrainingStage`.
 
-    Parameters
-    ----------
-    max_epochs : int
-        Passes over the training records in which all weights learn.
-    learning_rate : float
-        Peak rate of AdamW in these passes.
-    layer_decay : float
-        Factor between the rates of a layer and of the next deeper one.
-    weight_decay : float
-        Weight decay of AdamW.
-    weight_averaging : float
-        Memory of the exponential mean of the weights; 0 is off.
-    pretrained : bool
-        Whether the network starts from weights, not at random.
+    In ``max_epochs`` all weights learn; ``pretrained`` networks start from weights, not at random.
     """
 
     max_epochs: int

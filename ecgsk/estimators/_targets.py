@@ -18,21 +18,11 @@ _TEACHER_SATURATION = 1e-6
 
 @dataclass
 class Targets:
-    """Labels of a classification task.
+    """Labels of a classification task: "binary", "multiclass" or "multilabel".
 
-    Parameters
-    ----------
-    kind : {"binary", "multiclass", "multilabel"}
-        The task.
-    encoded : ndarray
-        float32 of shape (n_records,) for binary and (n_records, n_labels) for multilabel, int64
-        class indices of shape (n_records,) for multiclass.
-    classes : ndarray of shape (n_classes,)
-        Sorted class labels; ``0 ... n_labels - 1`` for multilabel.
-    label_names : list of str or None
-        Columns of a multilabel target that was a DataFrame.
-    dtype : numpy.dtype
-        Of the user's labels.
+    ``encoded`` is float32, (n_records,) or, for multilabel, (n_records, n_labels); for multiclass
+    int64 indices. ``classes`` are sorted, 0 to n_labels - 1 for multilabel; ``dtype`` is the
+    user's.
     """
 
     kind: str
@@ -132,17 +122,10 @@ def _label_weights(class_weight, indicator: np.ndarray) -> np.ndarray:
 
 
 def teacher_logits(teacher, X, targets: Targets) -> np.ndarray:
-    """Return the predictions of a fitted classifier for the training records, as logits.
+    """Return a fitted classifier's predictions, shaped like its probabilities (binary: 1-D).
 
-    Returns
-    -------
-    ndarray of shape (n_records,), (n_records, n_classes) or (n_records, n_labels)
-        Log-odds for binary and multilabel targets, logarithms of probabilities for multiclass.
-
-    Raises
-    ------
-    ValueError
-        When the teacher has other classes or labels.
+    They are log-odds, for multiclass logarithms of probabilities. ValueError if the teacher has
+    other classes or labels.
     """
     probabilities = np.asarray(teacher.predict_proba(X), dtype=np.float64)
     expected = (len(targets.encoded), len(targets.classes))

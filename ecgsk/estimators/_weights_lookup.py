@@ -15,12 +15,7 @@ class WeightsError(AttributeError):
 def load_weights(estimator, *, header_only: bool = False) -> dict:
     """Return the attributes that weights have; they are read once for each setting.
 
-    Parameters
-    ----------
-    estimator : ECGEstimator
-        With the parameter ``weights``. It keeps the attributes.
-    header_only : bool, default=False
-        Whether all but ``net_`` and ``device_`` is enough, for which tensors are not read.
+    With ``header_only`` no tensors are read, and ``net_`` and ``device_`` may be missing.
     """
     weights = estimator.weights
     key = (os.fspath(weights), str(estimator.device), estimator.sampling_rate, str(estimator.leads))
@@ -53,10 +48,7 @@ def load_weights(estimator, *, header_only: bool = False) -> dict:
 def attributes_for(estimator, name: str) -> dict:
     """Return attributes with the named one among them, if the weights have it at all.
 
-    Raises
-    ------
-    WeightsError
-        When the weights cannot be read, or their device is not there.
+    WeightsError when the weights cannot be read, or their device is not there.
     """
     try:
         if name == "device_":

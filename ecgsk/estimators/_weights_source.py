@@ -133,10 +133,7 @@ def rate_of(
 def are_rearranged(leads) -> bool:
     """Return whether leads are the standard twelve in another order.
 
-    Raises
-    ------
-    ValueError
-        For other leads: a weight file does not hold their names.
+    ValueError for other leads: a weight file does not hold their names.
     """
     names = [lead_name(lead) for lead in leads]
     if sorted(names) != sorted(STANDARD_LEADS):

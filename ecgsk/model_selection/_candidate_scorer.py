@@ -11,28 +11,10 @@ from ecgsk.model_selection._unchanged_steps import UnchangedSteps
 
 
 class CandidateScorer:
-    """Scores each candidate on the same folds.
+    """Scores each candidate on the same folds, each with a clone of the estimator.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Cloned for each fold.
-    X, y : array-like
-        Records and targets.
-    folds : list of (ndarray, ndarray)
-        Training and test rows.
-    fit_params, score_params : dict
-        Metadata that is routed to the estimator and to the scorer.
-    unchanged : UnchangedSteps or None
-        First steps of a Pipeline, which are fitted once for each fold.
-    metric : str or None
-        Metric that the study maximizes, if there are several; None is the first.
-    prunes : bool
-        Whether the study may stop a candidate between folds.
-    n_jobs : int or None
-        Number of folds that are fitted in parallel.
-    **options
-        Further arguments of scikit-learn's ``_fit_and_score``.
+    The study maximizes ``metric``, the first one if None, and may stop a candidate between folds if
+    it ``prunes``. ``options`` are further arguments of scikit-learn's ``_fit_and_score``.
     """
 
     def __init__(
@@ -40,7 +22,7 @@ class CandidateScorer:
         estimator,
         X,
         y,
-        folds,
+        folds: list[tuple[np.ndarray, np.ndarray]],
         *,
         fit_params: dict,
         score_params: dict,
@@ -65,19 +47,7 @@ class CandidateScorer:
     def score(self, trial: Trial, params: dict) -> tuple[TrialState, float | None]:
         """Score a candidate, beginning with the first fold that has no result yet.
 
-        Parameters
-        ----------
-        trial : optuna.trial.Trial
-            Trial of the shared study.
-        params : dict
-            Parameters of the estimator.
-
-        Returns
-        -------
-        state : TrialState
-            Final state of the trial.
-        value : float or None
-            Mean score over the folds of a complete trial.
+        Returns the final state of the trial and, of a complete one, the mean score over the folds.
         """
         done = fold_results(trial)
         if not done:

@@ -219,14 +219,8 @@ def _warn_of_few(patients: np.ndarray, names: list[str], n_splits: int) -> None:
 def _assign(counts: np.ndarray, order: np.ndarray, n_splits: int) -> np.ndarray:
     """Return a fold for each patient that makes ``sum(((held - mean) / total) ** 2)`` small.
 
-    Parameters
-    ----------
-    counts : ndarray of int of shape (n_patients, n_labels + 1)
-        Numbers of records of each patient: with each label, and all.
-    order : ndarray of int of shape (n_patients,)
-        Order in which patients with equal shares are assigned.
-    n_splits : int
-        Number of folds.
+    ``counts`` (n_patients, n_labels + 1) are numbers of records: with each label, and all.
+    ``order`` is that in which patients with equal shares are assigned.
     """
     n_records = counts.sum(axis=0)[-1]
     common = 2 * counts[:, :-1].sum(axis=0) > n_records

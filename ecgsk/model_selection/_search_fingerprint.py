@@ -14,25 +14,10 @@ _WITHOUT_EFFECT = {"backend", "checkpoint_dir", "device", "memory", "n_jobs", "v
 
 
 def search_fingerprint(*, X, y, folds, params, space, scoring, estimator) -> dict[str, str]:
-    """Return a fingerprint of each thing that the scores of a search depend on.
+    """Return fingerprints of all that a search's scores depend on, by names for error messages.
 
-    Parameters
-    ----------
-    X, y : array-like
-        Records and targets.
-    folds : list of (ndarray, ndarray)
-        Training and test rows.
-    params : dict
-        Other arguments of ``fit``.
-    space, scoring : list
-        Parts whose representation is complete.
-    estimator : estimator
-        Compared by its parameters; parts that stay fitted also by their fitted attributes.
-
-    Returns
-    -------
-    dict of str to str
-        By names that error messages use.
+    The representations in ``space`` and ``scoring`` are complete. Parts of the estimator that stay
+    fitted are compared also by their fitted attributes.
     """
     return {
         "data": fingerprint(*_comparable(X), *_comparable(y)),

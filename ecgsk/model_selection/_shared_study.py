@@ -24,35 +24,16 @@ _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 class SharedStudy:
     """Distributes the trials of a study over processes, until all trials are finished.
 
-    The only operation that all of Optuna's storages perform atomically is to number a new trial.
-    A second study, ``<name>:queue``, therefore serves as a lock: every process that wants a trial
-    adds a number to it, and the running process with the lowest number may take one. The trial of
-    a process that has died is given to another process, with its parameters and the results of
-    its finished folds.
+    The only operation that all of Optuna's storages perform atomically is to number a new trial. A
+    second study, ``<name>:queue``, therefore serves as a lock: every process that wants a trial
+    adds a number to it, and the running process with the lowest number may take one. The trial of a
+    process that has died is given to another process, with its parameters and the results of its
+    finished folds.
 
-    Parameters
-    ----------
-    storage : str, optuna storage or None
-        None keeps the study in memory, for this process only.
-    study_name : str or None
-        None derives a name from ``fingerprints``.
-    fingerprints : dict of str to str
-        Result of `ecgsk.model_selection._search_fingerprint.search_fingerprint`.
-    n_trials : int
-        Total number of trials.
-    sampler : callable
-        ``sampler(seed, number)`` returns the sampler for a trial, or None to keep the current one.
-    pruner : optuna pruner or None
-        None prunes no trial.
-    seed : int
-        Seed of the samplers. The seed of the process that creates the study is used.
-    deadline : float
-        No trial starts after this value of ``time.monotonic``.
-
-    Raises
-    ------
-    ValueError
-        When the study belongs to another search.
+    Without a ``storage`` the study is in memory; its name comes from the fingerprints if it is
+    None. ``sampler(seed, number)`` returns a trial's sampler, or None to keep the current one. The
+    seed of the process that creates the study counts. No trial starts after the ``deadline``, in
+    the time of ``time.monotonic``. ValueError when the study belongs to another search.
     """
 
     def __init__(
@@ -114,11 +95,6 @@ class SharedStudy:
         """Return a trial to work on, or None when all are finished or the time is up.
 
         While other processes work on the last trials, this waits, because they may die.
-
-        Parameters
-        ----------
-        distributions : dict
-            Distribution of each parameter.
         """
         while time.monotonic() < self.deadline:
             if self._has_open_trials():
@@ -166,17 +142,7 @@ class SharedStudy:
         return trial
 
     def finish(self, trial: Trial, state: TrialState, value: float | None) -> None:
-        """Store the result of a trial.
-
-        Parameters
-        ----------
-        trial : optuna.trial.Trial
-            From `next_trial`.
-        state : TrialState
-            Final state.
-        value : float or None
-            Score of a complete trial.
-        """
+        """Store the result of a trial; the score is None unless the trial is complete."""
         try:
             self.study.tell(trial, value, state)
         except RuntimeError as error:
@@ -188,13 +154,7 @@ class SharedStudy:
 
     @contextlib.contextmanager
     def heartbeat(self, trial: Trial) -> Iterator[None]:
-        """Send heartbeats for a trial, and release the trial when an exception interrupts it.
-
-        Parameters
-        ----------
-        trial : optuna.trial.Trial
-            From `next_trial`.
-        """
+        """Send heartbeats for a trial, and release the trial when an exception interrupts it."""
         if self._storage is None:
             yield
             return

@@ -109,18 +109,8 @@ def _own_space(estimator) -> dict[str, BaseDistribution]:
 class Space:
     """A search space in types that Optuna can store.
 
-    Parameters
-    ----------
-    param_distributions : mapping of str to optuna distribution or list
-        Parameter ``param_distributions`` of the search.
-    estimator : estimator
-        Estimator of the search.
-
-    Raises
-    ------
-    ValueError
-        If ``param_distributions`` is not a search space, or names a parameter that the estimator
-        does not have.
+    ValueError if ``param_distributions`` is not a search space, or names a parameter that the
+    estimator does not have.
     """
 
     def __init__(self, param_distributions, estimator) -> None:
@@ -163,13 +153,7 @@ class Space:
         return CategoricalDistribution(list(range(len(values))))
 
     def decode(self, params: Mapping) -> dict:
-        """Return the parameters of a candidate for the estimator.
-
-        Parameters
-        ----------
-        params : mapping
-            Parameters of the trial that Optuna stores.
-        """
+        """Return the estimator's parameters for those of a trial that Optuna stores."""
         return {
             name: self._choices[name][params[name]] if name in self._choices else params[name]
             for name in self.distributions

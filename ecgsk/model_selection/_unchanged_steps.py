@@ -18,26 +18,21 @@ _LAST = "last steps"
 
 
 class UnchangedSteps:
-    """The first steps of a Pipeline, and their output for each fold.
+    """The first steps of a Pipeline, which no candidate changes, and their output for each fold.
 
-    Parameters
-    ----------
-    steps : list of (str, estimator)
-        The steps that no candidate changes.
-    memory : str, joblib.Memory or None
-        Cache of the Pipeline.
-    last_steps : Pipeline
-        The steps that candidates change.
-    X, y : array-like
-        Records and targets.
-    folds : list of (ndarray, ndarray)
-        Training and test rows.
-    fit_params, score_params : dict
-        Metadata that is routed to the whole Pipeline and to the scorer.
+    ``fit_params`` and ``score_params`` are routed to the whole Pipeline and to the scorer.
     """
 
     def __init__(
-        self, steps, memory, last_steps, X, y, folds, fit_params: dict, score_params: dict
+        self,
+        steps: list[tuple],
+        memory,
+        last_steps: Pipeline,
+        X,
+        y,
+        folds: list[tuple[np.ndarray, np.ndarray]],
+        fit_params: dict,
+        score_params: dict,
     ):
         self.steps, self.memory, self.last_steps = steps, memory, last_steps
         self.X, self.y, self.folds = X, y, folds
@@ -50,18 +45,8 @@ class UnchangedSteps:
     def fit(self, folds: Iterable[int], parallel: Parallel) -> bool:
         """Compute the output of the steps for folds.
 
-        Parameters
-        ----------
-        folds : iterable of int
-            Numbers of the folds.
-        parallel : joblib.Parallel
-            Runs the folds.
-
-        Returns
-        -------
-        bool
-            False when the output is not a table, or too large to keep in memory. Each candidate
-            then has to fit these steps itself.
+        False when it is not a table, or too large to keep: each candidate then fits the steps
+        itself.
         """
         if self._n_same_in_each_fold:
             self._transform_all_records(self.steps[: self._n_same_in_each_fold])
@@ -109,16 +94,7 @@ class UnchangedSteps:
 def unchanged_steps(estimator, names, scoring, **data) -> UnchangedSteps | None:
     """Return the first steps of a Pipeline that no candidate changes, or None.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Estimator of the search.
-    names : iterable of str
-        Parameters that candidates change.
-    scoring : object
-        Parameter ``scoring`` of the search.
-    **data
-        Further arguments of `UnchangedSteps`.
+    Candidates change the parameters ``names``; ``data`` are further arguments of `UnchangedSteps`.
     """
     if not isinstance(estimator, Pipeline) or not _scores_predictions_only(scoring):
         return None

@@ -29,17 +29,7 @@ class Worker:
         self._last_heartbeats: dict[object, tuple[object, float]] = {}
 
     def is_alive(self, token: dict | None, task, heartbeat) -> bool:
-        """Return whether the worker of a task still runs.
-
-        Parameters
-        ----------
-        token : dict or None
-            `Worker.token` of the process; None means that no process works on the task.
-        task : hashable
-            What the process works on.
-        heartbeat : object
-            Its latest heartbeat.
-        """
+        """Return whether the worker of a task still runs; a task without a worker has no token."""
         if not token:
             return False
         # Signal 0 only checks a process on POSIX, but ends it on Windows.

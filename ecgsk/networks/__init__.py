@@ -9,11 +9,4 @@ from ecgsk.networks._masked_mtecg import MaskedMTECG
 from ecgsk.networks._mtecg import MTECG, MTECG_PRESETS
 from ecgsk.networks._net1d import NET1D_PRESETS, Net1D
 
-__all__ = [
-    "MTECG",
-    "MTECG_PRESETS",
-    "MaskedMTECG",
-    "NET1D_PRESETS",
-    "Net1D",
-    "StochasticDepth",
-]
+__all__ = ["MTECG", "MTECG_PRESETS", "MaskedMTECG", "NET1D_PRESETS", "Net1D", "StochasticDepth"]

@@ -21,21 +21,8 @@ def pack(parts: dict[str, bytes]) -> bytes:
 def open_plain(content: bytes) -> zipfile.ZipFile:
     """Check the directory of an archive, and open it.
 
-    Parameters
-    ----------
-    content : bytes
-        Content of the file.
-
-    Returns
-    -------
-    ZipFile
-        Archive for reading. Its members are not compressed, have different names, and their total
-        size is not larger than the file.
-
-    Raises
-    ------
-    ValueError
-        If the archive does not fulfill this.
+    ValueError unless its members are not compressed, have different names, and their total size is
+    not larger than the file.
     """
     if content[:4] != b"PK\x03\x04":
         raise ValueError("it does not start like a zip archive")
@@ -66,10 +53,7 @@ def open_plain(content: bytes) -> zipfile.ZipFile:
 def read(archive: zipfile.ZipFile, name: str, n_bytes: int = -1) -> bytes:
     """Return a member, or its first bytes. The checksum of a complete member is checked.
 
-    Raises
-    ------
-    ValueError
-        If the member is missing or damaged.
+    ValueError if the member is missing or damaged.
     """
     try:
         with archive.open(name) as member:

@@ -12,17 +12,7 @@ _PLAIN_KINDS = "biufcSUmMV"
 def check_array(beginning: bytes, size: int) -> tuple[tuple[int, ...], np.dtype]:
     """Return shape and dtype of an array in NumPy's format, if the size of its file fits them.
 
-    Parameters
-    ----------
-    beginning : bytes
-        Start of the file: `NPY_START` bytes are enough.
-    size : int
-        Size of the whole file in bytes.
-
-    Raises
-    ------
-    ValueError
-        If the header is not valid, or does not fit the size.
+    ``beginning`` needs `NPY_START` bytes. ValueError if its header is not valid, or does not fit.
     """
     try:
         header = read_npy_header(io.BytesIO(beginning))
@@ -47,18 +37,9 @@ def check_random_state(key: np.ndarray, position: int) -> None:
 def features_of_tree(nodes: np.ndarray) -> int:
     """Check the nodes of a boosted tree, and return the number of features that they use.
 
-    Compiled code of scikit-learn uses the indices of features and child nodes without a check, so
-    that a malicious file could make it read other memory.
-
-    Parameters
-    ----------
-    nodes : ndarray
-        ``TreePredictor.nodes``.
-
-    Raises
-    ------
-    ValueError
-        If a child of a node is not one of the nodes after it, or a feature is negative.
+    Compiled code of scikit-learn uses the indices of features and child nodes without a check: a
+    malicious file could make it read other memory. ValueError for a negative feature, and for a
+    child that is not one of the nodes after its parent.
     """
     fields = {"left", "right", "feature_idx", "is_leaf", "is_categorical"}
     if nodes.ndim != 1 or not len(nodes) or not fields <= set(nodes.dtype.names or ()):

@@ -8,6 +8,7 @@ have exactly the fields that skops reads. Nothing is imported, and nodes that ca
 import io
 import json
 import zipfile
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -54,33 +55,13 @@ _KINDS_FOR_TRUSTED = {
 
 
 class Audit:
-    """Checks of a skops archive, and the types in it.
+    """Checks a skops archive; ValueError if it has something that ecgsk never writes.
 
-    Parameters
-    ----------
-    model : bytes
-        The archive.
-    trusted : set of (str, str), default=()
-        Further types that may be loaded, by module and name.
-
-    Attributes
-    ----------
-    types : set of (str, str)
-        All types in the archive.
-    unknown : set of (str, str)
-        Types that are neither known nor trusted. Do not load an archive that has some.
-    schema : dict
-        Schema of the archive, with the current public names.
-    model : bytes
-        Archive with this schema.
-
-    Raises
-    ------
-    ValueError
-        If the archive has something that ecgsk never writes.
+    ``types`` are all types in it, ``unknown`` those neither known nor ``trusted``, by module and
+    name: do not load it if it has some. ``schema`` and ``model`` have the current public names.
     """
 
-    def __init__(self, model: bytes, trusted=frozenset()):
+    def __init__(self, model: bytes, trusted: Iterable[tuple[str, str]] = ()):
         self.trusted = frozenset(trusted)
         self.types: set[tuple[str, str]] = set()
         self.unknown: set[tuple[str, str]] = set()
@@ -110,14 +91,9 @@ class Audit:
         return pack(parts | {SCHEMA: json.dumps(self.schema).encode()})
 
     def _check_node(self, state, depth: int) -> tuple[int, int]:
-        """Check a node and all nodes inside it.
+        """Check a node and all inside it; return their number and the features that trees use.
 
-        Returns
-        -------
-        n_nodes : int
-            Number of nodes, where shared nodes count wherever they are used.
-        n_features : int
-            Number of features that boosted trees in it use, unless their model is in it as well.
+        Shared nodes count wherever they are used; trees count only without their model.
         """
         if depth > _MAX_DEPTH:
             raise ValueError(f"it is nested more than {_MAX_DEPTH} levels deep")

@@ -18,11 +18,6 @@ def deduplicate(dump: bytes) -> bytes:
 
     skops writes an object wherever it is used, with its address in memory as its number. Here, the
     second use refers to the first, numbers count from 1, and files are numbered in their order.
-
-    Parameters
-    ----------
-    dump : bytes
-        Result of ``skops.io.dumps``.
     """
     with zipfile.ZipFile(io.BytesIO(dump)) as archive:
         schema = json.loads(archive.read(SCHEMA))

@@ -19,17 +19,7 @@ DESCRIPTION, MODEL, TENSORS = "ecgsk.json", "model.skops", "tensors.safetensors"
 
 @dataclass
 class Container:
-    """The content of a model file.
-
-    Parameters
-    ----------
-    description : dict
-        Format, versions and properties of the model, as JSON values.
-    model : bytes
-        A skops archive without the networks.
-    tensors : bytes
-        A safetensors file.
-    """
+    """The content of a model file: JSON values, a skops archive without networks, safetensors."""
 
     description: dict
     model: bytes
@@ -62,17 +52,7 @@ class Container:
 def read_container(path: str | os.PathLike) -> Container:
     """Read a file, and check that it is complete.
 
-    Parameters
-    ----------
-    path : path-like
-        Path of a file that `Container.write` wrote.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the file does not exist.
-    ModelFileError
-        If the file is not a model file, is damaged, or has a newer format.
+    ModelFileError if it is not a model file, is damaged, or has a newer format.
     """
     path = Path(path)
     if not path.exists():

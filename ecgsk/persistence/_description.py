@@ -32,15 +32,7 @@ def versions() -> dict[str, str]:
 
 
 def describe_model(estimator, about: str) -> dict:
-    """Return the description of a model, as JSON values.
-
-    Parameters
-    ----------
-    estimator : estimator
-        The model.
-    about : str
-        Text of the user.
-    """
+    """Return the description of a model, as JSON values; ``about`` is the user's text."""
     known = known_input(estimator)
     return {
         "about": about,

@@ -13,18 +13,11 @@ from ecgsk._core.records import RecordArray
 
 
 def copy_for_saving(value, copies: dict[int, tuple[object, object]] | None = None):
-    """Return a copy of a model that a file can store.
+    """Return a copy of a model that a file can store; ``copies`` are parts already copied, by id.
 
     Estimators and helper objects of scikit-learn are copied. All other objects are shared with the
     original, which does not change. Caches (``memory``) and random generators for a later fit
     become None. Metadata requests refer to their estimator by name.
-
-    Parameters
-    ----------
-    value : object
-        A model or a part of one.
-    copies : dict
-        Parts that are already copied, by their ids: original and copy.
     """
     copied: Any
     copies = {} if copies is None else copies
@@ -61,15 +54,7 @@ def copy_for_saving(value, copies: dict[int, tuple[object, object]] | None = Non
 
 
 def parts(value, seen: set[int] | None = None):
-    """Yield a model and each estimator or helper object of scikit-learn in it, once.
-
-    Parameters
-    ----------
-    value : object
-        A model or a part of one.
-    seen : set of int
-        Ids of objects that were visited before.
-    """
+    """Yield a model and each estimator or helper object of scikit-learn in it, once."""
     seen = set() if seen is None else seen
     if id(value) in seen:
         return

@@ -151,11 +151,7 @@ LOSSES = frozenset(
 )
 CONTAINERS = {
     "DictNode": frozenset(
-        {
-            ("builtins", "dict"),
-            ("collections", "OrderedDict"),
-            ("sklearn.utils._bunch", "Bunch"),
-        }
+        {("builtins", "dict"), ("collections", "OrderedDict"), ("sklearn.utils._bunch", "Bunch")}
     ),
     "ListNode": frozenset({("builtins", "list")}),
     "SetNode": frozenset({("builtins", "set")}),
