@@ -1,6 +1,7 @@
 """The commands' options and help. It imports fast: torch and interpret take seconds."""
 
 import argparse
+from collections.abc import Callable
 
 from ecgsk._version import __version__
 
@@ -53,14 +54,11 @@ def _add_demo(commands) -> None:
         "Train a small network and an interpretable model on recordings, test them on other "
         "patients, and save the models, plots and results.",
     )  # fmt: skip
-    parser.add_argument(
-        "--ptbxl", metavar="DIR", help="folder of a PTB-XL download (default: synthetic ECGs)"
-    )
-    parser.add_argument(
-        "--out", metavar="DIR", default="demo-output",
-        help="folder for the results (default: demo-output)",
-    )  # fmt: skip
-    parser.add_argument("--seed", type=_seed, default=0, help="random seed (default: 0)")
+    add = parser.add_argument
+    add("--ptbxl", metavar="DIR", help="folder of a PTB-XL download (default: synthetic ECGs)")
+    add("--out", metavar="DIR", default="demo-output",
+        help="folder for the results (default: demo-output)")  # fmt: skip
+    add("--seed", type=_seed, default=0, help="random seed (default: 0)")
 
 
 def _add_predict(commands) -> None:
@@ -71,48 +69,30 @@ def _add_predict(commands) -> None:
         epilog=_PREDICT_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     _add_model(parser)
-    parser.add_argument(
-        "records", metavar="RECORDS", nargs="+",
+    add = parser.add_argument
+    add("records", metavar="RECORDS", nargs="+",
         help="folders (searched for .hea and .npy), WFDB records with or without .hea, and .npy "
-        "files of shape (leads, samples) or (recordings, leads, samples) in mV",
-    )  # fmt: skip
-    parser.add_argument(
-        "-o", "--out", metavar="FILE", required=True, help=".csv, or .parquet (extra parquet)"
-    )
-    parser.add_argument(
-        "--sampling-rate", type=_positive, metavar="HZ",
-        help="sampling rate of .npy files, Hz; WFDB headers contain their own",
-    )  # fmt: skip
-    parser.add_argument(
-        "--model-rate", type=_positive, metavar="HZ",
+        "files of shape (leads, samples) or (recordings, leads, samples) in mV")  # fmt: skip
+    add("-o", "--out", metavar="FILE", required=True, help=".csv, or .parquet (extra parquet)")
+    add("--sampling-rate", type=_positive, metavar="HZ",
+        help="sampling rate of .npy files, Hz; WFDB headers contain their own")  # fmt: skip
+    add("--model-rate", type=_positive, metavar="HZ",
         help="sampling rate that the model takes, Hz; recordings are resampled to it (default: "
-        "the one stored in the model)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--seconds", type=_positive, metavar="S",
-        help="length of the recordings that the model takes, s (default: stored in the model)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--leads", metavar="NAME,...", type=lambda text: text.split(","),
-        help="leads that the model takes, in its order (default: stored in the model)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--crop", action="store_true",
-        help="use the beginning of recordings that are too long, with a warning",
-    )  # fmt: skip
-    parser.add_argument(
-        "--threshold", type=_share, metavar="P",
+        "the one stored in the model)")  # fmt: skip
+    add("--seconds", type=_positive, metavar="S",
+        help="length of the recordings that the model takes, s (default: "
+        "stored in the model)")  # fmt: skip
+    add("--leads", metavar="NAME,...", type=lambda text: text.split(","),
+        help="leads that the model takes, in its order (default: stored in the model)")  # fmt: skip
+    add("--crop", action="store_true",
+        help="use the beginning of recordings that are too long, with a warning")  # fmt: skip
+    add("--threshold", type=_share, metavar="P",
         help="probability from which on a binary model decides for its second class (default: "
-        "the model decides)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--batch-size", type=_count, default=64, metavar="N",
-        help="recordings in memory at the same time (default: 64)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--overwrite", action="store_true", help="start again and replace an existing result"
-    )
-    parser.add_argument("--quiet", action="store_true", help="print only errors, no progress bar")
+        "the model decides)")  # fmt: skip
+    add("--batch-size", type=_count, default=64, metavar="N",
+        help="recordings in memory at the same time (default: 64)")  # fmt: skip
+    add("--overwrite", action="store_true", help="start again and replace an existing result")
+    add("--quiet", action="store_true", help="print only errors, no progress bar")
 
 
 def _add_report(commands) -> None:
@@ -121,50 +101,32 @@ def _add_report(commands) -> None:
         "Write a report about a model on a cohort in the layout of EchoNext, or on single ECGs.",
     )  # fmt: skip
     _add_model(parser)
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--echonext", metavar="DIR", help="folder of EchoNext, or of make_echonext")
-    source.add_argument(
-        "--ecg", metavar="RECORD", nargs="+", help="WFDB records: a section on each, no accuracy"
-    )
-    parser.add_argument(
-        "--out", metavar="FILE", default="report.html", help="HTML file (default: report.html)"
-    )
-    parser.add_argument(
-        "--target", default="lvef<=45", help="condition in --echonext (default: lvef<=45)"
-    )
-    parser.add_argument("--split", default="test", help="split of --echonext (default: test)")
-    parser.add_argument(
-        "--validation", default="val", metavar="SPLIT",
-        help="split for the choice of thresholds, or none (default: val)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--threshold", type=float, metavar="P",
+    add_source = parser.add_mutually_exclusive_group(required=True).add_argument
+    add_source("--echonext", metavar="DIR", help="folder of EchoNext, or of make_echonext")
+    add_source("--ecg", metavar="RECORD", nargs="+",
+               help="WFDB records: a section on each, no accuracy")  # fmt: skip
+    add = parser.add_argument
+    add("--out", metavar="FILE", default="report.html", help="HTML file (default: report.html)")
+    add("--target", default="lvef<=45", help="condition in --echonext (default: lvef<=45)")
+    add("--split", default="test", help="split of --echonext (default: test)")
+    add("--validation", default="val", metavar="SPLIT",
+        help="split for the choice of thresholds, or none (default: val)")  # fmt: skip
+    add("--threshold", type=float, metavar="P",
         help="probability from which on the condition is predicted (default: the one with the "
-        "greatest F1 on --validation)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--patients", metavar="KEY", nargs="*", default=[],
-        help="ecg_key of records with a section of their own",
-    )  # fmt: skip
-    parser.add_argument(
-        "--leads", type=int, default=0, metavar="N",
-        help="measure the importance of leads on N records (default: 0, not measured)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--resamples", type=int, default=1000, metavar="N",
-        help="bootstrap resamples for intervals (default: 1000)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--sampling-rate", type=float, metavar="HZ",
+        "greatest F1 on --validation)")  # fmt: skip
+    add("--patients", metavar="KEY", nargs="*", default=[],
+        help="ecg_key of records with a section of their own")  # fmt: skip
+    add("--leads", type=int, default=0, metavar="N",
+        help="measure the importance of leads on N records (default: 0, not measured)")  # fmt: skip
+    add("--resamples", type=int, default=1000, metavar="N",
+        help="bootstrap resamples for intervals (default: 1000)")  # fmt: skip
+    add("--sampling-rate", type=float, metavar="HZ",
         help="sampling rate that the model takes, Hz; --ecg is resampled to it (default: 250, as "
-        "in --echonext)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--remove-baseline", action="store_true",
-        help="remove the baseline of --ecg in the same way as EchoNext did",
-    )  # fmt: skip
-    parser.add_argument("--about", metavar="TEXT", help="the training data, for the model card")
-    parser.add_argument("--title", metavar="TEXT", help="title of the report")
+        "in --echonext)")  # fmt: skip
+    add("--remove-baseline", action="store_true",
+        help="remove the baseline of --ecg in the same way as EchoNext did")  # fmt: skip
+    add("--about", metavar="TEXT", help="the training data, for the model card")
+    add("--title", metavar="TEXT", help="title of the report")
 
 
 def _add_info(commands) -> None:
@@ -173,8 +135,9 @@ def _add_info(commands) -> None:
         "Print what a file of ecgsk.save, a safetensors file of weights or a published checkpoint "
         "of ECGFounder contains. No code in it runs.",
     )  # fmt: skip
-    parser.add_argument("file", metavar="FILE", help="file of a model or of weights")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add = parser.add_argument
+    add("file", metavar="FILE", help="file of a model or of weights")
+    add("--json", action="store_true", help="print JSON")
 
 
 def _add_convert(commands) -> None:
@@ -183,53 +146,40 @@ def _add_convert(commands) -> None:
         "Convert a published checkpoint of ECGFounder (.pth) or weights to a .safetensors file of "
         "weights or an .ecgsk file of a model; or a model in a file of joblib to an .ecgsk file.",
     )  # fmt: skip
-    parser.add_argument("file", metavar="FILE", help="checkpoint, weights or file of joblib")
-    parser.add_argument("-o", "--out", metavar="FILE", required=True, help=".safetensors or .ecgsk")
+    add = parser.add_argument
+    add("file", metavar="FILE", help="checkpoint, weights or file of joblib")
+    add("-o", "--out", metavar="FILE", required=True, help=".safetensors or .ecgsk")
     _add_trust(parser)
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    add("--overwrite", action="store_true", help="replace an existing file")
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "model", metavar="MODEL", help="fitted classifier or Pipeline, saved with ecgsk.save"
-    )
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="fitted classifier or Pipeline, saved with ecgsk.save")
     _add_trust(parser)
 
 
 def _add_trust(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--allow-pickle", action="store_true",
-        help="load a file of joblib or pickle, which RUNS ANY CODE IN IT: only your own files",
-    )  # fmt: skip
-    parser.add_argument(
-        "--trust", metavar="TYPE", action="append", default=[],
-        help="full name of a type of your own in a file of ecgsk.save (can be repeated)",
-    )  # fmt: skip
+    add = parser.add_argument
+    add("--allow-pickle", action="store_true",
+        help="load a file of joblib or pickle, which RUNS ANY CODE IN IT: only your "
+        "own files")  # fmt: skip
+    add("--trust", metavar="TYPE", action="append", default=[],
+        help="full name of a type of your own in a file of ecgsk.save (can "
+        "be repeated)")  # fmt: skip
 
 
-def _positive(text: str) -> float:
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+def _number(kind: type, allowed: Callable[[float], bool], wanted: str) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        value = kind(text)
+        if not allowed(value):
+            raise argparse.ArgumentTypeError(f"{text} is not {wanted}")
+        return value
+
     return number
 
 
-def _share(text: str) -> float:
-    number = float(text)
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return number
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
-    return number
-
-
-def _seed(text: str) -> int:
-    seed = int(text)
-    if not 0 <= seed < 2**32:
-        raise argparse.ArgumentTypeError(f"{seed} is not between 0 and 2**32 - 1")
-    return seed
+_positive = _number(float, lambda number: 0 < number < float("inf"), "a positive number")
+_share = _number(float, lambda number: 0 <= number <= 1, "between 0 and 1")
+_count = _number(int, lambda number: number >= 1, "a positive whole number")
+_seed = _number(int, lambda number: 0 <= number < 2**32, "between 0 and 2**32 - 1")
