@@ -317,5 +317,5 @@ def test_the_command_on_files_of_patients(folder, model, cinc_path, capsys):
 def test_records_need_their_table(folder, cohort, model):
     _, other = cohort
     bare = RecordArray(other.data.read, other.data.shape)
-    with pytest.raises(ValueError, match="recordings alone, but age, sex is needed"):
+    with pytest.raises(ValueError, match="only recordings, but age, sex is needed"):
         make_report(folder / "bare.html", model, bare, other.target, data="x")

@@ -50,26 +50,11 @@ ECHONEXT_SCALING = pd.DataFrame(
     dtype=float,
 )
 
+_INTERVALS = ("ventricular_rate", "atrial_rate", "pr_interval", "qrs_duration", "qt_corrected")
 # The columns of *_tabular_features.npy by the data set's README and by the mini-model's code.
 TABULAR_ORDERS = {
-    "readme": (
-        "sex",
-        "ventricular_rate",
-        "atrial_rate",
-        "pr_interval",
-        "qrs_duration",
-        "qt_corrected",
-        "age_at_ecg",
-    ),
-    "code": (
-        "sex",
-        "age_at_ecg",
-        "ventricular_rate",
-        "atrial_rate",
-        "pr_interval",
-        "qrs_duration",
-        "qt_corrected",
-    ),
+    "readme": ("sex", *_INTERVALS, "age_at_ecg"),
+    "code": ("sex", "age_at_ecg", *_INTERVALS),
 }
 # Mean and scale; sex is 0 or 1 as it is.
 TABULAR_SCALING = {

@@ -38,14 +38,10 @@ _FINDINGS = {
 _THICK = (0.19, 0.75)
 
 _VALVE = ("none", "mild", "moderate", "severe")
+_REDUCED = ("mildly", "moderately", "severely")
 _GRADES = {
     **dict.fromkeys(VALUES[:5], _VALVE),
-    "rv_systolic_function_value": (
-        "normal",
-        "mildly_reduced",
-        "moderately_reduced",
-        "severely_reduced",
-    ),
+    "rv_systolic_function_value": ("normal", *(f"{how}_reduced" for how in _REDUCED)),
     "pericardial_effusion_value": ("none", "small", "moderate", "large"),
 }
 _SETTINGS = (("inpatient", "emergency", "outpatient", "procedural"), (0.4, 0.25, 0.3, 0.05))
@@ -77,13 +73,8 @@ def draw_splits(
             f"{judged + size['train']} with n_records={n_records}: {judged} are in val and test."
         )
     extra = rng.integers(in_train, size=size["train"] - in_train)
-    patients = np.concatenate(
-        [
-            np.arange(in_train + judged),
-            extra,
-            in_train + rng.integers(judged, size=size["no_split"]),
-        ]
-    )
+    earlier = in_train + rng.integers(judged, size=size["no_split"])
+    patients = np.concatenate([np.arange(in_train + judged), extra, earlier])
     order = rng.permutation(n_records)
     split = np.repeat(
         ["train", "val", "test", "train", "no_split"],

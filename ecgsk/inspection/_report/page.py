@@ -96,9 +96,9 @@ class Page:
         """Add text as it stands."""
         self._parts.append(f"<pre>{_safe(text)}</pre>")
 
-    def call(self, text: str) -> None:
-        """Name the call that gave the results above."""
-        self._parts.append(f'<p class="call">By <code>{_safe(text)}</code></p>')
+    def call(self, *texts: str) -> None:
+        """Name the calls that gave the results above."""
+        self._parts += [f'<p class="call">By <code>{_safe(text)}</code></p>' for text in texts]
 
     def table(self, table: pd.DataFrame, *, caption: str | None = None, digits: int = 3) -> None:
         """Add a table; its index stands in the first columns."""

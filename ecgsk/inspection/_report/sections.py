@@ -105,8 +105,7 @@ def _write_thresholds(page, calls, resampling) -> None:
         shown = {key: _interval(result.table.loc[key]) for key in _DECISIONS}
         table.append({"rule": name, "threshold": value} | shown)
     page.table(pd.DataFrame(table))
-    for call in made:
-        page.call(call)
+    page.call(*made)
 
 
 def write_subgroups(page, calls, settings) -> None:
@@ -190,8 +189,7 @@ def write_predictors(page, calls, settings) -> None:
     page.figure(
         display, alt="AUROC of the 15 best predictors", caption=sentence(settings.data), most=110
     )
-    page.call(drawn)
-    page.call(call)
+    page.call(drawn, call)
     settings.shown |= set(map(str, result.table.index[:15]))
 
 
@@ -257,11 +255,9 @@ def write_patient(page, calls, settings, record: int) -> None:
         "changes when a window of 0.2 s is replaced by a straight line: warm supports the "
         "condition, blue speaks against it. A part that repeats may matter without any shading.",
     )
-    page.call(call)
-    page.call(drawn)
-    predictors = calls.variables["predictors"]
-    ebm = calls.variables["ebm"]
-    if predictors is not None and hasattr(ebm, "term_importances"):
+    page.call(call, drawn)
+    has_terms = hasattr(calls.variables["ebm"], "term_importances")
+    if calls.variables["predictors"] is not None and has_terms:
         _write_explanation(page, calls, settings, record)
 
 
@@ -312,8 +308,7 @@ def write_model(page, calls, settings, about, versions) -> None:
     if isinstance(about, str):
         page.text(about)
     elif about is not None:
-        table = pd.DataFrame({"": list(about), " ": [str(text) for text in about.values()]})
-        page.table(table)
+        page.table(pd.DataFrame({"": list(about), " ": list(map(str, about.values()))}))
     else:
         page.text("Not stated: what the model was trained on.")
     page.text(
