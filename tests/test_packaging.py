@@ -93,7 +93,7 @@ def test_the_wheel_holds_the_package_and_no_tests(distributions):
     source = distributions / "source"
     expected = {
         path.relative_to(source).as_posix()
-        for suffix in ("py", "safetensors", "md", "typed")
+        for suffix in ("py", "safetensors", "md", "txt", "typed")
         for path in (source / "ecgsk").rglob(f"*.{suffix}")
     }
     assert expected == {name for name in names if name.startswith("ecgsk/")}

@@ -184,12 +184,8 @@ def read_weights(
         When the file was not written by ecgsk, or is of another kind.
     """
     if source in SHIPPED:
-        path = Path(
-            str(
-                resources.files("ecgsk.weights")
-                / f"{source}-{kind or SHIPPED_KINDS[0]}.safetensors"
-            )
-        )
+        name = f"{source}-{kind or SHIPPED_KINDS[0]}.safetensors"
+        path = Path(str(resources.files("ecgsk.weights") / name))
     else:
         path = Path(source)
     if not path.is_file():
