@@ -55,7 +55,11 @@ setup(
     license_expression="BSD-3-Clause",
     license_files=["LICENSE"],
     packages=find_packages(include=["ecgsk", "ecgsk.*"]),
-    package_data={"ecgsk": ["py.typed"], "ecgsk.weights": ["*.safetensors", "*.md", "*.txt"]},
+    package_data={
+        "ecgsk": ["py.typed"],
+        "ecgsk.datasets._ptbxl": ["*.txt"],
+        "ecgsk.weights": ["*.safetensors", "*.md", "*.txt"],
+    },
     python_requires=">=3.10",
     install_requires=[
         "numpy>=1.26.4",

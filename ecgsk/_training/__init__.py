@@ -13,31 +13,3 @@ from ecgsk._training.reconstruction import fill_masked, masked_losses
 from ecgsk._training.skorch_net import ECGNet, MaskedNet
 from ecgsk._training.stages import TrainingStage, parameter_groups, rate_factor
 from ecgsk._training.trainer import Trainer
-
-__all__ = [
-    "BACKENDS",
-    "Checkpoint",
-    "DistillationLoss",
-    "ECGAugmentation",
-    "ECGDataset",
-    "ECGNet",
-    "MaskedNet",
-    "PRECISIONS",
-    "TrainingStage",
-    "Trainer",
-    "SharedDataset",
-    "compiled",
-    "fill_masked",
-    "masked_losses",
-    "on_device",
-    "parameter_groups",
-    "predict_features",
-    "predict_logits",
-    "rate_factor",
-    "resolve_device",
-    "resolve_precision",
-    "seeded",
-    "signal_scale",
-    "together",
-    "write_onnx",
-]
