@@ -5,7 +5,9 @@ from torch import nn
 
 
 class Average:
-    """Exponential mean of a network's parameters, which can take their place for a time.
+    """Exponential mean of a network's weights, which can take their place for a time.
+
+    Buffers such as the running statistics of batch normalization belong to the weights.
 
     ``memory`` is the share of the mean that a step keeps; 0 makes every method do nothing.
     """
@@ -16,8 +18,12 @@ class Average:
         self.weights = self._copy() if memory else None
         self._own: list[torch.Tensor] | None = None
 
+    def _present(self) -> list[torch.Tensor]:
+        buffers = (buffer for buffer in self.network.buffers() if buffer.is_floating_point())
+        return [*self.network.parameters(), *buffers]
+
     def _copy(self) -> list[torch.Tensor]:
-        return [parameter.detach().clone() for parameter in self.network.parameters()]
+        return [value.detach().clone() for value in self._present()]
 
     @torch.no_grad()
     def move(self, step: int) -> None:
@@ -26,8 +32,8 @@ class Average:
             return
         # A short memory at first, so that the random start does not weigh in the mean.
         memory = min(self.memory, step / (step + 10))
-        for mean, parameter in zip(self.weights, self.network.parameters(), strict=True):
-            mean.lerp_(parameter, 1 - memory)
+        for mean, value in zip(self.weights, self._present(), strict=True):
+            mean.lerp_(value, 1 - memory)
 
     def put_in(self) -> None:
         """Put the mean into the network; its own weights are kept aside."""
@@ -44,5 +50,5 @@ class Average:
 
     @torch.no_grad()
     def _set(self, values: list[torch.Tensor]) -> None:
-        for parameter, value in zip(self.network.parameters(), values, strict=True):
-            parameter.copy_(value)
+        for present, value in zip(self._present(), values, strict=True):
+            present.copy_(value)

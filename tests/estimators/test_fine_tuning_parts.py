@@ -214,6 +214,18 @@ def test_the_mean_takes_the_place_of_the_weights_and_gives_it_back():
     assert all(a.equal(m) for a, m in zip(average.weights, mean, strict=True))
 
 
+def test_running_statistics_belong_to_the_mean():
+    network = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    average = Average(network, 0.5)
+    network(torch.full((4, 3), 5.0) + torch.randn(4, 3))
+    own = network[1].running_mean.clone()
+    average.move(100)
+    average.put_in()
+    torch.testing.assert_close(network[1].running_mean, own / 2)  # it started at 0
+    average.take_out()
+    assert network[1].running_mean.equal(own) and network[1].num_batches_tracked == 1
+
+
 def test_without_memory_nothing_happens():
     network = nn.Linear(3, 2)
     average = Average(network, 0.0)
@@ -307,7 +319,8 @@ def test_early_stopping_judges_and_keeps_the_mean():
     rows = trainer.execute()
     losses = [row["valid_loss"] for row in rows]
     best = candidates[int(np.argmin(losses))]
-    parameters = list(trainer.net.module_.parameters())
+    module = trainer.net.module_
+    parameters = [*module.parameters(), *module.buffers()]
     assert all(p.equal(b) for p, b in zip(parameters, best, strict=True))
     X, y = recordings()
     judge = nn.BCEWithLogitsLoss()
