@@ -4,7 +4,7 @@
 
 CHECKOUT is a copy of the repository PKUDigitalHealth/ECGFounder that you supply; its ``net1d.py``
 and ``util.py`` are imported as they are. The reference reads with wfdb, filters lead by lead,
-standardises and asks its network, in batches of the same size, in one process or with the workers
+standardizes and asks its network, in batches of the same size, in one process or with the workers
 of a DataLoader as its evaluation does, whichever is faster here. Weights are random, or those of
 ``--checkpoint``; both networks have the same, and their answers are compared.
 

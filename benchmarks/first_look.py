@@ -90,7 +90,7 @@ def _as_percent(term, logit) -> str:
 
 
 def main():
-    """Write the picture, with few colours to be small."""
+    """Write the picture, with few colors to be small."""
     out = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/figures/first-look.png")
     stream = io.BytesIO()
     draw(*patient()).savefig(stream, dpi=DPI)

@@ -97,11 +97,11 @@ class Study:
         records = ptbxl(options.ptbxl)
         train = records.fold < 9
         self.records, self.train = records, train
-        unlabelled = [records.X[train]]
+        unlabeled = [records.X[train]]
         if options.extra:
             more = more_ptbxl(options.extra, records.X[train])
-            unlabelled += [more.X[more.fold < 9], cinc2011(options.extra)]
-        self.unlabelled = np.concatenate(unlabelled)
+            unlabeled += [more.X[more.fold < 9], cinc2011(options.extra)]
+        self.unlabeled = np.concatenate(unlabeled)
         self.targets = {task: targets(options.ptbxl, task) for task in options.tasks}
 
     def encoder(self, ratio: float) -> Path:
@@ -118,7 +118,7 @@ class Study:
                 checkpoint_dir=self.work / "checkpoints",
                 random_state=0,
                 **PRETRAINING,
-            ).fit(self.unlabelled)
+            ).fit(self.unlabeled)
             model.save_weights(path)
             seconds = sum(row["dur"] for row in model.history_)
             losses = [row["train_loss"] for row in model.history_]

@@ -20,7 +20,7 @@ from ecgsk.metrics import bootstrap, macro_roc_auc
 
 matplotlib.use("Agg")
 TASKS = {"superdiagnostic": "5 superclasses", "all": "71 statements"}
-COLOURS = {"pretrained": "#c8401e", "random": "#4a6d8c"}
+COLORS = {"pretrained": "#c8401e", "random": "#4a6d8c"}
 
 
 def main():
@@ -240,7 +240,7 @@ def draw_starts(rows, path):
     figure_, axes = panels()
     for task, ax in axes.items():
         here = [row for row in rows if row["task"] == task]
-        for start, colour in COLOURS.items():
+        for start, color in COLORS.items():
             x = np.array([row["fraction"] * 100 for row in here])
             value, low, high = (
                 np.array([row[start][k] for row in here]) for k in ("value", "low", "high")
@@ -251,7 +251,7 @@ def draw_starts(rows, path):
                 value,
                 [value - low, high - value],
                 fmt="o-",
-                color=colour,
+                color=color,
                 capsize=3,
                 label=label,
             )
@@ -272,7 +272,7 @@ def draw_masking(rows, path):
             np.array([row["macro_auroc"][k] for row in here]) for k in ("value", "low", "high")
         )
         ax.errorbar(
-            x, value, [value - low, high - value], fmt="o-", color=COLOURS["pretrained"], capsize=3
+            x, value, [value - low, high - value], fmt="o-", color=COLORS["pretrained"], capsize=3
         )
         ax.set_xticks([5, 25, 50, 75])
         ax.set_xlabel("masked, % of the segments")

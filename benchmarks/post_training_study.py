@@ -136,13 +136,13 @@ class Study:
         self.X, self.patients, self.fold = records.X, records.patients, records.fold
         self.tuned_on = (self.fold > 4) & (self.fold < 9)
         half = self.fold < 5
-        self.base_X, self.base_Y, self.unlabelled = records.X[half], records.Y[half], None
+        self.base_X, self.base_Y, self.unlabeled = records.X[half], records.Y[half], None
         if options.extra:
             more = more_ptbxl(options.extra, records.X[self.fold < 9])
             extra = more.fold < 5
             self.base_X = np.concatenate([self.base_X, more.X[extra]])
             self.base_Y = np.concatenate([self.base_Y, more.Y[extra]])
-            self.unlabelled = cinc2011(options.extra)
+            self.unlabeled = cinc2011(options.extra)
 
     def _read_500(self):
         bunch = load_ptbxl(self.options.ptbxl, sampling_rate=500, folds=range(1, 10), lazy=True)
@@ -176,7 +176,7 @@ class Study:
                     **shared,
                 ).fit(Standardize().transform(self.base_X), self.base_Y)
             else:
-                X = [self.base_X] if self.unlabelled is None else [self.base_X, self.unlabelled]
+                X = [self.base_X] if self.unlabeled is None else [self.base_X, self.unlabeled]
                 model = MTECGPretrainer(
                     "small",
                     max_epochs=60,

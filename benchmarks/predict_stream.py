@@ -6,7 +6,7 @@ Writes synthetic 12-lead ECGs of ten seconds at 100 Hz, as one .npy file (4.8 GB
 as WFDB records in a folder (2.4 GB), and has the command answer them in a process of its own.
 Before that a hundredth of them: what grows with their number is told from what does not. Prints the
 largest resident memory of each process, looked at every 20 ms, its time and recordings a second,
-both with start-up. The model is small and has learnt next to nothing: neither depends on it. The
+both with start-up. The model is small and has learned next to nothing: neither depends on it. The
 last line is JSON.
 """
 

@@ -2,7 +2,7 @@
 
     python benchmarks/training_overhead.py [--preset compact] [--device auto] [--records 1024]
 
-Both sides have the same network, data, batch size, precision and optimiser, and run in this
+Both sides have the same network, data, batch size, precision and optimizer, and run in this
 process in turns, so that a machine that slows down slows both. The ratio is throughput of the
 estimator over throughput of the loop: 1 means no overhead. Parts of a fit that happen once (checks,
 building the network) are not counted, what happens in each step and epoch is.
@@ -83,7 +83,7 @@ def by_hand(fitted, X, Y, batch_size, device, precision) -> float:
     network = (MTECG if Y is not None else MaskedMTECG)(**arguments).to(device)
     decayed = [p for p in network.parameters() if p.ndim > 1]
     plain = [p for p in network.parameters() if p.ndim <= 1]
-    optimiser = torch.optim.AdamW(
+    optimizer = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
     )
     network.train()
@@ -95,10 +95,10 @@ def by_hand(fitted, X, Y, batch_size, device, precision) -> float:
         for first in range(0, len(X), batch_size):
             rows = order[first : first + batch_size]
             x = torch.from_numpy(X[rows]).to(device)
-            for group in optimiser.param_groups:
+            for group in optimizer.param_groups:
                 group["lr"] = 5e-4 * 0.5 * (1 + math.cos(math.pi * step / n_steps))
             step += 1
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             with torch.autocast(device.split(":")[0], torch.bfloat16, precision == "bf16"):
                 if Y is None:
                     mask = network.draw_order(len(x)).to(device)
@@ -113,7 +113,7 @@ def by_hand(fitted, X, Y, batch_size, device, precision) -> float:
                 y = torch.from_numpy(Y[rows]).to(device, torch.float32)
                 loss = F.binary_cross_entropy_with_logits(logits, y)
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             total += loss.item() * len(x)
         seconds = time.perf_counter() - start
     return seconds

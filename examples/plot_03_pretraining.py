@@ -6,7 +6,7 @@ Recordings are plentiful and labels are not. We will:
 
 1. hide half of each recording and let a network fill it in, which needs no labels,
 2. look at what it fills in, on a patient that it has not seen,
-3. fine-tune it on few labelled recordings, and compare with the same network from a random start.
+3. fine-tune it on few labeled recordings, and compare with the same network from a random start.
 
 The recordings are synthetic and the training is short: this shows how the pieces fit together and
 is no result. Runs in under a minute on two cores.
@@ -25,7 +25,7 @@ from ecgsk.inspection import ReconstructionDisplay
 parser = argparse.ArgumentParser()
 parser.add_argument("--out", default="example-output")
 parser.add_argument("--epochs", type=int, default=60, help="of pre-training")
-parser.add_argument("--draws", type=int, default=5, help="of the labelled recordings")
+parser.add_argument("--draws", type=int, default=5, help="of the labeled recordings")
 options = parser.parse_args()
 out = Path(options.out)
 out.mkdir(parents=True, exist_ok=True)
@@ -53,13 +53,13 @@ def recordings(n, seed):
     return X, infarct.astype(int)
 
 
-unlabelled, _ = recordings(320, seed=0)
+unlabeled, _ = recordings(320, seed=0)
 test, test_labels = recordings(400, seed=2)
 
 # %%
-# 1. Pre-training. Segments of 0.2 s are masked in all leads at once, so that a neighbouring lead
+# 1. Pre-training. Segments of 0.2 s are masked in all leads at once, so that a neighboring lead
 # cannot give the answer away; the loss is taken on those alone. It first stays where filling in a
-# flat line puts it, for some hundred steps: a run that ends there has learnt nothing yet.
+# flat line puts it, for some hundred steps: a run that ends there has learned nothing yet.
 pretrainer = MTECGPretrainer(
     "small",
     sampling_rate=100,
@@ -70,7 +70,7 @@ pretrainer = MTECGPretrainer(
     precision="float32",
     random_state=0,
 )
-pretrainer.fit(unlabelled)
+pretrainer.fit(unlabeled)
 for row in pretrainer.history_[9::10]:
     print(f"masked loss after {row['epoch']} epochs: {row['train_loss']:.2f}")
 print(f"masked loss on other patients: {-pretrainer.score(test):.2f}")

@@ -2,7 +2,7 @@
 A pre-trained network on few labels: plain fine-tuning and post-training
 ========================================================================
 
-A network that has learnt many findings is to tell low ejection fraction from a few dozen labelled
+A network that has learned many findings is to tell low ejection fraction from a few dozen labeled
 recordings. We will:
 
 1. train a small network of ECGFounder's kind on findings, in place of the published weights,
@@ -56,7 +56,7 @@ few = make_lef_cohort(120, sampling_rate=100, random_state=2)
 test = make_lef_cohort(400, sampling_rate=100, random_state=3)
 
 # %%
-# 1. The base: findings of other patients. What has been learnt travels in one file.
+# 1. The base: findings of other patients. What has been learned travels in one file.
 base = ECGFounderClassifier(
     "small",
     preprocessing="none",

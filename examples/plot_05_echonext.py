@@ -28,7 +28,7 @@ path = options.path or make_echonext(out / "echonext", 1200, random_state=0).pat
 
 # %%
 # Nothing is read but the tables: the recordings stay on disk until they are asked for. They are in
-# mV again, from the standardised values that the files hold.
+# mV again, from the standardized values that the files hold.
 train = load_echonext(path, split="train")
 print(train.DESCR)
 print(train.data, f"{train.data.nbytes / 1e6:.0f} MB if it were all read")

@@ -50,22 +50,22 @@ def published_state(size: dict, n_leads: int = 12, n_outputs: int = 150) -> dict
         add(f"{name}.weight", *shape)
         add(f"{name}.bias", shape[0])
 
-    def normalisation(name, width):
+    def normalization(name, width):
         for value in ("weight", "bias", "running_mean", "running_var"):
             add(f"{name}.{value}", width)
         state[f"{name}.num_batches_tracked"] = torch.tensor(0)
 
     width_in = size["stem_width"]
     layer("first_conv.conv", width_in, n_leads, kernel)
-    normalisation("first_bn", width_in)
+    normalization("first_bn", width_in)
     for stage, (width, depth) in enumerate(zip(size["widths"], size["depths"], strict=True)):
         for number in range(depth):
             block = f"stage_list.{stage}.block_list.{number}"
-            normalisation(f"{block}.bn1", width_in)
+            normalization(f"{block}.bn1", width_in)
             layer(f"{block}.conv1.conv", width, width_in, 1)
-            normalisation(f"{block}.bn2", width)
+            normalization(f"{block}.bn2", width)
             layer(f"{block}.conv2.conv", width, group, kernel)
-            normalisation(f"{block}.bn3", width)
+            normalization(f"{block}.bn3", width)
             layer(f"{block}.conv3.conv", width, width, 1)
             layer(f"{block}.se_fc1", width // 2, width)
             layer(f"{block}.se_fc2", width, width // 2)

@@ -224,7 +224,7 @@ def test_votes_are_means(data, fitted):
 def test_a_stack_relies_on_who_knows_something(data):
     X, y = data
     models = small_models()
-    models["ecgfounder"].set_params(learning_rate=1e-7, max_epochs=1)  # has learnt nothing
+    models["ecgfounder"].set_params(learning_rate=1e-7, max_epochs=1)  # has learned nothing
     stack = StackingClassifier(list(models.items()), LogisticRegression(), cv=2).fit(X, y)
     knows, guesses = np.abs(stack.final_estimator_.coef_[0])
     assert knows > 3 * guesses

@@ -22,7 +22,7 @@ _LEAD_PREFIX = re.compile(r"^(mdc_ecg_lead_|mdc_ecg_|lead|ecg)[\s_:-]*", re.IGNO
 
 _MILLIVOLT_PER_UNIT = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "nv": 1e-6}
 
-# A record's standard deviation is 0.1 to 0.6 mV in clinical ECGs and 1 after standardisation.
+# A record's standard deviation is 0.1 to 0.6 mV in clinical ECGs and 1 after standardization.
 _DEVIATION_TOO_LARGE = 20.0
 _DEVIATION_TOO_SMALL = 2e-3
 _RECORDS_LOOKED_AT = 256

@@ -174,7 +174,7 @@ def saliency(
 
 def _line(signal: np.ndarray, start: int, width: int) -> np.ndarray:
     """Return straight lines between the samples before and after a window."""
-    # At the ends of a recording there is one neighbour only, and the line is level.
+    # At the ends of a recording there is one neighbor only, and the line is level.
     first, last = start - 1, start + width
     if first < 0:
         first = last

@@ -33,7 +33,7 @@ class ECGFounderPreprocessor(SignalTransformer):
     rate: mains notch (quality 30), Butterworth band-pass of order 4 from 0.67 to 40 Hz, both
     without phase shift, subtraction of the running median over 0.4 s, linear interpolation to
     500 Hz, and mean 0 and deviation 1 over all leads of a record together. ``"unfiltered"`` is
-    what its evaluation on PTB-XL does: standardisation, then interpolation. The two disagree, and
+    what its evaluation on PTB-XL does: standardization, then interpolation. The two disagree, and
     a network answers differently to them: use the one that it was trained with.
 
     Parameters

@@ -183,19 +183,19 @@ def _section(section, zi):
     # The section is b0 + (c1 z + c2) / (z^2 + a1 z + a2).
     c1, c2 = b1 - a1 * b0, b2 - a2 * b0
     z1, z2 = map(Fraction, zi.tolist())
-    centre = -a1 / 2
-    square = a2 - centre**2
+    center = -a1 / 2
+    square = a2 - center**2
     if square > 0:
         angular = sqrt(square)
-        real = float(centre)
+        real = float(center)
         step = np.array([[real, angular], [-angular, real]])
-        gain = np.array([float(c1), float(c2 + c1 * centre) / angular])
+        gain = np.array([float(c1), float(c2 + c1 * center) / angular])
         # Initial states are those that give scipy's first two samples of output.
-        first, second = float(z1), float(centre * z1 + z2) / angular
+        first, second = float(z1), float(center * z1 + z2) / angular
         norm = gain @ gain or 1.0
         initial = np.array([gain[0] * first + gain[1] * second, gain[1] * first - gain[0] * second])
         return step, gain, float(b0), initial / norm
-    large = Fraction(float(centre) + copysign(sqrt(-square), centre))
+    large = Fraction(float(center) + copysign(sqrt(-square), center))
     small = a2 / large if large else large
     step = np.array([[float(small), 1.0], [0.0, float(large)]])
     gain = np.array([float(c1), float(c2 + c1 * large)])

@@ -1,6 +1,6 @@
 """Running median of many leads at once, by selection in arrays instead of a heap per lead.
 
-The medians of a block of m neighbouring windows are found together. The samples that all m windows
+The medians of a block of m neighboring windows are found together. The samples that all m windows
 hold, the block's core, are sorted once. A window has m - 1 samples more, so that its median is one
 of the m middle values of the core. Each half of the block has as its core the block's and m / 2
 samples beyond one end of it: of the values kept and these samples again only the middle ones can

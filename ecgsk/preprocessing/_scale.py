@@ -1,4 +1,4 @@
-"""Standardisation of the amplitude."""
+"""Standardization of the amplitude."""
 
 from functools import partial
 from numbers import Real

@@ -252,11 +252,11 @@ class ProbabilityTransformer(MetaEstimatorMixin, TableTransformer):
             names = [str(c) if isinstance(c, str) else f"class_{c}" for c in classes]
             names = names[1:] if len(names) == 2 else names
         n_columns = len(names)
-        learnt = getattr(self, "_diagnosis_names", [])
+        learned = getattr(self, "_diagnosis_names", [])
         if self.feature_names is not None:
             names = [str(name) for name in self.feature_names]
-        elif len(learnt) == n_columns:
-            names = list(learnt)
+        elif len(learned) == n_columns:
+            names = list(learned)
         if len(names) != n_columns:
             raise ValueError(
                 f"feature_names has {len(names)} names, but there are {n_columns} columns: give "

@@ -107,8 +107,8 @@ def test_no_other_reader_of_the_findings_beats_the_oracle(many):
     unrelated = [many.diagnosis_names.index(name) for name in ("CRBBB", "LAFB", "1AVB")]
     assert_allclose(np.array(alone)[unrelated], 0.5, atol=0.01)
     half = len(many.target) // 2
-    learnt = LogisticRegression(C=1e6).fit(many.diagnoses[:half], many.target[:half])
-    score = learnt.decision_function(many.diagnoses[half:])
+    learned = LogisticRegression(C=1e6).fit(many.diagnoses[:half], many.target[:half])
+    score = learned.decision_function(many.diagnoses[half:])
     rest = roc_auc_score(many.target[half:], many.oracle[half:])
     # What the luck of a hundred thousand records can add to either.
     assert rest - 0.01 < roc_auc_score(many.target[half:], score) < rest + 1e-3

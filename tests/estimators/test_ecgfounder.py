@@ -154,7 +154,7 @@ def test_one_lead_predicts_as_the_reference(recorded, answers, checkpoints):
 def reference(X, rate, mains, variant):
     """The published preprocessing, lead by lead, as its description says."""
 
-    def standardised(record):
+    def standardized(record):
         return (record - record.mean()) / (record.std() + 1e-8)
 
     def resampled(record):
@@ -164,7 +164,7 @@ def reference(X, rate, mains, variant):
     out = []
     for record in X.astype(np.float64):
         if variant == "unfiltered":
-            out.append(resampled(standardised(record)))
+            out.append(resampled(standardized(record)))
             continue
         if mains is not None:
             record = signal.filtfilt(*signal.iirnotch(mains, 30, rate), record)
@@ -172,7 +172,7 @@ def reference(X, rate, mains, variant):
         width = int(0.4 * rate) + 1
         width += 1 - width % 2
         record = record - [signal.medfilt(lead, width) for lead in record]
-        out.append(standardised(resampled(record)))
+        out.append(standardized(resampled(record)))
     return np.array(out)
 
 
@@ -213,7 +213,7 @@ def test_the_length_of_the_result(n_samples, rate, expected):
 
 
 def test_a_flat_recording_becomes_zeros():
-    """What rounding leaves of it must not be standardised into a recording."""
+    """What rounding leaves of it must not be standardized into a recording."""
     flat = np.full((1, 12, 5000), 0.4, np.float32)
     for variant in ("filtered", "unfiltered"):
         assert abs(ECGFounderPreprocessor(variant).transform(flat)).max() < 1e-4

@@ -119,7 +119,7 @@ def test_multilabel(model, data, as_frame):
     p = model.predict_proba(X)
     assert p.shape == Y.shape and model.multilabel_
     assert (model.predict(X) == Y).all()
-    # A label that never occurs is learnt as such and harms nothing.
+    # A label that never occurs is learned as such and harms nothing.
     assert p[:, 2].max() < 0.5
     assert getattr(model, "label_names_", None) == (["AFIB", "SR", "WPW"] if as_frame else None)
 

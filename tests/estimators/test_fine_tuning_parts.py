@@ -28,7 +28,7 @@ OFF = {"shift": 0.0, "lead_drop": 0.0, "noise": 0.0, "amplitude": 0.0}
 
 def batch(n_records=64, n_leads=12, n_samples=200):
     generator = torch.Generator().manual_seed(0)
-    # No value is near 0, so that zeros are recognised as such.
+    # No value is near 0, so that zeros are recognized as such.
     return torch.rand((n_records, n_leads, n_samples), generator=generator) + 1
 
 

@@ -169,19 +169,19 @@ def test_a_killed_pretraining_goes_on_to_the_same_end(tmp_path):
 
 @pytest.mark.slow
 def test_pretraining_helps_where_labels_are_few(fitted):
-    """The encoder that learnt waves tells fast from slow ones from a few labels."""
+    """The encoder that learned waves tells fast from slow ones from a few labels."""
     random = np.random.default_rng(5)
     t = np.arange(200) / RATE
 
-    def labelled(n):
+    def labeled(n):
         y = np.arange(n) % 2
         rate = np.where(y, 3.2, 2.8)[:, None, None]
         phase = random.uniform(0, 2 * np.pi, (n, 1, 1)) + np.arange(3)[:, None]
         wave = 0.3 * np.sin(2 * np.pi * rate * t + phase)
         return (wave + random.normal(0, 0.01, wave.shape)).astype(np.float32), y
 
-    X, y = labelled(24)
-    X_new, y_new = labelled(200)
+    X, y = labeled(24)
+    X_new, y_new = labeled(200)
     common = {"sampling_rate": RATE, "max_epochs": 20, "learning_rate": 3e-3, "random_state": 0}
     tuned = MTECGClassifier(pretrained=fitted, pooling="mean", **common).fit(X, y)
     scratch = MTECGClassifier({"preset": "nano", "patch_size": 10}, pooling="mean", **common).fit(

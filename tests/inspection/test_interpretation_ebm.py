@@ -238,7 +238,7 @@ def test_the_threshold_is_met_exactly():
 
 
 def test_no_chains():
-    # Neighbours are correlated at 0.75, the ends at 0.75 ** 3.
+    # Neighbors are correlated at 0.75, the ends at 0.75 ** 3.
     rng = np.random.default_rng(0)
     columns = [rng.normal(size=5000)]
     for _ in range(3):

@@ -302,7 +302,7 @@ def test_a_straight_baseline_is_no_evidence():
     # Zeros would make steps here; a line hides nothing where there is nothing.
     record = np.tile(np.linspace(1, 3, 1000, dtype=np.float32), (12, 1))
     found = saliency(Planted(span=(0, 1000)), record, sampling_rate=RATE)
-    # At the ends the line is level, for want of a neighbour.
+    # At the ends the line is level, for want of a neighbor.
     assert_allclose(found.values[20:-20], 0, atol=1e-5)
 
 

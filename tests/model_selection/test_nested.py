@@ -143,7 +143,7 @@ def watch(monkeypatch):
 @pytest.fixture(scope="module")
 def data():
     random = np.random.default_rng(0)
-    # In no order: neighbours are not records of one patient.
+    # In no order: neighbors are not records of one patient.
     groups = random.permutation(np.repeat(np.arange(N_PATIENTS), N_EACH))
     X = random.normal(scale=0.2, size=(len(groups), 1, 50)).astype(np.float32)
     X[:, 0, 0] = groups / 1000

@@ -133,7 +133,7 @@ def test_resample_one_sample():
 
 
 @pytest.mark.parametrize(("scope", "axis"), [("record", (1, 2)), ("lead", 2)])
-def test_standardise(scope, axis):
+def test_standardize(scope, axis):
     x = np.random.default_rng(0).normal(3, [[[0.1], [5.0]]], size=(4, 2, 1000)).astype(np.float32)
     z = Standardize(scope).transform(x).astype(np.float64)
     assert_allclose(z.mean(axis), 0, atol=1e-6)

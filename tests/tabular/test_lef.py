@@ -171,9 +171,9 @@ def patients_by_heart(rng, n_patients=120, n_each=10, n_columns=40):
 
 
 def test_the_glass_box_does_not_learn_patients_by_heart():
-    """Where nothing can be learnt of other patients, growing has to stop at once.
+    """Where nothing can be learned of other patients, growing has to stop at once.
 
-    Held-out records of the patients learnt from say that it goes well, and it goes on.
+    Held-out records of the patients learned from say that it goes well, and it goes on.
     """
     X, y, groups = patients_by_heart(np.random.default_rng(0))
     spread = {}
@@ -190,8 +190,8 @@ def test_no_patient_is_on_both_sides_of_a_bag():
     bags = patient_bags(y, groups, n_bags=5, validation_size=0.2, random_state=0)
     held_patients = set()
     for bag in bags.T:
-        learnt, held = set(groups[bag == 1]), set(groups[bag == -1])
-        assert not learnt & held and learnt | held == set(groups)
+        learned, held = set(groups[bag == 1]), set(groups[bag == -1])
+        assert not learned & held and learned | held == set(groups)
         assert 0.15 < len(held) / 60 < 0.27
         assert set(y[bag == 1]) == set(y[bag == -1]) == {0, 1}
         held_patients |= {frozenset(held)}

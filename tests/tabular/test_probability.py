@@ -245,7 +245,7 @@ def test_nested_steps_fold_by_patient(table):
     y = groups % 2
     inner = make_pipeline(ProbabilityTransformer(Remembers(), cv=3), LogisticRegression())
     inner_step = ProbabilityTransformer(inner, cv=3, random_state=0).fit(X, y, groups=groups)
-    # What the inner last step learnt from is 0.5 throughout: nothing was known of a patient.
+    # What the inner last step learned from is 0.5 throughout: nothing was known of a patient.
     assert inner_step.estimator_[-1].coef_[0, 0] == pytest.approx(0, abs=1e-6)
 
 

@@ -135,7 +135,7 @@ def weights(model):
     for name in state:
         if name.endswith("qkv.bias"):
             # Attention does not depend on the bias of its keys: their gradients are rounding
-            # errors, which the optimiser makes as large as any other.
+            # errors, which the optimizer makes as large as any other.
             queries, _, values = np.split(state[name], 3)
             state[name] = np.concatenate([queries, values])
     return list(state.values())

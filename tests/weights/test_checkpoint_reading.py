@@ -91,7 +91,7 @@ def test_the_estimator_answers_with_the_files_tensors(nano, tmp_path):
         model = ECGFounderClassifier.from_pretrained(tmp_path / "file.pth")
 
 
-def test_a_bare_state_and_one_without_normalisation(nano, tmp_path):
+def test_a_bare_state_and_one_without_normalization(nano, tmp_path):
     state = nano_state(3, 2)
     bare = {name: value for name, value in state.items() if "bn" not in name}
     assert len(bare) < len(state)

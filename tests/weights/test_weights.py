@@ -94,7 +94,7 @@ def weights():
         sampling_rate=100,
         preprocessing=[("BandPass", BandPass(0.5, 40, sampling_rate=100).get_params())],
         label_names=NAMES,
-        about={"licence": "CC BY 4.0", "AUROC": 0.9},
+        about={"license": "CC BY 4.0", "AUROC": 0.9},
     )
 
 

@@ -157,11 +157,11 @@ def load_ptbxl(
         raise failures[0]
 
     labels = [labels_of(codes, task) for codes in statements]
-    labelled = np.array([bool(row) for row in labels], dtype=bool)
+    labeled = np.array([bool(row) for row in labels], dtype=bool)
     has_file = table[FILENAME_COLUMN[sampling_rate]].notna().to_numpy()
-    left_out.no_label = int((~labelled).sum())
-    left_out.no_file = int((labelled & ~has_file).sum())
-    rows = np.flatnonzero(labelled & has_file)
+    left_out.no_label = int((~labeled).sum())
+    left_out.no_file = int((labeled & ~has_file).sum())
+    rows = np.flatnonzero(labeled & has_file)
 
     names = table[FILENAME_COLUMN[sampling_rate]].iloc[rows]
     root = str(path.resolve())

@@ -150,20 +150,20 @@ def draw_bodies(n: int, variation: float | np.ndarray, rng: np.random.Generator)
 def beat_waves(p: dict, body: dict) -> tuple[Waves, np.ndarray]:
     """Build the waves of each record's beat, and the time of its R peak after the QRS onset."""
     n = len(p["qrs_duration"])
-    centre, width, vectors = np.zeros((n, _N_WAVES)), np.ones((n, _N_WAVES)), _vectors(p)
-    centre[:, P] = _P_WAVES[:, 0] - p["pr_interval"][:, None]
+    center, width, vectors = np.zeros((n, _N_WAVES)), np.ones((n, _N_WAVES)), _vectors(p)
+    center[:, P] = _P_WAVES[:, 0] - p["pr_interval"][:, None]
     width[:, P] = _P_WAVES[:, 1]
     for block, table in _QRS_WAVES.items():
         rows = p["bundle_branch_block"] == block
-        centre[rows, QRS], width[rows, QRS] = table[:, 0], table[:, 1]
+        center[rows, QRS], width[rows, QRS] = table[:, 0], table[:, 1]
     for wave, name in ((ANTERIOR, "anterior"), (INFERIOR, "inferior")):
-        centre[:, wave], width[:, wave] = _INFARCT_WAVES[name][:2]
+        center[:, wave], width[:, wave] = _INFARCT_WAVES[name][:2]
     qrs = slice(QRS.start, INFERIOR + 1)
-    centre[:, qrs] *= p["qrs_duration"][:, None]
+    center[:, qrs] *= p["qrs_duration"][:, None]
     width[:, qrs] *= p["qrs_duration"][:, None]
 
     jt = p["qt_interval"] - p["qrs_duration"]
-    start, rise, fall = centre, width, width.copy()
+    start, rise, fall = center, width, width.copy()
     # The tangent to a bell's steepest descent meets the baseline two widths after its top, which
     # is how the end of T is read.
     start[:, T], rise[:, T], fall[:, T] = p["qrs_duration"] + 0.70 * jt, 0.20 * jt, 0.15 * jt
@@ -261,8 +261,8 @@ def premature_waves(waves: Waves, voltage: np.ndarray, rng: np.random.Generator)
     angle = rng.normal(np.deg2rad(100), 0.3, n)
     direction = np.stack([np.cos(angle), np.sin(angle), np.full(n, -0.75)], axis=1)
     seen = 1.3 * voltage[:, None] * (direction @ _LEAD_VECTORS.T)
-    for wave, (centre, width, size) in enumerate(_PVC_WAVES, start=QRS.start):
-        start[:, wave] = centre * _PVC_DURATION
+    for wave, (center, width, size) in enumerate(_PVC_WAVES, start=QRS.start):
+        start[:, wave] = center * _PVC_DURATION
         rise[:, wave] = fall[:, wave] = width * _PVC_DURATION
         leads[:, wave] = size * seen
     jt = _PVC_QT - _PVC_DURATION

@@ -172,7 +172,7 @@ def make_echonext(
 
     dest = Path(dest)
     _prepare(dest, n_records)
-    # These two first: whatever becomes of the rest, the folder says that it is synthetic.
+    # These two first: even an unfinished folder is marked as synthetic.
     truth.to_csv(dest / TRUTH, index=False)
     text = _README_TEXT.format(
         n_records=n_records,

@@ -108,7 +108,7 @@ def make_lef_cohort(
 
     ``oracle`` is ``P(EF <= ef_threshold | the record's findings)``, summed exactly over the values
     of the EF. By the lemma of Neyman and Pearson no score that is computed from one record has a
-    higher AUROC in expectation, whatever reads it: about 0.92 at the default settings.
+    higher AUROC in expectation, for any model: about 0.92 at the default settings.
 
     Parameters
     ----------

@@ -49,7 +49,7 @@ def group_correlated(
     Notes
     -----
     Hierarchical clustering with complete linkage on ``1 - |rho|``: unlike with average or single
-    linkage, no chain of neighbours joins predictors that have little to do with each other.
+    linkage, no chain of neighbors joins predictors that have little to do with each other.
 
     Examples
     --------

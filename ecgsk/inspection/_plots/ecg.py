@@ -157,7 +157,7 @@ class ECGDisplay:
             baseline = height - _TOP - pitch * (number + 0.5)
             _draw_pulse(ax, left - 11, baseline, gain)
             for position, (lead, samples) in enumerate(row):
-                # A sample more than the column's own, so that neighbours meet.
+                # A sample more than the column's own, so that neighbors meet.
                 shown = np.arange(samples.start, min(samples.stop + 1, signal.shape[1]))
                 start = left + samples.start / rate * speed
                 ax.plot(
