@@ -10,7 +10,8 @@ import urllib.request
 from contextlib import contextmanager
 
 import pytest
-from _processes import HANG, wait_until
+
+from tests._processes import HANG, wait_until
 
 _FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),

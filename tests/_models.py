@@ -1,9 +1,9 @@
 """Small instances of the estimators, and recordings that they learn in a second."""
 
 import numpy as np
-from _processes import die
 
 from ecgsk import ECGFounderClassifier, MTECGClassifier
+from tests._processes import die
 
 RATE = 100
 

@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-from _processes import die, wait_until
 from optuna.distributions import FloatDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -12,6 +11,7 @@ from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 
 from ecgsk.model_selection import OptunaSearchCV
+from tests._processes import die, wait_until
 
 
 class Logged(ClassifierMixin, BaseEstimator):

@@ -11,12 +11,12 @@ from pkgutil import iter_modules
 import matplotlib.pyplot as plt
 import pytest
 import torch
-from _ecgfounder_files import nano_state, published_checkpoint
-from _processes import HANG
 
 import ecgsk
 from ecgsk._cli.main import main
 from ecgsk.networks import NET1D_PRESETS
+from tests._ecgfounder_files import nano_state, published_checkpoint
+from tests._processes import HANG
 
 ROOT = Path(__file__).parent.parent
 README = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from _processes import HANG
 
 from ecgsk.weights import WeightFile, read_weights, write_weights
+from tests._processes import HANG
 
 
 @pytest.mark.slow

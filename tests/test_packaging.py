@@ -10,10 +10,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from _floors import requirements
 from packaging.requirements import Requirement
 
 import ecgsk
+from tests._floors import requirements
 
 ROOT = Path(__file__).parent.parent
 REQUIREMENTS = requirements()

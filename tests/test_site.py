@@ -12,9 +12,9 @@ from pkgutil import iter_modules
 
 import matplotlib.pyplot as plt
 import pytest
-from _processes import HANG
 
 import ecgsk
+from tests._processes import HANG
 
 ROOT = Path(ecgsk.__file__).parent.parent
 GUIDE = sorted((ROOT / "docs" / "guide").glob("*.md"))

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
-from _models import recordings, small_models
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import StackingClassifier, VotingClassifier
@@ -39,6 +38,7 @@ from ecgsk.metrics import macro_roc_auc
 from ecgsk.model_selection import MultilabelStratifiedGroupKFold
 from ecgsk.preprocessing import Standardize
 from ecgsk.tabular import GroupedEBMClassifier
+from tests._models import recordings, small_models
 
 NAMES = list(small_models())
 CLASSES = np.array(["normal EF", "low EF"])

@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from _ecgfounder_files import nano_state, published_checkpoint
-from _models import RATE, recordings, small_models
 
 from ecgsk import ECGFounderClassifier, MTECGClassifier, make_ecg
 from ecgsk._cli.main import main
 from ecgsk.networks import NET1D_PRESETS
 from ecgsk.persistence import describe, load, save
 from ecgsk.weights import ECGFOUNDER_TASKS, read_weights
+from tests._ecgfounder_files import nano_state, published_checkpoint
+from tests._models import RATE, recordings, small_models
 
 
 @pytest.fixture

@@ -10,9 +10,6 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
-from _models import RATE, recordings, small_models
-from _processes import DEAD, die, start
-from _wfdb_files import LEADS, edit_header, write_record
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -31,6 +28,9 @@ from ecgsk._cli.predictor import Predictor
 from ecgsk._cli.recordings import Recordings
 from ecgsk.persistence import save
 from ecgsk.preprocessing import BandPass, Resample, SelectLeads
+from tests._models import RATE, recordings, small_models
+from tests._processes import DEAD, die, start
+from tests._wfdb_files import LEADS, edit_header, write_record
 
 THREE = "I,II,V1"
 

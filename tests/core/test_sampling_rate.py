@@ -4,11 +4,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from _wfdb_files import random_counts, write_record
 
 from ecgsk._core.sampling_rate import Unify, n_resampled, rate_ratio, resample
 from ecgsk.datasets import load_wfdb
 from ecgsk.preprocessing import CropPad, Resample
+from tests._wfdb_files import random_counts, write_record
 
 
 @pytest.mark.parametrize(

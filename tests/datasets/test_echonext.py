@@ -6,13 +6,13 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from _echonext_files import COUNTS, FLAGS, ORDERS, make_rows, make_waves, write_echonext
 from joblib import Parallel, delayed
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.model_selection import GroupKFold
 
 from ecgsk import RecordArray, check_ecg
 from ecgsk.datasets import ECHONEXT_FLAGS, ECHONEXT_SCALING, load_echonext
+from tests._echonext_files import COUNTS, FLAGS, ORDERS, make_rows, make_waves, write_echonext
 
 # Written out a second time: mean and deviation of each lead, counts.
 MEAN = [5.438903, 4.386144, -0.882852, -4.901228, 3.179303, 1.718962]

@@ -5,9 +5,9 @@ import os
 import numpy as np
 import pandas as pd
 import pytest
-from _echonext_files import write_echonext
 
 from ecgsk.datasets import load_echonext
+from tests._echonext_files import write_echonext
 
 CSV = "echonext_metadata_100k.csv"
 WAVES, FEATURES = "EchoNext_val_waveforms.npy", "EchoNext_val_tabular_features.npy"

@@ -3,11 +3,11 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from _echonext_files import FLAGS, make_rows, write_echonext
 from numpy.testing import assert_array_equal
 from sklearn.utils.multiclass import type_of_target
 
 from ecgsk.datasets import load_echonext
+from tests._echonext_files import FLAGS, make_rows, write_echonext
 
 NAN = np.nan
 # Value, flag, and what each cut-off makes of it (None: left out).

@@ -9,13 +9,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import wfdb
-from _wfdb_files import LEADS, edit_header, ptbxl_counts, random_counts, write_ptbxl, write_record
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
 from sklearn.utils.multiclass import type_of_target
 
 from ecgsk import RecordArray, check_ecg
 from ecgsk.datasets import PTBXL_STATEMENTS, PTBXL_TASKS, RecordsLeftOutWarning, load_ptbxl
+from tests._wfdb_files import (
+    LEADS,
+    edit_header,
+    ptbxl_counts,
+    random_counts,
+    write_ptbxl,
+    write_record,
+)
 
 ROWS = [
     {"scp_codes": {"NORM": 100.0, "LVOLT": 0.0, "SR": 0.0}},

@@ -5,12 +5,12 @@ import joblib
 import numpy as np
 import pytest
 import wfdb
-from _wfdb_files import LEADS, edit_header, random_counts, write_record
 from sklearn.metrics import roc_auc_score
 from sklearn.utils.multiclass import type_of_target
 
 from ecgsk._core.sampling_rate import Unify
 from ecgsk.datasets import RecordsLeftOutWarning, load_wfdb
+from tests._wfdb_files import LEADS, edit_header, random_counts, write_record
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from _models import RATE, recordings
-from _processes import HANG
 from joblib import Parallel, delayed
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
@@ -25,6 +23,8 @@ from sklearn.model_selection import GridSearchCV
 from ecgsk import ECGFounderClassifier, MTECGClassifier, RecordArray
 from ecgsk._training import backends as _backend
 from ecgsk._training.device import has_fast_bfloat16
+from tests._models import RATE, recordings
+from tests._processes import HANG
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")

@@ -11,8 +11,6 @@ import pandas as pd
 import pytest
 import sklearn
 import torch
-from _models import RATE, fit_until_killed, recordings, small_models
-from _processes import DEAD, start
 from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -23,6 +21,8 @@ from sklearn.pipeline import make_pipeline
 from ecgsk import RecordArray
 from ecgsk.estimators import EarlyStopping
 from ecgsk.preprocessing import BandPass, Resample, Standardize
+from tests._models import RATE, fit_until_killed, recordings, small_models
+from tests._processes import DEAD, start
 
 pytestmark = pytest.mark.parametrize("name", list(small_models()))
 TESTS = Path(__file__).parents[1]

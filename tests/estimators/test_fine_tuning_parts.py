@@ -6,7 +6,6 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from _models import recordings
 from sklearn.base import clone
 from torch import nn
 
@@ -22,6 +21,7 @@ from ecgsk._training import (
 )
 from ecgsk._training.weight_average import Average
 from ecgsk.networks import MTECG
+from tests._models import recordings
 
 OFF = {"shift": 0.0, "lead_drop": 0.0, "noise": 0.0, "amplitude": 0.0}
 

@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 import sklearn
 import torch
-from _models import RATE, fit_until_killed
-from _processes import DEAD, start
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
@@ -17,6 +15,8 @@ from sklearn.pipeline import make_pipeline
 
 from ecgsk import ECGAugmentation, MTECGClassifier, MTECGPretrainer, RecordArray
 from ecgsk.preprocessing import BandPass
+from tests._models import RATE, fit_until_killed
+from tests._processes import DEAD, start
 
 TESTS = Path(__file__).parents[1]
 

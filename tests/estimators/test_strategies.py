@@ -5,7 +5,6 @@ import copy
 import numpy as np
 import pytest
 import torch
-from _models import recordings, small_models
 from sklearn.base import BaseEstimator, clone
 from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import GridSearchCV
@@ -14,6 +13,7 @@ from ecgsk import ECGAugmentation, ECGFounderClassifier, MTECGClassifier
 from ecgsk._training import TrainingStage, trainer
 from ecgsk.estimators import Distillation, EarlyStopping, FullTraining, LinearProbe, PostTraining
 from ecgsk.networks import StochasticDepth
+from tests._models import recordings, small_models
 
 pytestmark = pytest.mark.parametrize("name", list(small_models()))
 PROBE, POST = LinearProbe(max_epochs=4), PostTraining(head_epochs=4)

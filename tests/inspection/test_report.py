@@ -8,7 +8,6 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
-from _browser import open_browser
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
@@ -17,6 +16,7 @@ from ecgsk._cli.main import main
 from ecgsk.datasets import load_echonext, make_echonext
 from ecgsk.inspection import describe_cohort, make_report
 from ecgsk.persistence import save
+from tests._browser import open_browser
 
 NASTY = 'Dr. <script>alert("x")</script> & "Co"'
 

@@ -10,7 +10,6 @@ import optuna
 import pandas as pd
 import pytest
 import sklearn
-from _models import recordings, small_models
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.pruners import ThresholdPruner
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone, is_classifier
@@ -39,6 +38,7 @@ from ecgsk import MTECGClassifier, ProbabilityTransformer, RecordArray, make_lef
 from ecgsk.estimators import PostTraining
 from ecgsk.model_selection import OptunaSearchCV, search_space
 from ecgsk.tabular import GroupedEBMClassifier
+from tests._models import recordings, small_models
 
 SPACE = {"C": FloatDistribution(1e-3, 1e2, log=True)}
 

@@ -5,10 +5,10 @@ import sys
 from collections import Counter
 
 import pytest
-from _processes import DEAD, HANG, SERVER, start, wait_until
-from _search_script import fits_of, run, search
 
 from ecgsk.model_selection._worker import Worker
+from tests._processes import DEAD, HANG, SERVER, start, wait_until
+from tests._search_script import fits_of, run, search
 
 N_TRIALS = 12
 FOLD = "80"  # records that a fold learns from

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
-from _models import recordings, small_models
 from interpret.glassbox import ExplainableBoostingClassifier
 from scipy import sparse
 from sklearn.base import clone
@@ -23,6 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from ecgsk import ProbabilityTransformer, RecordArray
 from ecgsk.preprocessing import Standardize
 from ecgsk.tabular._out_of_fold import accepted
+from tests._models import recordings, small_models
 
 NAMES = ["AFIB", "LVH", "SR"]
 

@@ -5,11 +5,11 @@ import copy
 import numpy as np
 import pytest
 import torch
-from _models import recordings
 from torch import nn
 
 from ecgsk._training import ECGDataset, ECGNet, Trainer, TrainingStage, parameter_groups
 from ecgsk.networks import MTECG, StochasticDepth
+from tests._models import recordings
 
 
 def make_trainer(stages, *, valid=False, **kwargs):

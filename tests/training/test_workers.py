@@ -20,8 +20,6 @@ import joblib
 import numpy as np
 import pytest
 import torch
-from _models import RATE, recordings
-from _processes import HANG, wait_until
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 from sklearn.model_selection import GridSearchCV, cross_validate
@@ -33,6 +31,8 @@ from ecgsk._training import Trainer, device_lock, on_device, resolve_device
 from ecgsk._training.device import worker_number
 from ecgsk.preprocessing import Standardize
 from ecgsk.tabular import ProbabilityTransformer
+from tests._models import RATE, recordings
+from tests._processes import HANG, wait_until
 
 
 @contextmanager
@@ -148,14 +148,17 @@ def test_another_number_of_jobs_is_refused(tmp_path, monkeypatch, n_jobs):
 
 
 def test_who_waits_warns_once(tmp_path, monkeypatch, one_job):
-    monkeypatch.setattr(device_lock, "_PATIENCE", 0.1)
-    first = start(tmp_path, "first", 1)
-    with warnings.catch_warnings(record=True) as caught, cpu_as_gpu(tmp_path):
-        warnings.simplefilter("always")
-        with on_device("cpu", 8):
-            pass
-    first.join(20)
-    (message,) = [str(warning.message) for warning in caught]
+    first, messages = start(tmp_path, "first", stays=True), []
+
+    def warn(message, **kwargs):
+        messages.append(message)
+        (tmp_path / "leave").touch()
+
+    monkeypatch.setattr(device_lock, "_PATIENCE", 0.0)
+    monkeypatch.setattr(warnings, "warn", warn)
+    with cpu_as_gpu(tmp_path), on_device("cpu", 8):
+        assert ended(first)
+    (message,) = messages
     assert "Waiting for cuda-U: 1 other" in message and "Unset the variable" in message
 
 

@@ -4,12 +4,12 @@ import socket
 
 import pytest
 import torch
-from _ecgfounder_files import (
+
+from ecgsk.networks import NET1D_PRESETS
+from tests._ecgfounder_files import (
     nano_state,
     published_checkpoint,
 )
-
-from ecgsk.networks import NET1D_PRESETS
 
 
 @pytest.fixture(autouse=True)

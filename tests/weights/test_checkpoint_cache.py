@@ -8,14 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from _ecgfounder_files import (
-    assert_holds,
-    contents,
-    converted,
-    nano_state,
-    published_checkpoint,
-    refused,
-)
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
@@ -23,6 +15,14 @@ from ecgsk._core.files import file_sha256
 from ecgsk.weights import _ecgfounder_checkpoint as module
 from ecgsk.weights import read_ecgfounder, write_weights
 from ecgsk.weights._published import cache_folder
+from tests._ecgfounder_files import (
+    assert_holds,
+    contents,
+    converted,
+    nano_state,
+    published_checkpoint,
+    refused,
+)
 
 
 def test_a_file_of_save_weights_is_read_as_it_is(path, tmp_path, cache, monkeypatch):

@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from _ecgfounder_files import (
+
+from ecgsk.networks import NET1D_PRESETS
+from tests._ecgfounder_files import (
     assert_holds,
     converted,
     nano_state,
     refused,
 )
-
-from ecgsk.networks import NET1D_PRESETS
 
 FULL = NET1D_PRESETS["12-lead"]
 

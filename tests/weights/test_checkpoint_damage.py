@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from _ecgfounder_files import (
+
+from ecgsk.weights import read_ecgfounder
+from tests._ecgfounder_files import (
     assert_holds,
     contents,
     converted,
@@ -17,8 +19,6 @@ from _ecgfounder_files import (
     published_state,
     refused,
 )
-
-from ecgsk.weights import read_ecgfounder
 
 TINY = {"stem_width": 4, "widths": (4,), "depths": (1,), "kernel_size": 2, "group_width": 4}
 

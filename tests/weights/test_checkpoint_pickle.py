@@ -10,17 +10,27 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
-from _ecgfounder_files import (
+
+from ecgsk.weights import read_ecgfounder
+from ecgsk.weights._torch_file import read_torch_file
+from tests._ecgfounder_files import (
     assert_holds,
     converted,
     nano_state,
     published_checkpoint,
     refused,
 )
-from _harmful_pickles import DTYPE, EIGHT, HARMFUL, ONE, ORDERED, SCALAR, STATE, TENSOR, with_pickle
-
-from ecgsk.weights import read_ecgfounder
-from ecgsk.weights._torch_file import read_torch_file
+from tests._harmful_pickles import (
+    DTYPE,
+    EIGHT,
+    HARMFUL,
+    ONE,
+    ORDERED,
+    SCALAR,
+    STATE,
+    TENSOR,
+    with_pickle,
+)
 
 
 class Rebuilt:

@@ -8,7 +8,14 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from _ecgfounder_files import (
+from numpy.testing import assert_array_equal
+
+from ecgsk import ECGFounderClassifier, make_ecg
+from ecgsk._core.files import file_sha256
+from ecgsk.networks import NET1D_PRESETS, Net1D
+from ecgsk.weights import ECGFOUNDER_TASKS, read_ecgfounder
+from ecgsk.weights import _ecgfounder_checkpoint as module
+from tests._ecgfounder_files import (
     assert_holds,
     contents,
     converted,
@@ -19,13 +26,6 @@ from _ecgfounder_files import (
     refused,
     save_as_numpy,
 )
-from numpy.testing import assert_array_equal
-
-from ecgsk import ECGFounderClassifier, make_ecg
-from ecgsk._core.files import file_sha256
-from ecgsk.networks import NET1D_PRESETS, Net1D
-from ecgsk.weights import ECGFOUNDER_TASKS, read_ecgfounder
-from ecgsk.weights import _ecgfounder_checkpoint as module
 
 
 @pytest.fixture(scope="module")

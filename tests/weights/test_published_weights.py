@@ -6,18 +6,18 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from _ecgfounder_files import (
-    assert_holds,
-    contents,
-    nano_state,
-    published_checkpoint,
-)
 
 from ecgsk import ECGFounderClassifier
 from ecgsk._core.files import file_sha256
 from ecgsk._core.optional import import_optional
 from ecgsk.weights import _published, read_ecgfounder
 from ecgsk.weights._published import PUBLISHED, find_published
+from tests._ecgfounder_files import (
+    assert_holds,
+    contents,
+    nano_state,
+    published_checkpoint,
+)
 
 
 def publish(monkeypatch, name, sha256):
