@@ -38,6 +38,8 @@ def text_of(page: str) -> str:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """Build from a copy, so that nothing is written into the repository or left from before."""
+    for package in ("sphinx", "numpydoc", "sphinx_gallery", "myst_parser", "pydata_sphinx_theme"):
+        pytest.importorskip(package, reason=f"the site needs {package} (extra docs)")
     folder = tmp_path_factory.mktemp("site")
     for part in ROOT.iterdir():
         if part.suffix == ".md":
