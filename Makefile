@@ -1,6 +1,6 @@
 # make demo         recordings in, an interpretable answer out (PTBXL=DIR for real ones)
 # make test         lint and all tests
-# make test-fast    the tests that take two minutes together
+# make test-fast    the tests without the slow ones: some two to three minutes
 # make test-floors  all tests with the oldest versions that setup.py allows (PYTHON310=PATH)
 # make lint         ruff and mypy
 # make types        mypy alone

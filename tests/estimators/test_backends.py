@@ -26,6 +26,9 @@ from ecgsk._training.device import has_fast_bfloat16
 from tests._models import RATE, recordings
 from tests._processes import HANG
 
+# Together they take longer than all else that `make test-fast` runs.
+pytestmark = pytest.mark.slow
+
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")

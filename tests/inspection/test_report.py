@@ -18,6 +18,9 @@ from ecgsk.inspection import describe_cohort, make_report
 from ecgsk.persistence import save
 from tests._browser import open_browser
 
+# Together they take longer than all else that `make test-fast` runs.
+pytestmark = pytest.mark.slow
+
 NASTY = 'Dr. <script>alert("x")</script> & "Co"'
 
 

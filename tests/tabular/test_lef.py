@@ -26,6 +26,9 @@ from ecgsk.tabular import (
     screen_predictors,
 )
 
+# Together they take longer than all else that `make test-fast` runs.
+pytestmark = pytest.mark.slow
+
 
 @parametrize_with_checks(
     [

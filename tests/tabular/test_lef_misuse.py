@@ -29,6 +29,9 @@ from ecgsk.tabular import (
     screen_predictors,
 )
 
+# Together they take longer than all else that `make test-fast` runs.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def cohort():
