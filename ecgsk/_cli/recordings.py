@@ -180,7 +180,12 @@ class Recordings:
         if not self.model_input.table:
             return X
         table = {"age": [r.age for r in recordings], "sex": [r.sex for r in recordings]}
-        return RecordArray.wrap(X, table=pd.DataFrame(table))
+        return RecordArray.wrap(
+            X,
+            table=pd.DataFrame(table),
+            sampling_rate=self.model_input.sampling_rate,
+            leads=self.model_input.leads,
+        )
 
 
 def _is_array(path: str) -> bool:

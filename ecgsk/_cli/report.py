@@ -131,7 +131,12 @@ def _of_recordings(model, options, common):
     return make_report(
         options.out,
         model,
-        RecordArray.wrap(np.ascontiguousarray(data), table=table.reset_index(drop=True)),
+        RecordArray.wrap(
+            np.ascontiguousarray(data),
+            table=table.reset_index(drop=True),
+            sampling_rate=rate,
+            leads=found.lead_names,
+        ),
         data=f"{len(data)} recording{'s' * (len(data) > 1)} from files, {steps}",
         record_names=[str(name) for name in found.metadata["record"]],
         sampling_rate=rate,

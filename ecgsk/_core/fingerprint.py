@@ -18,6 +18,7 @@ def fingerprint(*parts) -> str:
         if isinstance(part, (np.ndarray, RecordArray)):
             digest.update(f"{part.shape} {part.dtype}".encode())
             if isinstance(part, RecordArray):
+                digest.update(f"{part.sampling_rate} {part.leads}".encode())
                 part = part.read(np.unique(np.linspace(0, len(part) - 1, 64).astype(int)))
             digest.update(np.ascontiguousarray(part).data)
         else:

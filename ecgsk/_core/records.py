@@ -1,8 +1,9 @@
 """Recordings that are read when they are needed: arrays larger than memory."""
 
 import mmap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,10 @@ class RecordArray:
         records through slicing, cross-validation and preprocessing, so that a step of a Pipeline
         can read it: see `ecgsk.tabular.TableColumns`. It is copied: sorting yours later does not
         move it. Its index is not used.
+    sampling_rate : float or None, default=None
+        Hz, where it is known and the same for all records.
+    leads : sequence of str or None, default=None
+        Name of each lead, in their order, where they are known and the same for all records.
 
     Attributes
     ----------
@@ -41,6 +46,22 @@ class RecordArray:
         Always float32.
     table : DataFrame or None
         As given, of the same records in the same order.
+    sampling_rate : float or None
+        Hz.
+    leads : tuple of str or None
+        As given.
+
+    Raises
+    ------
+    ValueError
+        For a table with another number of rows, a rate that is not a positive number, and names
+        of leads that are not one for each lead.
+
+    Notes
+    -----
+    The rate and the leads stay with the records through slicing, cross-validation and
+    preprocessing, as the table does. Estimators and transformers whose parameters contradict
+    them raise ValueError. Arrays (``np.asarray``) cannot carry any of the three.
 
     Examples
     --------
@@ -53,10 +74,15 @@ class RecordArray:
     (15000000, 12, 1000)
     >>> np.asarray(X[:3]).shape
     (3, 12, 1000)
+    >>> RecordArray(read, (5, 2, 1000), sampling_rate=100, leads=["I", "II"])[:3]
+    RecordArray(shape=(3, 2, 1000), dtype=float32, sampling_rate=100, leads=('I', 'II'))
     """
 
     ndim = 3
     dtype = np.dtype(np.float32)
+    # Pickles of version 0.1.0 have neither.
+    sampling_rate: float | None = None
+    leads: tuple[str, ...] | None = None
 
     def __init__(
         self,
@@ -64,6 +90,8 @@ class RecordArray:
         shape: tuple[int, int, int],
         *,
         table=None,
+        sampling_rate: float | None = None,
+        leads: Sequence[str] | None = None,
         _indices: np.ndarray | range | None = None,
     ):
         self._read = read
@@ -71,23 +99,40 @@ class RecordArray:
         self._indices = range(self._source_shape[0]) if _indices is None else _indices
         self.shape = (len(self._indices), *self._source_shape[1:])
         self.table = table if _indices is not None else _own_table(table, len(self))
+        self.sampling_rate = _checked_rate(sampling_rate)
+        self.leads = _checked_leads(leads, self.shape[1])
 
     @classmethod
-    def wrap(cls, array, table=None) -> "RecordArray":
+    def wrap(
+        cls,
+        array,
+        table=None,
+        *,
+        sampling_rate: float | None = None,
+        leads: Sequence[str] | None = None,
+    ) -> "RecordArray":
         """Wrap an array of shape (records, leads, samples), in memory or on disk.
 
         Parameters
         ----------
-        array : ndarray, memory map, h5py or zarr array
-            Recordings, mV.
+        array : ndarray, memory map, h5py or zarr array, or RecordArray
+            Recordings, mV. A `RecordArray` keeps what it carries, except what is given here.
         table : DataFrame or None, default=None
+            See `RecordArray`.
+        sampling_rate : float or None, default=None
+            Hz, see `RecordArray`.
+        leads : sequence of str or None, default=None
             See `RecordArray`.
         """
         shape = getattr(array, "shape", None)
         if shape is None or len(shape) != 3:
             was = f"is a {type(array).__name__}" if shape is None else f"has shape {tuple(shape)}"
             raise ValueError(f"array {was}; expected (n_records, n_leads, n_samples).")
-        return cls(_ArrayReader(array), array.shape, table=table)
+        carried = {"table": table, "sampling_rate": sampling_rate, "leads": leads}
+        if isinstance(array, RecordArray):
+            carried = {k: getattr(array, k) if v is None else v for k, v in carried.items()}
+            return cls(array.read, array.shape, **carried)
+        return cls(_ArrayReader(array), array.shape, **carried)
 
     @property
     def nbytes(self) -> int:
@@ -98,7 +143,9 @@ class RecordArray:
         return self.shape[0]
 
     def __repr__(self) -> str:
-        return f"RecordArray(shape={self.shape}, dtype=float32)"
+        known = "" if self.sampling_rate is None else f", sampling_rate={self.sampling_rate:g}"
+        known += "" if self.leads is None else f", leads={self.leads}"
+        return f"RecordArray(shape={self.shape}, dtype=float32{known})"
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[i] for i in range(len(self)))
@@ -127,7 +174,14 @@ class RecordArray:
         if table is not None:
             # A mask that is a Series would be aligned by its index instead of its place.
             table = table.iloc[key if isinstance(key, slice) else np.asarray(key)]
-        subset = RecordArray(self._read, self._source_shape, table=table, _indices=rows)
+        subset = RecordArray(
+            self._read,
+            self._source_shape,
+            table=table,
+            sampling_rate=self.sampling_rate,
+            leads=self.leads,
+            _indices=rows,
+        )
         parts = (slice(None), *rest)
         return np.asarray(subset)[parts] if rest else subset
 
@@ -169,7 +223,14 @@ class RecordArray:
             raise ValueError(f"The source returned shape {records.shape}; expected {expected}.")
         return records
 
-    def map(self, function: Callable, shape: tuple[int, int]) -> "RecordArray":
+    def map(
+        self,
+        function: Callable,
+        shape: tuple[int, int],
+        *,
+        sampling_rate: float | None = None,
+        leads: Sequence[str] | None = None,
+    ) -> "RecordArray":
         """Return a RecordArray that applies a function to each batch as it is read.
 
         Parameters
@@ -179,8 +240,72 @@ class RecordArray:
             result must depend on that record alone.
         shape : tuple of (int, int)
             Leads and samples of the result.
+        sampling_rate : float or None, default=None
+            Of the result, Hz. None keeps the rate where the number of samples stays; otherwise
+            it is unknown.
+        leads : sequence of str or None, default=None
+            Of the result. None keeps the names where the number of leads stays; otherwise they
+            are unknown.
         """
-        return RecordArray(_Mapped(self, function), (len(self), *shape), table=self.table)
+        return self.read_by(
+            _Mapped(self, function), shape, sampling_rate=sampling_rate, leads=leads
+        )
+
+    def read_by(
+        self,
+        read: Callable[[np.ndarray], np.ndarray],
+        shape: tuple[int, int] | None = None,
+        *,
+        sampling_rate: float | None = None,
+        leads: Sequence[str] | None = None,
+    ) -> "RecordArray":
+        """Return a RecordArray of the same records that another function reads.
+
+        Parameters
+        ----------
+        read : callable
+            See `RecordArray`; its indices are positions in this array.
+        shape : tuple of (int, int) or None, default=None
+            Leads and samples of the result; None is those of this array.
+        sampling_rate, leads
+            As in `map`.
+        """
+        n_leads, n_samples = shape = self.shape[1:] if shape is None else shape
+        if sampling_rate is None and n_samples == self.shape[2]:
+            sampling_rate = self.sampling_rate
+        if leads is None and n_leads == self.shape[1]:
+            leads = self.leads
+        return RecordArray(
+            read, (len(self), *shape), table=self.table, sampling_rate=sampling_rate, leads=leads
+        )
+
+
+def _checked_rate(sampling_rate) -> float | None:
+    if sampling_rate is None:
+        return None
+    is_number = isinstance(sampling_rate, Real) and not isinstance(sampling_rate, bool)
+    if not is_number or not 0 < sampling_rate < np.inf:
+        raise ValueError(
+            f"sampling_rate={sampling_rate!r} is not allowed; give a positive number in Hz, or "
+            "None where it is unknown."
+        )
+    return sampling_rate
+
+
+def _checked_leads(leads, n_leads: int) -> tuple[str, ...] | None:
+    if leads is None:
+        return None
+    names = () if isinstance(leads, str) else tuple(leads)
+    if len(names) != n_leads or len(set(names)) < n_leads or not all(map(_is_text, names)):
+        raise ValueError(
+            f"leads={leads!r} is not allowed; give a different name for each of the {n_leads} "
+            "leads, in their order, or None where they are unknown."
+        )
+    return tuple(map(str, names))
+
+
+def _is_text(value) -> bool:
+    return isinstance(value, str)
 
 
 def _own_table(table, n_records: int) -> pd.DataFrame | None:

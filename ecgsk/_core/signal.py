@@ -138,7 +138,7 @@ def check_ecg(
         X = _as_float32(X)
     _check_shape(X.shape, n_leads, n_samples)
     if lazy:
-        X = RecordArray(_Checked(X, missing), X.shape, table=X.table)
+        X = X.read_by(_Checked(X, missing))
         if warn:
             warn_of_quality(X.read(np.arange(min(len(X), _RECORDS_LOOKED_AT))))
         return X

@@ -60,11 +60,11 @@ class ClassProbability:
 
 
 def with_table(X, records, rows=None):
-    """Return changed recordings with the table of X, or its ``rows``, if there is one."""
-    table = getattr(X, "table", None)
-    if table is None:
+    """Return changed recordings with what X carries, and with the ``rows`` of its table."""
+    if not isinstance(X, RecordArray):
         return records
-    return RecordArray.wrap(records, table=table if rows is None else table.iloc[rows])
+    table = X.table if X.table is None or rows is None else X.table.iloc[rows]
+    return RecordArray.wrap(records, table=table, sampling_rate=X.sampling_rate, leads=X.leads)
 
 
 def check_leads(leads, n_leads: int, what: str) -> list[str]:

@@ -182,7 +182,7 @@ def lead_importance(
 def _without(X, leads, donors):
     """Return X with some leads of other records, or at 0 mV where there are no donors."""
     if isinstance(X, RecordArray):
-        return RecordArray(_Exchanged(X, leads, donors), X.shape, table=X.table)
+        return X.read_by(_Exchanged(X, leads, donors))
     changed = X.copy()
     changed[:, leads] = 0 if donors is None else X[np.ix_(donors, leads)]
     return with_table(X, changed)

@@ -9,7 +9,9 @@ from sklearn.model_selection import GroupKFold
 from sklearn.utils import _safe_indexing
 
 from ecgsk import RecordArray, check_ecg
+from ecgsk._core.fingerprint import fingerprint
 from ecgsk._core.records import is_lazy
+from ecgsk.inspection._class_probability import with_table
 from ecgsk.preprocessing import BandPass
 
 
@@ -136,6 +138,66 @@ def test_a_table_stays_with_its_records(array):
     assert X.map(np.negative, (3, 8)).table.equals(table)
     assert pickle.loads(pickle.dumps(X)).table.equals(table)
     assert BandPass(0.5, 40, sampling_rate=100).transform(X[:3]).table.equals(table[:3])
+
+
+def test_rate_and_leads_stay_with_the_records(array):
+    X = RecordArray.wrap(array, sampling_rate=100, leads=["I", "II", "V2"])
+    assert repr(X) == (
+        "RecordArray(shape=(20, 3, 8), dtype=float32, sampling_rate=100, leads=('I', 'II', 'V2'))"
+    )
+    same = (
+        X[3:],
+        X[[1, 1]],
+        X[np.arange(20) > 4][::-1],
+        X.map(np.negative, (3, 8)),
+        X.read_by(X.read),
+        check_ecg(X, n_leads=3),
+        RecordArray.wrap(X),
+        pickle.loads(pickle.dumps(X)),
+        _safe_indexing(X, [4, 2]),
+        with_table(X, array),
+    )
+    for other in same:
+        assert (other.sampling_rate, other.leads) == (100, ("I", "II", "V2"))
+    shorter = X.map(lambda batch: batch[:, :, :4], (3, 4))
+    assert (shorter.sampling_rate, shorter.leads) == (None, X.leads)
+    fewer = X.map(lambda batch: batch[:, :1], (1, 8), leads=["I"])
+    assert (fewer.sampling_rate, fewer.leads) == (100, ("I",))
+    assert fewer.map(np.negative, (1, 8), sampling_rate=50).sampling_rate == 50
+
+
+def test_wrapped_records_keep_what_is_not_given(array):
+    table = pd.DataFrame({"age": np.arange(20.0)})
+    X = RecordArray.wrap(array, table, sampling_rate=100, leads=["I", "II", "V2"])
+    again = RecordArray.wrap(X, sampling_rate=250)
+    assert again.table.equals(table)
+    assert (again.sampling_rate, again.leads) == (250, X.leads)
+    np.testing.assert_array_equal(np.asarray(again[3:5]), array[3:5])
+
+
+def test_pickles_without_rate_and_leads_still_load(array):
+    X = RecordArray.wrap(array)
+    del X.sampling_rate, X.leads
+    loaded = pickle.loads(pickle.dumps(X))
+    assert loaded.sampling_rate is None and loaded.leads is None
+    assert check_ecg(loaded[:2], n_leads=3).shape == (2, 3, 8)
+
+
+@pytest.mark.parametrize("rate", [0, -1, np.nan, np.inf, "100", True])
+def test_rates_that_are_none_are_refused(array, rate):
+    with pytest.raises(ValueError, match="sampling_rate=.* give a positive number in Hz"):
+        RecordArray.wrap(array, sampling_rate=rate)
+
+
+@pytest.mark.parametrize("leads", [["I", "II"], ["I", "I", "II"], "abc", [1, 2, 3], []])
+def test_leads_that_do_not_name_each_lead_are_refused(array, leads):
+    with pytest.raises(ValueError, match="a different name for each of the 3 leads"):
+        RecordArray.wrap(array, leads=leads)
+
+
+def test_a_fingerprint_tells_rates_and_leads_apart(array):
+    kinds = [{}, {"sampling_rate": 100}, {"sampling_rate": 250}, {"leads": ["I", "II", "III"]}]
+    assert len({fingerprint(RecordArray.wrap(array, **kind)) for kind in kinds}) == 4
 
 
 def test_a_table_of_other_records_is_refused(array):

@@ -237,7 +237,9 @@ def load_echonext(
     covariates = covariates.iloc[kept].reset_index(drop=True)
     reader = EchoNextReader(waveforms, None if known.all() else kept, microvolt_per_count)
     shape = (len(kept), len(STANDARD_LEADS), N_SAMPLES)
-    records = RecordArray(reader, shape, table=covariates)
+    records = RecordArray(
+        reader, shape, table=covariates, sampling_rate=SAMPLING_RATE, leads=STANDARD_LEADS
+    )
     data = records if lazy else np.asarray(records)
     labels = labels[kept]
     if return_X_y:

@@ -173,7 +173,9 @@ def load_ptbxl(
     rows, headers = rows[places], [results[place] for place in places]
 
     shape = (len(headers), len(STANDARD_LEADS), _SECONDS * sampling_rate)
-    data: RecordArray | np.ndarray = RecordArray(_Reader(headers), shape)
+    data: RecordArray | np.ndarray = RecordArray(
+        _Reader(headers), shape, sampling_rate=sampling_rate, leads=STANDARD_LEADS
+    )
     if not lazy:
         out = np.empty(shape, dtype=np.float32)
         results = read_into(headers, STANDARD_LEADS, out, n_jobs=n_jobs, on_error=on_error)
