@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from ecgsk._cli.recordings import Recording, Recordings
+from ecgsk._core.decision import decision_rule
 from ecgsk._core.fitted import column_names, is_multilabel, stack_labels, unwrap
 from ecgsk._core.signal import ECGQualityWarning
 
@@ -17,13 +18,14 @@ class Predictor:
     """Probabilities and decisions of a fitted classifier, as text.
 
     ``threshold`` is the probability from which on a binary model decides for its second class; None
-    leaves decisions to the model's ``predict``.
+    leaves decisions to the model, with the threshold that was saved in it.
     """
 
     def __init__(self, model, threshold: float | None = None):
         if not hasattr(model, "classes_"):
             raise ValueError(f"MODEL contains a {type(model).__name__} that is not fitted.")
-        self._model = unwrap(model)
+        self._rule = decision_rule(model)
+        self._model = model = unwrap(model)
         self._threshold = threshold
         self._classes = model.classes_
         self._multilabel = is_multilabel(model)
@@ -34,6 +36,21 @@ class Predictor:
                 f"--threshold {threshold:g} is for binary models; MODEL has {len(self._names)} "
                 f"{'labels' if self._multilabel else 'classes'}. Leave it out."
             )
+
+    @property
+    def decides(self) -> str:
+        """How the decisions are made, in words."""
+        own = "" if self._rule is None else f"{self._rule.in_words} (threshold of MODEL)"
+        if self._threshold is not None:
+            given = f"{self._classes[1]} from a probability of {self._threshold:g} on (--threshold)"
+            return f"{given}, instead of {own}" if own else given
+        if own:
+            return own
+        if self._multilabel:
+            return "the labels that the model's predict returns (MODEL contains no threshold)"
+        if self._binary:
+            return f"{self._classes[1]} where it is more probable (MODEL contains no threshold)"
+        return "the most probable class"
 
     @property
     def columns(self) -> list[str]:
@@ -58,12 +75,17 @@ class Predictor:
 
     def _predict(self, X) -> tuple[np.ndarray, list[str]]:
         model = self._model
-        if isinstance(model, Pipeline) and len(model) > 1:
+        while isinstance(model, Pipeline) and len(model) > 1:
             # Networks in front compute once for both probabilities and decisions.
-            X, model = model[:-1].transform(X), model[-1]
+            X, model = model[:-1].transform(X), unwrap(model[-1])
         probabilities = stack_labels(model.predict_proba(X), self._classes)
         if self._threshold is not None:
-            decided = self._classes[(probabilities[:, 1] >= self._threshold).astype(int)]
+            second = probabilities[:, 1] >= self._threshold
+            decided = self._classes[second.astype(int)]
+        elif self._rule is not None:
+            by_probability = self._rule.is_probability
+            scores = probabilities if by_probability else model.decision_function(X)
+            decided = self._classes[self._rule.is_second_class(scores).astype(int)]
         elif not hasattr(model, "net_"):
             decided = model.predict(X)
         elif self._multilabel:  # as the networks' own predict decides

@@ -35,6 +35,7 @@ def run_report(options: argparse.Namespace) -> int:
         report = _of_recordings(model, options, common)
     else:
         report = _of_cohort(model, options, common)
+    print(f"Threshold: {report.threshold:g} ({report.threshold_source})")
     print(f"Report: {report.path}")
     return 0
 

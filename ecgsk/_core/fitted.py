@@ -6,18 +6,27 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 
+from ecgsk._core.decision import THRESHOLD_CLASSIFIERS
+
 # Where meta-estimators of scikit-learn and of ecgsk keep what they have fitted, or were given.
 _INNER = ("best_estimator_", "estimator_", "estimators_", "calibrated_classifiers_", "estimator")
 
 
 def unwrap(model):
-    """Return the model that predicts: the one in a ``FrozenEstimator``, the best one of a search.
+    """Return the model that computes probabilities: the best one of a search, or the one inside of
+    a ``FrozenEstimator`` or a threshold classifier.
 
-    A search that is not fitted is returned as it is.
+    Searches and threshold classifiers that are not fitted are returned as they are.
     """
-    while isinstance(model, FrozenEstimator) or hasattr(model, "best_estimator_"):
-        model = model.estimator if isinstance(model, FrozenEstimator) else model.best_estimator_
-    return model
+    while True:
+        if hasattr(model, "best_estimator_"):
+            model = model.best_estimator_
+        elif isinstance(model, THRESHOLD_CLASSIFIERS) and hasattr(model, "classes_"):
+            model = getattr(model, "estimator_", model.estimator)
+        elif isinstance(model, FrozenEstimator):
+            model = model.estimator
+        else:
+            return model
 
 
 def last_step(model):

@@ -102,6 +102,14 @@ def set_output_container(estimator, container: str) -> None:
     estimator._sklearn_output_config = {"transform": container}
 
 
+def tuned_label(model):
+    """Return the class whose score a ``TunedThresholdClassifierCV`` compares; None for the second.
+
+    It is the positive class of the metric.
+    """
+    return model._curve_scorer._get_pos_label()
+
+
 def being_displayed() -> bool:
     """Return whether scikit-learn draws an estimator, or lists its attributes, at present.
 

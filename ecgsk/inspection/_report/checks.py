@@ -8,6 +8,7 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from ecgsk._core.checks import check_distinct
+from ecgsk._core.decision import decision_rule
 from ecgsk._core.records import RecordArray
 
 _MOST_PATIENTS = 20
@@ -47,6 +48,23 @@ def _as_number(value):
         return float(value)
     except (TypeError, ValueError):
         return None
+
+
+def threshold_of(model, *, given: bool) -> float | None:
+    """Return the probability of the condition from which on the model itself decides for it.
+
+    None where it has no such threshold, or where one that is not a probability is not needed,
+    because the user has ``given`` another.
+    """
+    rule = decision_rule(model)
+    if rule is None or given and not rule.is_probability:
+        return None
+    if not rule.is_probability:
+        raise ValueError(
+            f"model decides for {rule.in_words}, which is not a probability. Give threshold, or "
+            "use response_method='predict_proba' in the threshold classifier."
+        )
+    return rule.second_class_threshold
 
 
 def check_y(y, n_records: int, name: str = "y"):

@@ -28,6 +28,7 @@ from ecgsk.inspection._report.checks import (
     check_validation,
     check_y,
     names_of,
+    threshold_of,
     warn_of_rate,
 )
 from ecgsk.inspection._report.page import Page, check_writable
@@ -109,8 +110,9 @@ def make_report(
         Other records, from which thresholds are chosen; those that are reported on are refused.
         None shows fixed thresholds instead.
     threshold : float or None, default=None
-        The probability from which on the model calls a record positive. None takes that of the
-        greatest F1 on ``validation``, without it 0.5.
+        The probability from which on the model calls a record positive. None takes that of
+        scikit-learn's ``FixedThresholdClassifier`` or ``TunedThresholdClassifierCV`` in the model;
+        without them that of the greatest F1 on ``validation``; without it 0.5.
     records : sequence of int or None, default=None
         Records that get a part of their own, by their place in X. None: none with ``y``, all
         without, at most 20.
@@ -148,16 +150,17 @@ def make_report(
     Returns
     -------
     Bunch
-        ``path`` of the file; ``probability`` of each record; ``threshold``; ``results``, what
-        each call that the report shows gave, by the call's text; and ``variables``, what the
-        names in the calls stand for.
+        ``path`` of the file; ``probability`` of each record; ``threshold`` and
+        ``threshold_source``, how it was chosen; ``results``, what each call that the report shows
+        returned, by the call's text; and ``variables``, what the names in the calls stand for.
 
     Raises
     ------
     ValueError
         For one class in ``y``, lengths that differ, records that are not there, a model of more
         than two classes or of classes such as 'low' and 'normal', numbers that are not allowed,
-        and ``validation`` that holds the records that are reported on.
+        ``validation`` that holds the records that are reported on, and a model whose own
+        threshold is not a probability, if none is given.
     TypeError
         For a model without ``predict_proba``.
     OSError
@@ -226,13 +229,18 @@ def make_report(
         p_val = _predict(unwrap(model), X_val)[0]
         check_answers_differ(p, p_val)
     chosen = "given"
-    if threshold is None:
+    own_threshold = threshold_of(model, given=threshold is not None)
+    if threshold is None and own_threshold is not None:
+        chosen, threshold = "chosen when the model was made", own_threshold
+    elif threshold is not None and own_threshold not in (None, threshold):
+        chosen = f"given, instead of {own_threshold:.3f} of the model"
+    elif threshold is None:
         chosen = "fixed" if p_val is None else "greatest F1 on the validation records"
         threshold = 0.5 if p_val is None else as_number(choose_threshold(y_val, p_val, rule="f1"))
     calls = Calls(
         model=model, X=X, y=y, p=p, groups=groups, y_val=y_val, p_val=p_val, threshold=threshold,
         by=by, bins=bins, predictors=predictors, leads=list(leads),
-        ebm=unwrap(model)[-1] if isinstance(unwrap(model), Pipeline) else unwrap(model),
+        ebm=_last(model),
     )  # fmt: skip
     settings = Bunch(
         data=data,
@@ -272,6 +280,7 @@ def make_report(
         path=path,
         probability=p,
         threshold=threshold,
+        threshold_source=chosen,
         results=calls.results,
         variables=calls.variables,
     )
@@ -290,6 +299,12 @@ def _predict(model, X):
             return p, None
         table = pd.DataFrame(table, columns=names_of(model, table.shape[1]))
     return p, table
+
+
+def _last(model):
+    """Return the step that reads the predictors, without what is around it."""
+    model = unwrap(model)
+    return unwrap(model[-1]) if isinstance(model, Pipeline) else model
 
 
 def _some_of_each(y: np.ndarray, n_records: int) -> np.ndarray:
