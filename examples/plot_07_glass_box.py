@@ -35,8 +35,8 @@ train, val, test = (load_echonext(path, split=split) for split in ("train", "val
 where = "synthetic records" if test.synthetic else "EchoNext"
 
 # %%
-# A plain Pipeline. Its first step asks the network, which takes most of the time; with ``memory``
-# the answers are kept on disk, and the second model does not ask again.
+# A plain Pipeline. Its first step, the network, takes most of the time. With ``memory`` its
+# probabilities are kept on disk, so that it computes each recording once for both models.
 glass_box, logistic = (
     make_lef_classifier(
         "mtecg",

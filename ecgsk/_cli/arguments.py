@@ -9,7 +9,8 @@ _PREDICT_EPILOG = """\
 columns of the result, one row for each recording in the given order:
   record       path as given or found (without .hea), with [i] after it for recording i, counted
                from 0, of an .npy file with several. Names are written as they are: a spreadsheet
-               may take one that begins with = + - or @ for a formula.
+               may take one that begins with = + - or @ for a formula. Bytes that are not text are
+               written as \\udc80 to \\udcff, and backslashes in such names as two.
   probability  of the second class of a binary model; for other models probability_CLASS for each
                class, or probability_LABEL for each label. Empty where error is not.
   decision     class that the model decides for; for multilabel models the labels that are present,
@@ -17,12 +18,15 @@ columns of the result, one row for each recording in the given order:
   warning      problems with the signal of a recording that has a prediction
   error        why there is no prediction; empty where there is one
 
-A recording without a prediction affects only its own row. To continue an interrupted run, give the
+A recording without a prediction affects only its own row. Files in a folder that may be recordings
+in formats that are not read (.xml, .dcm, .edf, ...) have such a row too. A recording that several
+paths lead to is listed once. Hidden files and folders are not searched.
+ To continue an interrupted run, give the
 same command again: the file will be the same, byte for byte. FILE.state.json next to the result
 holds the state of the run and is removed at its end.
 
-exit status: 0 all recordings have a prediction, 1 some have none, 2 nothing was done,
-130 interrupted
+exit status: 0 all recordings have a prediction, 1 some have none or were not read, 2 nothing was
+done, 130 interrupted
 """
 
 

@@ -1,27 +1,34 @@
 """A table that is written row by row and can be continued after an interruption."""
 
-import csv
-import io
+import errno
 import json
 import os
+import re
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from ecgsk._core.files import replacing, write_file
+from ecgsk._core.files import replacing, temporary_files, write_file
 from ecgsk._core.optional import import_optional
 
 # Most work that a killed process loses, s.
 _CHECKPOINT = 0.25
 # Bytes of CSV that are converted to Parquet together.
 _BLOCK = 16 << 20
+_QUOTED = re.compile('[",\r\n]')
+# Python's names of undecodable bytes are lone surrogates, which UTF-8 cannot encode.
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_LOOKS_ESCAPED = re.compile(r"\\ud[89a-f][0-9a-f]{2}")
 
 
 class OutputTable:
     """The result of a run, row by row; a Parquet file is written as CSV and converted at the end.
 
     ``FILE.state.json`` counts only rows that are on disk; a run that continues first removes what
-    follows them. Only a run of the same ``identity``, by names for users, continues another.
+    follows them. Only a run of the same ``identity``, by names for users, continues another. A
+    process that is killed at any time leaves what the same run continues from. As a context, an
+    error leaves a state to continue from.
     """
 
     def __init__(
@@ -32,25 +39,25 @@ class OutputTable:
         *,
         overwrite: bool = False,
     ):
-        self.path = Path(path)
-        if self.path.suffix not in (".csv", ".parquet"):
-            raise ValueError(f"--out {os.fspath(path)!r} must end in .csv or .parquet.")
+        self.path = check_output(path, (".csv", ".parquet"))
         self._columns = list(columns)
         self._identity = identity
         self._state = Path(f"{self.path}.state.json")
         self._csv = self.path
-        if self.path.suffix == ".parquet":
+        if self.path.suffix.lower() == ".parquet":
             _parquet()  # fails now, not after an hour
             self._csv = Path(f"{self.path}.partial.csv")
         # Bytes, records and failures: one tuple, so that Ctrl-C cannot change only some of them.
         self._done = (0, 0, 0)
-        state = None if overwrite else self._interrupted_state()
-        self._file = open(self._csv, "r+b" if self._csv.exists() else "w+b")
+        self._finished = False
+        self._file = _open_locked(self._csv, self.path)
         try:
-            _lock(self._file, self.path)
-            self._continue(state)
+            self._remove_temporary_files()
+            self._continue(None if overwrite else self._interrupted_state())
         except BaseException:
-            self._file.close()
+            if not os.fstat(self._file).st_size and not os.path.exists(self._state):
+                self._csv.unlink(missing_ok=True)  # it was created by the lock
+            os.close(self._file)
             raise
 
     @property
@@ -62,6 +69,24 @@ class OutputTable:
     def n_failed(self) -> int:
         """Rows without a prediction."""
         return self._done[2]
+
+    def __enter__(self) -> "OutputTable":
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        try:
+            if not self._finished:
+                # A full disk has an error already, and the state before it is still valid.
+                with suppress(*[OSError] if error else []):
+                    self._checkpoint()
+        finally:
+            os.close(self._file)
+
+    def _remove_temporary_files(self) -> None:
+        """Remove those of killed runs; the lock excludes that one is in use."""
+        for path in {self.path, self._state}:
+            for file in temporary_files(path):
+                file.unlink(missing_ok=True)
 
     def _interrupted_state(self) -> dict | None:
         """Return the state of an interrupted run of the same identity, if there is one."""
@@ -75,10 +100,13 @@ class OutputTable:
         try:
             state = json.loads(self._state.read_text(encoding="utf-8"))
             before = dict(state["identity"])
-            _ = [int(state[name]) for name in ("bytes", "records", "failed")]
-        except (ValueError, KeyError, TypeError) as error:
+            counts = [state[name] for name in ("bytes", "records", "failed")]
+            if not all(type(count) is int and count >= 0 for count in counts):
+                raise ValueError(f"its counts are {counts}")
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(
-                f"{self._state} cannot be read ({error}). Give --overwrite to start again."
+                f"{os.fspath(self._state)!r} cannot be read ({type(error).__name__}: {error}). "
+                "Give --overwrite to start again."
             ) from error
         if not state["records"]:
             return None
@@ -93,20 +121,22 @@ class OutputTable:
         return state
 
     def _continue(self, state: dict | None) -> None:
-        size = self._file.seek(0, os.SEEK_END)
-        there = 0 if state is None else state["bytes"]
-        if size < there:
-            raise ValueError(
-                f"{self._csv} is shorter than the interrupted run left it. Give --overwrite to "
-                "start again."
-            )
         if state is not None:
-            self._done = (there, state["records"], state["failed"])
-        else:
+            self._done = (state["bytes"], state["records"], state["failed"])
+            self._finished = state.get("finished") is True and self.path.exists()
+            if self._finished:
+                return
+        size = os.fstat(self._file).st_size
+        if size < self._done[0]:
+            raise ValueError(
+                f"{os.fspath(self._csv)!r} is shorter than the interrupted run left it. Give "
+                "--overwrite to start again."
+            )
+        if state is None:
             self._write_state()  # before removing anything of another run
-        self._file.seek(there)
-        self._file.truncate()
-        if there == 0:
+        os.ftruncate(self._file, self._done[0])
+        os.lseek(self._file, self._done[0], os.SEEK_SET)
+        if state is None:
             self._add(_as_csv([self._columns]), 0, 0)
         self._checkpoint()
 
@@ -118,46 +148,124 @@ class OutputTable:
             self._checkpoint()
 
     def _add(self, content: bytes, n_records: int, n_failed: int) -> None:
-        self._file.write(content)
-        self._file.flush()
-        _, records, failed = self._done
-        self._done = (self._file.tell(), records + n_records, failed + n_failed)
+        rest = memoryview(content)
+        try:
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, os.fspath(self._csv)) from error
+        n_bytes, records, failed = self._done
+        self._done = (n_bytes + len(content), records + n_records, failed + n_failed)
 
     def _checkpoint(self) -> None:
-        os.fsync(self._file.fileno())
+        os.fsync(self._file)
         self._write_state()
         self._checkpoint_time = time.monotonic()
 
     def _write_state(self) -> None:
         n_bytes, records, failed = self._done
-        state = {"identity": self._identity, "bytes": n_bytes, "records": records, "failed": failed}
+        state = {"identity": self._identity, "bytes": n_bytes, "records": records,
+                 "failed": failed, "finished": self._finished}  # fmt: skip
         write_file(self._state, json.dumps(state, indent=1).encode(), sync=True)
-
-    def pause(self) -> None:
-        """Write the state, to continue later."""
-        if not self._file.closed:
-            with self._file:
-                self._checkpoint()
 
     def finish(self) -> None:
         """Complete the result."""
-        self.pause()
+        if not self._finished:
+            self._checkpoint()
+            if self._csv != self.path:
+                self._convert()
+            self._finished = True
+            self._write_state()
         if self._csv != self.path:
-            with replacing(self.path) as temporary:
+            self._csv.unlink(missing_ok=True)
+        self._state.unlink(missing_ok=True)
+
+    def _convert(self) -> None:
+        with replacing(self.path, sync=True) as temporary:
+            try:
                 _to_parquet(self._csv, temporary, self._columns)
-            self._csv.unlink()
-        self._state.unlink()
+            except ValueError as error:  # of pyarrow
+                raise ValueError(
+                    f"{os.fspath(self._csv)!r} contains all rows, but cannot be converted to "
+                    f"Parquet ({error}). Rename it to use it as it is."
+                ) from error
+
+
+def check_output(path: str | os.PathLike, suffixes: Sequence[str]) -> Path:
+    """Return the path of a file that can be written; ValueError or OSError with the reason."""
+    path = Path(path)
+    shown = f"--out {os.fspath(path)!r}"
+    if path.is_dir():
+        example = os.fspath(path / f"result{suffixes[0]}")
+        raise ValueError(f"{shown} is a folder: name a file in it, for example {example!r}.")
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"{shown} must end in {' or '.join(suffixes)}.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"{shown}: the folder {os.fspath(path.parent)!r} does not exist. Create it, or name a "
+            "file in another."
+        )
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{shown} is not a regular file: name another.")
+    return path
+
+
+def refuse_inputs(path: Path, inputs: Iterable[str]) -> None:
+    """Raise ValueError if an output would replace an input of the same command."""
+    for name in inputs:
+        if path.exists() and os.path.exists(name) and os.path.samefile(path, name):
+            raise ValueError(
+                f"--out {os.fspath(path)!r} is the same file as the input {name!r}. Name another."
+            )
 
 
 def _as_csv(rows: Iterable[Sequence[str]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    # Names of files may contain bytes that are not text: they are escaped as in Python.
-    return text.getvalue().encode("utf-8", errors="backslashreplace")
+    # The csv module leaves a lone carriage return unquoted, which readers take for the row's end.
+    lines = (",".join(_quoted(_as_unicode(cell)) for cell in row) + "\n" for row in rows)
+    return "".join(lines).encode()
 
 
-def _lock(file, path: Path) -> None:
-    """Keep a second run from writing the same result; the lock ends with the process."""
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text
+
+
+def _as_unicode(text: str) -> str:
+    r"""Escape bytes that are not text as in Python, by ``\udc80``, and backslashes by another.
+
+    Text without such bytes, and without what looks like one of them, stays as it is. Two texts
+    never become one.
+    """
+    if not (_SURROGATE.search(text) or _LOOKS_ESCAPED.search(text)):
+        return text
+    return text.replace("\\", r"\\").encode(errors="backslashreplace").decode()
+
+
+def _open_locked(path: Path, shown: Path) -> int:
+    """Open a file, or create it, so that no other run writes the same result.
+
+    Nothing is read or changed before the lock, which ends with the process.
+    """
+    while True:
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"--out {os.fspath(shown)!r} cannot be written ({error.strerror}). Name a file "
+                "where you may write",
+            ) from error
+        try:
+            _lock(file, shown)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file), os.stat(path)):
+                    return file
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)  # another run removed the file between the two calls
+
+
+def _lock(file: int, path: Path) -> None:
     try:
         import fcntl
     except ImportError:
@@ -166,8 +274,10 @@ def _lock(file, path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise ValueError(f"--out {os.fspath(path)!r} is being written by another run.") from None
-    except OSError:
-        return  # some file systems have no locks
+    except OSError as error:
+        if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
+            return  # some file systems have no locks
+        raise
 
 
 def _parquet():

@@ -8,15 +8,18 @@ from tqdm import tqdm
 
 from ecgsk._cli.model_file import load_model
 from ecgsk._cli.model_input import ModelInput, find_model_input
-from ecgsk._cli.output_table import OutputTable
+from ecgsk._cli.output_table import OutputTable, check_output, refuse_inputs
 from ecgsk._cli.predictor import Predictor
 from ecgsk._cli.recordings import Recording, Recordings
 from ecgsk._core.files import file_sha256
 from ecgsk._version import __version__
+from ecgsk._wfdb.folder import summarize
 
 
 def run_predict(options: argparse.Namespace) -> int:
     """Predict for recordings, one batch at a time, and write a row for each; 1 when some failed."""
+    out = check_output(options.out, (".csv", ".parquet"))
+    refuse_inputs(out, [options.model, *options.records])
     model = load_model(options.model, allow_pickle=options.allow_pickle, trusted=options.trust)
     predictor = Predictor(model, options.threshold)
     model_input = find_model_input(
@@ -29,26 +32,43 @@ def run_predict(options: argparse.Namespace) -> int:
     identity = _identity(options, model_input, recordings)
     if not options.quiet:
         print(f"ecgsk predict: decisions: {predictor.decides}", file=sys.stderr)
-    table = OutputTable(options.out, columns, identity, overwrite=options.overwrite)
-    try:
-        _fill(table, predictor, recordings, options)
-        table.finish()
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"interrupted after {table.n_records} of {len(recordings)} recordings; give the same "
-            "command to continue"
-        ) from None
-    finally:
-        table.pause()
+    with OutputTable(options.out, columns, identity, overwrite=options.overwrite) as table:
+        try:
+            _fill(table, predictor, recordings, options)
+            table.finish()
+        except (KeyboardInterrupt, OSError) as error:
+            stopped = isinstance(error, KeyboardInterrupt)
+            raise type(error)(
+                f"{'interrupted' if stopped else error} after {table.n_records} of "
+                f"{len(recordings)} recordings; "
+                f"{'' if stopped else 'make room or restore the access, then '}give the same "
+                f"command {'without --overwrite ' if options.overwrite else ''}to continue"
+            ) from (None if stopped else error)
+    if recordings.repeated:
+        print(
+            f"ecgsk predict: recordings that several paths lead to are listed once: "
+            f"{_few(recordings.repeated)}",
+            file=sys.stderr,
+        )
     if table.n_failed:
         print(
             f"ecgsk predict: {table.n_failed} of {table.n_records} recordings have no prediction; "
             f"see the column error of {table.path}",
             file=sys.stderr,
         )
+    if recordings.unread:
+        print(
+            f"ecgsk predict: {len(recordings.unread)} of them are not read: "
+            f"{summarize(recordings.unread)}",
+            file=sys.stderr,
+        )
     if not options.quiet:
         print(f"Predictions: {table.path}")
     return 1 if table.n_failed else 0
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(map(repr, names[:5])) + ", ..." * (len(names) > 5)
 
 
 def _identity(options, model_input: ModelInput, recordings: Recordings) -> dict[str, str]:

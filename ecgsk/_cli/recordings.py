@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +13,8 @@ from ecgsk._cli.model_input import ModelInput
 from ecgsk._core.file_formats import read_npy_header
 from ecgsk._core.records import RecordArray
 from ecgsk._core.sampling_rate import Unify
-from ecgsk._wfdb.header import RecordError, read_header
+from ecgsk._wfdb.folder import Unread, find_copies, find_unread, list_folder, summarize
+from ecgsk._wfdb.header import Header, RecordError, read_header
 from ecgsk._wfdb.metadata import record_metadata
 from ecgsk._wfdb.signal import read_signal, scan_record
 
@@ -47,10 +49,15 @@ class _Source:
     n_records: int = 1
     numbered: bool = False
     error: str = ""
+    unread: bool = False  # a file in another format, or a folder
 
 
 class Recordings:
     """The recordings in folders, WFDB records and ``.npy`` files, in a fixed order.
+
+    A recording that several paths lead to is listed once (``repeated`` has the names of the other
+    paths). Files in a folder that may be recordings, but are in another format, are listed with
+    the reason as their error.
 
     Raises FileNotFoundError for missing paths and folders without recordings, ValueError when the
     rate of ``.npy`` files, or the names of the model's leads, are needed and unknown.
@@ -67,11 +74,12 @@ class Recordings:
         self.model_input = model_input
         self.crop = crop
         self._unify = Unify(model_input.sampling_rate, model_input.n_samples)
-        self._sources = [source for path in given for source in _sources(path)]
-        arrays = next((s.shown for s in self._sources if _is_array(s.path)), None)
+        self._sources, self.repeated = _without_repeats(s for path in given for s in _sources(path))
+        read = [source for source in self._sources if not source.unread]
+        arrays = next((s.shown for s in read if _is_array(s.path)), None)
         if arrays is not None and sampling_rate is None:
             raise ValueError(f"{arrays} does not contain its sampling rate: give --sampling-rate.")
-        header = next((s.shown for s in self._sources if not _is_array(s.path)), None)
+        header = next((s.shown for s in read if not _is_array(s.path)), None)
         if header is not None and model_input.leads is None:
             raise ValueError(
                 f"MODEL takes {model_input.n_leads} lead(s) but does not contain their names, so "
@@ -84,11 +92,17 @@ class Recordings:
         return sum(source.n_records for source in self._sources)
 
     @property
+    def unread(self) -> list[Unread]:
+        """The files, and folders, among them that are not read."""
+        return [Unread(source.path, source.error) for source in self._sources if source.unread]
+
+    @property
     def sha256(self) -> str:
         """Hash of the list of recordings, not of their content."""
         digest = hashlib.sha256()
         for source in self._sources:
-            digest.update(f"{source.shown}\0{source.n_records}\0".encode(errors="replace"))
+            text = f"{source.shown}\0{source.n_records}\0"
+            digest.update(text.encode(errors="surrogatepass"))
         return digest.hexdigest()
 
     def read(self, start: int = 0) -> Iterator[Recording]:
@@ -202,40 +216,62 @@ def _sources(given: str) -> Iterator[_Source]:
     stem, suffix = os.path.splitext(given)
     stem = stem if suffix in (".hea", ".mat", ".dat") else given
     if not os.path.isfile(f"{stem}.hea"):
+        unread = find_unread([given], [])
+        reason = unread[0].reason if unread else f"{stem}.hea does not exist"
         raise FileNotFoundError(
-            f"RECORDS: {given!r} is neither a folder nor an .npy file nor a WFDB record "
-            f"({stem}.hea does not exist)."
+            f"RECORDS: {given!r} is neither a folder nor an .npy file nor a WFDB record ({reason})."
         )
     yield _Source(f"{stem}.hea", stem)
 
 
 def _of_folder(folder: str) -> Iterator[_Source]:
-    paths = sorted(
-        os.path.join(place, name)
-        for place, _, names in os.walk(folder)
-        for name in names
-        if name.endswith((".hea", ".npy")) and not name.startswith(".")
-    )
+    content = list_folder(folder)
+    paths = [path for path in content.files if path.endswith(".hea") or _is_array(path)]
+    headers = _headers(path for path in paths if not _is_array(path))
+    unread = [*find_unread(content.files, headers), *content.unread]
     if not paths:
-        raise FileNotFoundError(f"RECORDS: the folder {folder!r} contains no .hea or .npy file.")
-    segments = _segments(path for path in paths if not _is_array(path))
-    for path in paths:
-        if _is_array(path):
+        found = f"; not read: {summarize(unread)}" if unread else ""
+        raise FileNotFoundError(
+            f"RECORDS: the folder {folder!r} contains no .hea or .npy file{found}."
+        )
+    segments = {
+        os.path.join(header.folder, f"{name}.hea")
+        for header in headers
+        for name, _ in header.segments
+    }
+    errors = {item.path: item.reason for item in unread}
+    for path in sorted([*paths, *errors]):
+        if path in errors:
+            yield _Source(path, path, error=errors[path], unread=True)
+        elif _is_array(path):
             yield _array_source(path)
         elif path not in segments:
             yield _Source(path, path.removesuffix(".hea"))
 
 
-def _segments(paths) -> set[str]:
-    """Return the headers that are segments of other records in the same folder."""
-    found = set()
+def _headers(paths: Iterable[str]) -> list[Header]:
+    found = []
     for path in paths:
-        try:
-            header = read_header(path)
-        except RecordError:
-            continue
-        found |= {os.path.join(os.path.dirname(path), f"{n}.hea") for n, _ in header.segments}
+        with suppress(RecordError):
+            found.append(read_header(path))
     return found
+
+
+def _without_repeats(sources: Iterable[_Source]) -> tuple[list[_Source], list[str]]:
+    """Return each source once, and the names of those that two paths lead to."""
+    kept: dict[tuple[str, str], _Source] = {}
+    repeated = []
+    for source in sources:
+        folder, name = os.path.split(source.path)
+        # Links to files are not resolved: a header's signal files are in the folder of the link.
+        place = (os.path.realpath(folder), name)
+        if place in kept:
+            repeated.append(source.shown)
+        kept.setdefault(place, source)
+    headers = _headers(s.path for s in kept.values() if not s.error and not _is_array(s.path))
+    copies = {copy.path: copy.reason for copy in find_copies(headers)}
+    sources = [replace(s, error=copies.get(s.path, s.error)) for s in kept.values()]
+    return sources, repeated
 
 
 def _array_source(path: str) -> _Source:

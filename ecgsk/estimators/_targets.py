@@ -11,6 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from ecgsk._core.checks import check_indicator
 from ecgsk._core.log_odds import log_odds
 from ecgsk._core.sklearn_compat import check_y
+from ecgsk._core.targets import plain_target
 
 # A teacher's probabilities count as this far from 0 and 1 at least.
 _TEACHER_SATURATION = 1e-6
@@ -44,14 +45,14 @@ class Targets:
 def encode_targets(y, *, used: np.ndarray, estimator_name: str) -> Targets:
     """Recognize binary, multiclass and multilabel targets and encode them.
 
-    Only the ``used`` records, whose weight is not zero, make classes. A y that is missing, holds
-    NaN, is continuous or has fewer than two classes is a ValueError.
+    Only the ``used`` records, whose weight is not zero, make classes. ValueError for a y that is
+    None, has missing values, is continuous or has fewer than two classes.
     """
     if y is None:
         raise ValueError(
             f"This {estimator_name} estimator requires y to be passed, but the target y is None."
         )
-    names = [str(name) for name in y.columns] if hasattr(y, "columns") else None
+    y, names = plain_target(y)
     checked = check_y(y, multi_output=True)
     check_classification_targets(checked)
     kind = type_of_target(checked, input_name="y")

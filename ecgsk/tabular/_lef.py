@@ -73,9 +73,9 @@ def make_lef_classifier(
         Device of "mtecg" and "ecgfounder".
     n_jobs : int or None, default=-1
         CPU cores of the EBM.
-    memory : str, joblib.Memory or None, default=None
-        The Pipeline's cache of the extractors' predictions, so that a search over later steps
-        computes them only once.
+    memory : str, path-like, joblib.Memory or None, default=None
+        Folder in which extractors that are used as they are keep their probabilities, so that
+        cross-validation and searches compute each recording once: see `ProbabilityTransformer`.
     random_state : int, RandomState instance or None, default=None
         Random seed of the steps.
 
@@ -118,7 +118,7 @@ def make_lef_classifier(
     if isinstance(covariates, str):
         covariates = [covariates]
     parts = [
-        (name, _as_step(name, part, sampling_rate, scale, cv, device, random_state))
+        (name, _as_step(name, part, sampling_rate, scale, cv, device, random_state, memory))
         for name, part in _named_extractors(extractor)
     ]
     if covariates:
@@ -136,7 +136,7 @@ def make_lef_classifier(
         predictors = RowAlignedFeatureUnion(parts, verbose_feature_names_out=several)
         predictors.set_output(transform="pandas")
     steps = [("predictors", predictors), *_steps_of(classifier, n_jobs, random_state)]
-    return _request_metadata(Pipeline(steps, memory=memory))
+    return _request_metadata(Pipeline(steps))
 
 
 def _named_extractors(extractor) -> list[tuple[str, object]]:
@@ -167,7 +167,7 @@ def _kind_of(part) -> str:
     return type(last_step(part)).__name__.lower().removesuffix("classifier")
 
 
-def _as_step(name, part, sampling_rate, scale, cv, device, random_state):
+def _as_step(name, part, sampling_rate, scale, cv, device, random_state, memory):
     if isinstance(part, str):
         if part not in _EXTRACTORS:
             raise ValueError(
@@ -185,7 +185,9 @@ def _as_step(name, part, sampling_rate, scale, cv, device, random_state):
         }[part]
         part = kind(weights=weights, sampling_rate=sampling_rate, device=device)
     if hasattr(part, "predict_proba"):
-        return ProbabilityTransformer(part, cv=cv, scale=scale, random_state=random_state)
+        return ProbabilityTransformer(
+            part, cv=cv, scale=scale, random_state=random_state, memory=memory
+        )
     if hasattr(part, "transform"):
         return part
     raise TypeError(

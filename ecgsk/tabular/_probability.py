@@ -1,5 +1,6 @@
 """A transformer from recordings to a table of probabilities."""
 
+import os
 import warnings
 from numbers import Integral
 
@@ -23,6 +24,7 @@ from ecgsk._core.sklearn_compat import (
     check_is_fitted,
     fit_context,
 )
+from ecgsk.tabular._memory import memory_folder, remembered_probabilities
 from ecgsk.tabular._out_of_fold import accepted, out_of_fold
 from ecgsk.tabular._table_transformer import TableTransformer
 
@@ -57,6 +59,12 @@ class ProbabilityTransformer(MetaEstimatorMixin, TableTransformer):
         Folds that are fitted at the same time. Leave it at None for networks, which use all cores.
     random_state : int, RandomState instance or None, default=None
         Random seed of the folds when ``cv`` is an int.
+    memory : str, path-like, joblib.Memory or None, default=None
+        Folder in which the probabilities of a classifier that is used as it is are kept: a frozen
+        one, or a network with ``weights``. Cross-validation, a search or an explanation behind it
+        then computes each recording once. See the notes. Classifiers that are fitted do not use it.
+    memory_limit : int, default=1073741824
+        Size of the files in the folder, in bytes. The oldest files are deleted first.
 
     Attributes
     ----------
@@ -68,6 +76,17 @@ class ProbabilityTransformer(MetaEstimatorMixin, TableTransformer):
     See Also
     --------
     sklearn.frozen.FrozenEstimator : Protects a fitted classifier from another fit.
+
+    Notes
+    -----
+    ``memory`` keeps the probabilities of each recording for exactly its samples (and its sampling
+    rate, leads and row of the table, where it has them) and for exactly this classifier: its
+    parameters, the content of its weights, the device, and the versions of ecgsk, torch and NumPy.
+    The code of your own classes and functions counts as well, but not data that they read
+    elsewhere. The classifier's answer for a recording must depend on this recording alone. Several
+    processes may share the folder. It may be deleted at any time; damaged files are computed again.
+    The files contain only numbers and run no code, but whoever may write to the folder can change
+    probabilities. `ecgsk.save` leaves ``memory`` out.
 
     Examples
     --------
@@ -92,6 +111,8 @@ class ProbabilityTransformer(MetaEstimatorMixin, TableTransformer):
         "feature_names": ["array-like", None],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
+        "memory": [str, os.PathLike, HasMethods("cache"), None],
+        "memory_limit": [Interval(Integral, 1, None, closed="left")],
     }
 
     def __init__(
@@ -103,6 +124,8 @@ class ProbabilityTransformer(MetaEstimatorMixin, TableTransformer):
         feature_names=None,
         n_jobs=None,
         random_state=None,
+        memory=None,
+        memory_limit=2**30,
     ):
         self.estimator = estimator
         self.cv = cv
@@ -110,6 +133,8 @@ class ProbabilityTransformer(MetaEstimatorMixin, TableTransformer):
         self.feature_names = feature_names
         self.n_jobs = n_jobs
         self.random_state = random_state
+        self.memory = memory
+        self.memory_limit = memory_limit
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None, *, diagnoses=None, groups=None, sample_weight=None):
@@ -190,7 +215,11 @@ class ProbabilityTransformer(MetaEstimatorMixin, TableTransformer):
         """
         check_is_fitted(self)
         classifier = self._classifier()
-        probabilities = stack_labels(classifier.predict_proba(X), classifier.classes_)
+        folder = None if self._needs_fit() else memory_folder(self.memory)
+        if folder is None:
+            probabilities = stack_labels(classifier.predict_proba(X), classifier.classes_)
+        else:
+            probabilities = remembered_probabilities(classifier, X, folder, self.memory_limit)
         return self._to_table(self._select_columns(classifier.classes_, probabilities), X)
 
     def _fit(self, X, y, diagnoses, groups, sample_weight):

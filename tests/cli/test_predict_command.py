@@ -379,12 +379,20 @@ def test_what_a_model_takes_is_read_from_its_parts(model):
         (["model.ecgsk", "files"], "name them with --leads"),
         (["model.ecgsk", "many.npy", "NO RATE"], "give --sampling-rate"),
         (["model.ecgsk", "many.npy", "--out", "x.txt"], "end in .csv or .parquet"),
-        (["model.ecgsk", "many.npy", "--out", "no/folder/x.csv"], "No such file"),
+        (
+            ["model.ecgsk", "many.npy", "--out", "no/folder/x.csv"],
+            "folder' does not exist. Create",
+        ),
+        (["model.ecgsk", "many.npy", "--out", "empty"], "name a file in it, for example 'empty/"),
+        (["model.ecgsk", "x.XML"], ".XML is not read: convert it to WFDB or .npy"),
+        (["model.csv", "many.npy", "--out", "model.csv"], "the same file as the input 'model.csv'"),
     ],
 )
 def test_what_cannot_be_done_is_said(folder, model, files, words, match, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     (folder / "empty").mkdir(exist_ok=True)
+    (folder / "x.XML").touch()
+    (folder / "model.csv").write_bytes((folder / "model.ecgsk").read_bytes())
     rate = [] if "NO RATE" in words else ["--sampling-rate", str(RATE)]
     words = [word for word in words if word != "NO RATE"]
     assert main(["predict", "--out", "wrong.csv", *words, *rate]) == 2

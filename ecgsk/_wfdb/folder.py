@@ -1,0 +1,202 @@
+"""Folders of recordings: the files in them, and which of these may be unread recordings."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ecgsk._core.signal import STANDARD_LEADS, lead_name
+from ecgsk._wfdb.header import Header
+
+# Formats in which devices, archives and programs store ECGs. Tables, images, documents, archives
+# and models are not among them.
+_OTHER_FORMATS = frozenset(
+    ".xml .dcm .dicom .edf .bdf .gdf .scp .ecg .mwf .hl7 .aecg .fif .h5 .hdf5 .hdf .npz .zarr "
+    ".tfrecord .tfrecords".split()
+)
+_COMPRESSED = (".gz", ".xz", ".bz2", ".zst", ".lzma")
+# Tables of patients have the same endings as recordings: their content decides.
+_TEXT = (".csv", ".tsv", ".txt")
+_SIGNALS = (".dat", ".mat")
+_READ = (".hea", ".npy")
+_BEGINNING = 1 << 16
+_REMEDY = "convert it to WFDB or .npy"
+# Names of each kind that a message lists.
+_LISTED = 3
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A file, or a folder, that may contain recordings and is not read."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class FolderContent:
+    """The files in a folder and its subfolders, sorted, and the subfolders that are not read."""
+
+    files: list[str]
+    unread: list[Unread]
+
+
+def list_folder(folder: str) -> FolderContent:
+    """List a folder with its subfolders, without hidden ones.
+
+    Links to folders are followed, but each folder is listed once. Raises OSError if ``folder``
+    itself cannot be read.
+    """
+    files: list[str] = []
+    unread: list[Unread] = []
+    seen = set()
+    folders, links = [folder], []
+    while folders or links:
+        # Links last: files are listed under the path that they have without links.
+        place = folders.pop() if folders else links.pop(0)
+        try:
+            about = os.stat(place)
+            if (about.st_dev, about.st_ino) in seen:
+                continue
+            seen.add((about.st_dev, about.st_ino))
+            with os.scandir(place) as entries:
+                names = sorted(entry.name for entry in entries)
+        except OSError as error:
+            if place == folder:
+                raise
+            unread.append(Unread(place, f"the folder cannot be read ({error.strerror})"))
+            continue
+        for name in names:
+            path = os.path.join(place, name)
+            if name.startswith("."):
+                continue
+            if os.path.isdir(path) and not name.endswith(".zarr"):
+                (links if os.path.islink(path) else folders).append(path)
+            elif os.path.islink(path) and not os.path.exists(path) and "." not in name:
+                unread.append(
+                    Unread(path, "it is a link to what does not exist or may not be read")
+                )
+            else:
+                files.append(path)
+    return FolderContent(sorted(files), sorted(unread, key=lambda item: item.path))
+
+
+def find_unread(files: Iterable[str], headers: Sequence[Header]) -> list[Unread]:
+    """Return the files that may be recordings, but are neither ``.hea``, ``.npy`` nor read by them.
+
+    ``headers`` are those among the files that could be parsed.
+    """
+    signals = {path for header in headers for path in signal_files(header)}
+    files = list(files)
+    stems = {path[:-4].casefold() for path in files if path.lower().endswith(".hea")}
+    found = []
+    for path in files:
+        stem, suffix = os.path.splitext(path)
+        kind = suffix.lower()
+        if suffix in _READ:
+            continue
+        if kind in _READ:
+            reason = f"its name ends in {suffix}: rename it to end in {kind}"
+        elif kind in _SIGNALS:
+            if path in signals or stem.casefold() in stems:
+                continue
+            reason = f"it has no header: {os.path.basename(stem)}.hea is missing"
+        elif kind in _COMPRESSED and os.path.splitext(stem)[1].lower() in (
+            _OTHER_FORMATS.union(_READ, _SIGNALS)
+        ):
+            reason = f"{suffix} is not read: decompress it"
+        elif kind in _OTHER_FORMATS:
+            reason = f"{suffix} is not read: {_REMEDY}"
+        elif kind in _TEXT and _is_text_of_signals(path):
+            reason = f"{suffix} of signals is not read: {_REMEDY}"
+        elif _is_dicom(path, suffix):
+            reason = f"DICOM is not read: {_REMEDY}"
+        else:
+            continue
+        found.append(Unread(path, reason))
+    return found
+
+
+def signal_files(header: Header) -> tuple[str, ...]:
+    """Return the paths of the files that a header names."""
+    if header.data_file is not None:
+        return (header.data_file,)
+    return tuple(os.path.join(header.folder, name) for name, _, _ in header.files)
+
+
+def find_copies(headers: Iterable[Header]) -> list[Unread]:
+    """Return headers that read the same samples as another header, such as second downloads.
+
+    The one that has the name of its signal file is not among them, or else the first one.
+    """
+    groups: dict[tuple, list[Header]] = {}
+    for header in headers:
+        if files := signal_files(header):
+            # A file may contain several records, one after another or by their leads.
+            key = (files, header.files, header.offset, header.signals.names)
+            groups.setdefault(key, []).append(header)
+    found = []
+    for (files, *_), group in groups.items():
+        stems = [header.path.removesuffix(".hea") for header in group]
+        named = os.path.splitext(files[0])[0]
+        kept = stems.index(named) if named in stems else 0
+        for place, header in enumerate(group):
+            if place != kept:
+                reason = (
+                    f"it reads the same signals as {os.path.basename(stems[kept])!r}: remove one "
+                    "of the two headers"
+                )
+                found.append(Unread(header.path, reason))
+    return found
+
+
+def summarize(unread: Sequence[Unread]) -> str:
+    """Return the number of files of each ending, and the names of the first."""
+    paths = [item.path for item in unread]
+    kinds = Counter(os.path.splitext(path)[1] or "without ending" for path in paths)
+    texts = []
+    for kind, count in sorted(kinds.items()):
+        names = [p for p in paths if (os.path.splitext(p)[1] or "without ending") == kind]
+        shown = ", ".join(repr(os.path.basename(name)) for name in names[:_LISTED])
+        texts.append(f"{count} {kind} ({shown}{', ...' * (count > _LISTED)})")
+    return ", ".join(texts)
+
+
+def _beginning(path: str) -> bytes:
+    """Return the first bytes of a regular file, and nothing of all others."""
+    try:
+        if os.path.isfile(path):
+            with open(path, "rb") as stream:
+                return stream.read(_BEGINNING)
+    except OSError:
+        pass
+    return b""
+
+
+def _is_dicom(path: str, suffix: str) -> bool:
+    # Devices write DICOM without an ending, or with numbers after a dot.
+    return bool(re.fullmatch(r"(\.[\d.]*)?", suffix)) and _beginning(path)[128:132] == b"DICM"
+
+
+def _is_text_of_signals(path: str) -> bool:
+    """Return whether a table contains only numbers, below the names of leads or without names."""
+    content = _beginning(path)
+    lines = content.removeprefix(b"\xef\xbb\xbf").decode("latin-1").splitlines()
+    if len(content) == _BEGINNING:
+        # The last number may be cut.
+        lines[-1] = re.sub(r"[^,;\s]*$", "", lines[-1])
+    lines = [line.strip(" \t,;") for line in lines if not line.startswith("#")]
+    rows = [re.split(r"[,;\t ]+", line) for line in lines[:8] if line]
+    if len(rows) > 1 and not _are_numbers(rows[0]):
+        names = {lead_name(name.strip("\"' ")) for name in rows.pop(0)}
+        if len(names & set(STANDARD_LEADS)) < 2:
+            return False
+    return len(rows) > 1 and len(rows[0]) > 1 and all(map(_are_numbers, rows))
+
+
+def _are_numbers(texts: Sequence[str]) -> bool:
+    try:
+        return bool([float(text) for text in texts])
+    except ValueError:
+        return False
