@@ -53,7 +53,9 @@ def _rate_of(part) -> float | None:
     rate = vars(part).get("sampling_rate")
     # Weights bring their own rate where the user left it open.
     source = getattr(part, "_source", None) if rate is None else None
-    return rate if source is None else source.sampling_rate
+    if source is None:
+        return vars(part).get("_rate_in") if rate is None else rate
+    return source.sampling_rate
 
 
 def _seconds_of(part, rate: float | None) -> float | None:
@@ -75,6 +77,8 @@ def _leads_of(part) -> tuple[tuple[str, ...] | None, int] | None:
     else:
         names = getattr(part, "leads", None)
         n_leads = 1 if getattr(part, "_n_dims_in", 3) == 2 else part.n_features_in_
+        if names is None:
+            names = vars(part).get("lead_names_")
         if names is None and n_leads == len(STANDARD_LEADS):
             names = STANDARD_LEADS
         if names is None and hasattr(part, "_wanted_leads"):

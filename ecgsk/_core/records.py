@@ -131,8 +131,8 @@ class RecordArray:
         carried = {"table": table, "sampling_rate": sampling_rate, "leads": leads}
         if isinstance(array, RecordArray):
             carried = {k: getattr(array, k) if v is None else v for k, v in carried.items()}
-            return cls(array.read, array.shape, **carried)
-        return cls(_ArrayReader(array), array.shape, **carried)
+            return cls(array.read, shape, **carried)
+        return cls(_ArrayReader(array), shape, **carried)
 
     @property
     def nbytes(self) -> int:
@@ -270,13 +270,17 @@ class RecordArray:
         sampling_rate, leads
             As in `map`.
         """
-        n_leads, n_samples = shape = self.shape[1:] if shape is None else shape
+        n_leads, n_samples = self.shape[1:] if shape is None else shape
         if sampling_rate is None and n_samples == self.shape[2]:
             sampling_rate = self.sampling_rate
         if leads is None and n_leads == self.shape[1]:
             leads = self.leads
         return RecordArray(
-            read, (len(self), *shape), table=self.table, sampling_rate=sampling_rate, leads=leads
+            read,
+            (len(self), n_leads, n_samples),
+            table=self.table,
+            sampling_rate=sampling_rate,
+            leads=leads,
         )
 
 
@@ -289,7 +293,7 @@ def _checked_rate(sampling_rate) -> float | None:
             f"sampling_rate={sampling_rate!r} is not allowed; give a positive number in Hz, or "
             "None where it is unknown."
         )
-    return sampling_rate
+    return float(sampling_rate)
 
 
 def _checked_leads(leads, n_leads: int) -> tuple[str, ...] | None:

@@ -10,6 +10,7 @@ from ecgsk._core.signal import STANDARD_LEADS
 from ecgsk._core.sklearn_compat import StrOptions
 from ecgsk.estimators._classifier import BaseECGClassifier
 from ecgsk.estimators._fit_context import FitContext
+from ecgsk.estimators._recordings import check_carried, rate_of_recordings
 from ecgsk.estimators._strategies import NOT_NEGATIVE, POSITIVE, PostTraining
 from ecgsk.estimators._weights_source import rate_of, transformed
 from ecgsk.networks import NET1D_PRESETS, Net1D
@@ -50,9 +51,10 @@ class ECGFounderClassifier(BaseECGClassifier):
         Frequency of the notch, Hz; None leaves it out. ``"auto"`` is that of a file of
         ``save_weights``, else 50.
     sampling_rate : float or None, default=500
-        Of the recordings, Hz. An array cannot carry it; they are resampled to the network's 500
-        Hz. None derives 100, 250, 500 or 1000 Hz from the number of samples of ten-second
-        recordings.
+        Of the recordings, Hz; they are resampled to the network's 500 Hz. None is the rate that a
+        `RecordArray` carries. For arrays, which cannot carry it, None with weights derives 100,
+        250, 500 or 1000 Hz from the number of samples of ten-second recordings. Recordings that
+        carry another rate, or other ``leads``, are refused.
     leads : list of str, default=None
         Names of the recordings' leads, in their order. With weights None means the standard
         twelve, and other orders are rearranged by name. A one-lead network takes lead I of them.
@@ -92,7 +94,7 @@ class ECGFounderClassifier(BaseECGClassifier):
     n_samples_in_ : int
         Samples of the recordings seen in `fit`.
     lead_names_ : list of str
-        The leads in standard spelling, where ``leads`` is set.
+        The leads in standard spelling, where ``leads`` is set or the recordings carry them.
     device_ : str
         The device in use.
     history_ : list of dict
@@ -248,6 +250,7 @@ class ECGFounderClassifier(BaseECGClassifier):
         return STANDARD_LEADS if n_leads == len(STANDARD_LEADS) else None
 
     def _check_X(self, X, *, reset):
+        check_carried(self, X, reset=reset)
         shape = getattr(X, "shape", ())
         # By the contract the first of twelve leads is lead I.
         takes_first = len(shape) == 3 and shape[1] == len(STANDARD_LEADS) and self.leads is None
@@ -263,9 +266,9 @@ class ECGFounderClassifier(BaseECGClassifier):
                 "Name the leads of X with leads=[...]: missing limb leads are computed from I and "
                 "II."
             )
-        return transformed(X, self._steps(X.shape[2]))
+        return transformed(X, self._steps(X.shape[2], rate_of_recordings(self, X)))
 
-    def _steps(self, n_samples: int) -> list:
+    def _steps(self, n_samples: int, rate: float | None) -> list:
         """Return the transformers from the user's recordings to what the network takes."""
         wanted, source = self._wanted_leads(), self._source
         before = []
@@ -274,7 +277,6 @@ class ECGFounderClassifier(BaseECGClassifier):
         variant, mains = self._variant()
         if self.preprocessing == "none":
             return before
-        rate = self.sampling_rate
         if source is not None:
             rate = rate_of(
                 rate, n_samples, source, rates=_RATES, tolerance=0.0 if variant == "none" else 0.1
@@ -287,6 +289,7 @@ class ECGFounderClassifier(BaseECGClassifier):
                 rate = source.sampling_rate
             before += [getattr(steps, name)(**params) for name, params in own]
         if variant != "none":
+            assert rate is not None  # a fit without weights has one
             before.append(
                 steps.ECGFounderPreprocessor(
                     variant, sampling_rate=rate, mains_frequency=mains, n_jobs=self.n_jobs
@@ -304,9 +307,9 @@ class ECGFounderClassifier(BaseECGClassifier):
         return variant, own.get("mains_frequency", 50.0) if mains == "auto" else mains
 
     def _network_rate(self) -> float:
-        if self._source is not None:
-            return self._source.sampling_rate
-        return self.sampling_rate if self._variant()[0] == "none" else ECGFOUNDER_RATE
+        if self._source is not None or self._variant()[0] == "none":
+            return super()._network_rate()
+        return ECGFOUNDER_RATE
 
     def _network(self, fit: FitContext) -> tuple[type, dict]:
         if fit.start is not None:

@@ -84,7 +84,9 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         "n_samples_in_",
         "net_",
     )
-    _learned: tuple[str, ...] = ("_n_dims_in", "_shape_read", "_source", "_engine_in_use")
+    _learned: tuple[str, ...] = (
+        "_n_dims_in", "_rate_in", "_shape_read", "_source", "_engine_in_use"
+    )  # fmt: skip
 
     @classmethod
     def from_pretrained(cls, name=None, *, sampling_rate=None, **params):
@@ -96,8 +98,9 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             Named weights, or a file of ``save_weights``. None is ``"ptbxl"`` for MTECG, which
             comes with ecgsk, and ``"12-lead"`` for ECGFounder, which is fetched at the first use.
         sampling_rate : float or None, default=None
-            Of the recordings to come, Hz. None derives it from their number of samples, because
-            the weights take recordings of a known length.
+            Of the recordings to come, Hz. None is the rate that a `RecordArray` carries. That of
+            arrays is derived from their number of samples, because the weights take recordings of
+            a known length.
         **params
             Other parameters of the estimator.
 
@@ -155,11 +158,6 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             self._check_network(start.file.network, start.parameter)
             # For the recordings of predictions; the tensors are in the net.
             self._source = replace(start.file, tensors={})
-        elif self.sampling_rate is None:
-            raise ValueError(
-                "sampling_rate=None is for weights, which have a rate: set the recordings' rate in "
-                "Hz."
-            )
         return start
 
     def _start(self) -> StartingWeights | None:
@@ -324,7 +322,9 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     def _network_rate(self) -> float:
         """Return the sampling rate at which the network reads recordings, Hz."""
-        return self.sampling_rate if self._source is None else self._source.sampling_rate
+        if self._source is not None:
+            return self._source.sampling_rate
+        return vars(self).get("_rate_in", self.sampling_rate)
 
     def _preprocessing(self) -> list[tuple[str, dict]]:
         """Return what recordings go through inside the estimator, as a weight file keeps it."""

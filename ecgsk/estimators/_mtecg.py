@@ -13,6 +13,7 @@ from ecgsk._training import signal_scale
 from ecgsk.estimators._classifier import BaseECGClassifier
 from ecgsk.estimators._fit_context import FitContext, StartingWeights
 from ecgsk.estimators._mtecg_size import MTECGSize, as_mtecg_reads, check_mtecg_size, mtecg_size_of
+from ecgsk.estimators._recordings import rate_of_recordings
 from ecgsk.estimators._strategies import POSITIVE
 from ecgsk.networks import MTECG, MTECG_PRESETS
 from ecgsk.weights import SHIPPED, read_weights
@@ -58,11 +59,13 @@ class MTECGClassifier(BaseECGClassifier):
         Whether the head reads the class token or the mean of the segments' tokens. None is that
         of ``weights`` or ``pretrained``, else ``"cls"``.
     sampling_rate : float or None, default=500
-        Of the recordings, Hz. An array cannot carry it. Weights resample to the rate that they
-        need; with them, None derives 100 or 500 Hz from the number of samples.
+        Of the recordings, Hz. Weights resample to the rate that they need. None is the rate that a
+        `RecordArray` carries. For arrays, which cannot carry it, None with weights derives 100 or
+        500 Hz from the number of samples. Recordings that carry another rate are refused.
     leads : list of str, default=None
-        Names of the recordings' leads, in their order. None takes any number of leads; with
-        weights it means the standard twelve, and other orders are rearranged by name.
+        Names of the recordings' leads, in their order. None takes any number of leads; twelve are
+        the standard ones. With weights it means the standard twelve, and other orders are
+        rearranged by name. Recordings that carry other leads, or another order, are refused.
     missing : {"error", "zero"}, default="error"
         Whether NaN and infinite samples are refused or read as 0 mV.
     strategy : {"full", "linear_probe", "post_training"} or object, default="full"
@@ -136,7 +139,7 @@ class MTECGClassifier(BaseECGClassifier):
         Median standard deviation of the training recordings, by which the network divides:
         recordings in mV and standardized ones are learned alike.
     lead_names_ : list of str
-        The leads in standard spelling, where ``leads`` is set.
+        The leads in standard spelling, where ``leads`` is set or the recordings carry them.
     device_ : str
         The device in use.
     history_ : list of dict
@@ -267,7 +270,7 @@ class MTECGClassifier(BaseECGClassifier):
         return {**super()._attributes_of(weights), "scale_": weights.network["input_scale"]}
 
     def _prepare(self, X):
-        return as_mtecg_reads(X, self._source, self.sampling_rate, self.leads)
+        return as_mtecg_reads(X, self._source, rate_of_recordings(self, X), self.leads)
 
     def _training_numbers(self, strategy, pretrained):
         numbers = super()._training_numbers(strategy, pretrained)
@@ -280,7 +283,7 @@ class MTECGClassifier(BaseECGClassifier):
         network = {"n_leads": n_leads, "n_samples": n_samples}
         pooling = "cls"
         if fit.start is None:
-            network |= self._option("preset").arguments(self.sampling_rate)
+            network |= self._option("preset").arguments(self._network_rate())
             network["input_scale"] = signal_scale(fit.X, fit.rows, fit.weights)
         else:
             before = fit.start.file.network

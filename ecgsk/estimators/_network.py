@@ -10,6 +10,7 @@ from ecgsk._core.public import public
 from ecgsk.estimators._classifier import BaseECGClassifier
 from ecgsk.estimators._fit_context import FitContext
 from ecgsk.estimators._mtecg_size import as_mtecg_reads
+from ecgsk.estimators._recordings import rate_of_recordings
 from ecgsk.estimators._strategies import POSITIVE
 
 _FROM_DATA = ("n_leads", "n_samples", "n_outputs")
@@ -37,10 +38,13 @@ class NetworkClassifier(BaseECGClassifier):
         `fit` fine-tunes it. The head is kept where the labels have the same names.
     sampling_rate : float or None, default=500
         Of the recordings, Hz. With ``weights``, recordings are resampled to the rate of the
-        network, and None derives 100 or 500 Hz from the number of samples.
+        network. None is the rate that a `RecordArray` carries; for arrays with ``weights`` it
+        derives 100 or 500 Hz from the number of samples. Recordings that carry another rate are
+        refused.
     leads : list of str, default=None
-        Names of the recordings' leads, in their order. None takes any number of leads; with
-        ``weights`` it means the standard twelve, and other orders are rearranged by name.
+        Names of the recordings' leads, in their order. None takes any number of leads; twelve are
+        the standard ones. With ``weights`` it means the standard twelve, and other orders are
+        rearranged by name. Recordings that carry other leads, or another order, are refused.
     missing : {"error", "zero"}, default="error"
         Whether NaN and infinite samples are refused or read as 0 mV.
     strategy : {"full", "linear_probe", "post_training"} or strategy, default="full"
@@ -104,7 +108,7 @@ class NetworkClassifier(BaseECGClassifier):
     n_samples_in_ : int
         Samples of the recordings seen in `fit`.
     lead_names_ : list of str
-        The leads in standard spelling, where ``leads`` was set.
+        The leads in standard spelling, where ``leads`` was set or the recordings carry them.
     device_ : str
         The device in use.
     history_ : list of dict
@@ -283,7 +287,7 @@ class NetworkClassifier(BaseECGClassifier):
         return self.network
 
     def _prepare(self, X):
-        return as_mtecg_reads(X, self._source, self.sampling_rate, self.leads)
+        return as_mtecg_reads(X, self._source, rate_of_recordings(self, X), self.leads)
 
     def _network(self, fit: FitContext) -> tuple[type, dict]:
         if fit.start is not None:

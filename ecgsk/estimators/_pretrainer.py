@@ -27,6 +27,7 @@ from ecgsk._training import (
 from ecgsk.estimators._estimator import ECGEstimator
 from ecgsk.estimators._fit_context import FitContext, StartingWeights
 from ecgsk.estimators._mtecg_size import MTECGSize, as_mtecg_reads, check_mtecg_size, mtecg_size_of
+from ecgsk.estimators._recordings import rate_of_recordings
 from ecgsk.estimators._weights_source import load_tensors
 from ecgsk.networks import MTECG_PRESETS, RECONSTRUCTION_TARGETS, MaskedMTECG
 
@@ -62,7 +63,7 @@ class MTECGPretrainer(ECGEstimator):
     sampling_rate : float or None, default=500
         Of the recordings, Hz; see `MTECGClassifier` for None.
     leads : list of str, default=None
-        Names of the recordings' leads, in their order. None takes any number of leads.
+        Names of the recordings' leads, in their order; see `MTECGClassifier`.
     missing : {"error", "zero"}, default="error"
         Whether NaN and infinite samples are refused or read as 0 mV.
     max_epochs : int, default=100
@@ -97,7 +98,7 @@ class MTECGPretrainer(ECGEstimator):
     scale_ : float
         Median standard deviation of the recordings, by which the network divides.
     lead_names_ : list of str
-        The leads in standard spelling, where ``leads`` is set.
+        The leads in standard spelling, where ``leads`` is set or the recordings carry them.
     device_ : str
         The device in use.
     history_ : list of dict
@@ -299,7 +300,7 @@ class MTECGPretrainer(ECGEstimator):
             "pooling": self.pooling,
         }
         if fit.start is None:
-            size = self._option("preset").arguments(self.sampling_rate, longest=n_samples // 2)
+            size = self._option("preset").arguments(self._network_rate(), longest=n_samples // 2)
             scale = signal_scale(fit.X, fit.rows, fit.weights)
             network |= size | {"n_leads": n_leads, "n_samples": n_samples, "input_scale": scale}
         else:
@@ -321,7 +322,7 @@ class MTECGPretrainer(ECGEstimator):
         self._option("preset").check(network, source)
 
     def _prepare(self, X):
-        return as_mtecg_reads(X, self._source, self.sampling_rate, self.leads)
+        return as_mtecg_reads(X, self._source, rate_of_recordings(self, X), self.leads)
 
     def _attributes_of(self, weights) -> dict:
         own = {"scale_": weights.network["input_scale"], "_mask_seed": 0}

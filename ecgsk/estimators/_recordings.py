@@ -1,9 +1,19 @@
 """Recordings that an estimator is fitted on, and those that it is applied to."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from ecgsk._core.records import is_lazy
-from ecgsk._core.signal import check_ecg, lead_name
+from ecgsk._core.carried import (
+    SET_RATE,
+    carried_leads,
+    carried_rate,
+    check_leads,
+    check_rate,
+    meaning_of_none,
+)
+from ecgsk._core.records import RecordArray, is_lazy
+from ecgsk._core.signal import STANDARD_LEADS, check_ecg, lead_name
 from ecgsk._core.sklearn_compat import check_feature_names, check_n_features, validate_data
 
 
@@ -13,6 +23,7 @@ def check_recordings(estimator, X, *, reset: bool, part: tuple[int, int] | None 
     In a fit (``reset``) the estimator gets ``n_features_in_``, ``n_samples_in_`` and the like. Of
     records on disk, a process that fits together with others checks its ``part``: (number, count).
     """
+    check_carried(estimator, X, reset=reset)
     if not reset:
         X = _with_dimensions_of_fit(estimator, X)
     n_leads = None if estimator.leads is None else len(estimator.leads)
@@ -35,14 +46,68 @@ def check_recordings(estimator, X, *, reset: bool, part: tuple[int, int] | None 
         X = check_ecg(X, **expected)
     if reset:
         estimator._n_dims_in, estimator.n_samples_in_ = n_dims, X.shape[2]
-        if estimator.leads is not None:
-            estimator.lead_names_ = [lead_name(lead) for lead in estimator.leads]
+        rate = estimator._rate_in = rate_of_recordings(estimator, X)
+        if rate is None and estimator._source is None:
+            raise ValueError(
+                "sampling_rate=None is for weights, which have a rate, and for a RecordArray that "
+                "carries one: set the recordings' rate in Hz."
+            )
+        leads = carried_leads(X) if estimator.leads is None else estimator.leads
+        if leads is not None:
+            estimator.lead_names_ = [lead_name(lead) for lead in leads]
         if is_lazy(X):
             # An error in the last record should come now, not hours into the fit.
             number, count = part or (0, 1)
             for start in range(256 * number, len(X), 256 * count):
                 X.read(np.arange(start, min(start + 256, len(X))))
     return X
+
+
+def rate_of_recordings(estimator, X) -> float | None:
+    """Return the sampling rate of recordings, Hz; None where nothing states it."""
+    rate = estimator.sampling_rate
+    if rate is None:
+        rate = carried_rate(X)
+    if rate is None and estimator._source is None:
+        rate = vars(estimator).get("_rate_in")
+    return rate
+
+
+def check_carried(estimator, X, *, reset: bool) -> None:
+    """Raise ValueError where recordings carry another rate, or other leads, than expected.
+
+    A network with weights resamples and rearranges recordings as its parameters state. One that
+    was fitted without weights takes recordings like those of the fit.
+    """
+    if not isinstance(X, RecordArray):
+        return
+    name, source = type(estimator).__name__, getattr(estimator, "_source", None)
+    rate, stated = estimator.sampling_rate, f"{name} has sampling_rate={estimator.sampling_rate}"
+    leads, stated_leads = _leads_taken(estimator, X), f"{name} has leads={estimator.leads}"
+    if estimator.leads is None:
+        stated_leads += meaning_of_none(leads)
+    settable = reset or source is not None
+    if not settable:
+        rate = vars(estimator).get("_rate_in", rate)
+        stated = f"{name} was fitted on recordings at {rate} Hz"
+        if "lead_names_" in vars(estimator):
+            leads = estimator.lead_names_
+            stated_leads = f"{name} was fitted on {', '.join(leads)}"
+    check_rate(X, rate, stated, setting=SET_RATE if settable else None)
+    check_leads(X, leads, stated_leads, setting="set_params(leads={})" if settable else None)
+
+
+def _leads_taken(estimator, X: RecordArray) -> Sequence[str] | None:
+    """Return the leads that recordings have to have, in their order; None for any."""
+    if estimator.leads is not None:
+        return estimator.leads
+    is_standard = X.shape[1] == len(STANDARD_LEADS)
+    if not is_standard and hasattr(estimator, "_wanted_leads"):
+        return estimator._wanted_leads()
+    source = getattr(estimator, "_source", None)
+    if source is not None:
+        return source.leads
+    return STANDARD_LEADS if is_standard else None
 
 
 def _with_dimensions_of_fit(estimator, X):

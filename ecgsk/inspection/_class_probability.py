@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ecgsk._core import carried
 from ecgsk._core.checks import check_distinct
 from ecgsk._core.fitted import column_names, is_multilabel, stack_labels
 from ecgsk._core.records import RecordArray
@@ -77,6 +78,15 @@ def check_leads(leads, n_leads: int, what: str) -> list[str]:
         )
     check_distinct(names, "leads")
     return names
+
+
+def check_carried(X, sampling_rate: float | None, leads) -> None:
+    """Raise ValueError for recordings that carry another rate, or other leads, than were given."""
+    if sampling_rate is not None:
+        stated = f"sampling_rate={sampling_rate:g} was given"
+        carried.check_rate(X, sampling_rate, stated, setting="sampling_rate={}", resample=False)
+    stated = f"leads={list(leads)} was given"
+    carried.check_leads(X, leads, stated, setting="leads={}", select=False)
 
 
 def _some(names, n_columns: int) -> str:

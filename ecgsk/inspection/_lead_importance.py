@@ -16,7 +16,12 @@ from ecgsk._core.records import RecordArray, is_lazy
 from ecgsk._core.resampling import Resamples, percentiles
 from ecgsk._core.results import TableResult
 from ecgsk._core.signal import STANDARD_LEADS, lead_indices
-from ecgsk.inspection._class_probability import ClassProbability, check_leads, with_table
+from ecgsk.inspection._class_probability import (
+    ClassProbability,
+    check_carried,
+    check_leads,
+    with_table,
+)
 
 _METHODS = ("permute", "silence")
 
@@ -152,6 +157,7 @@ def lead_importance(
         )
     check_consistent_length(X, y)
     names = check_leads(leads, X.shape[1], "X")
+    check_carried(X, None, leads)
     if together is None:
         together = {name: [name] for name in names}
     taken = {name: lead_indices(names, some) for name, some in together.items()}

@@ -8,7 +8,12 @@ import numpy as np
 from ecgsk._core.log_odds import log_odds
 from ecgsk._core.public import public
 from ecgsk._core.signal import STANDARD_LEADS
-from ecgsk.inspection._class_probability import ClassProbability, check_leads, with_table
+from ecgsk.inspection._class_probability import (
+    ClassProbability,
+    check_carried,
+    check_leads,
+    with_table,
+)
 
 
 @public("ecgsk.inspection")
@@ -134,6 +139,7 @@ def saliency(
     n_leads, n_samples = shape[-2:]
     signal = np.asarray(record, dtype=np.float32).reshape(n_leads, n_samples)
     check_leads(leads, n_leads, "record")
+    check_carried(record, sampling_rate, leads)
     width = max(1, round(window * sampling_rate))
     if width >= n_samples:
         raise ValueError(

@@ -8,6 +8,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 
+from ecgsk._core.carried import SET_RATE, carried_leads, carried_rate, check_rate
 from ecgsk._core.records import RecordArray, batches, is_lazy
 from ecgsk._core.signal import check_ecg
 from ecgsk._core.sklearn_compat import (
@@ -39,6 +40,20 @@ class SignalTransformer(TransformerMixin, BaseEstimator):
     def _plan(self, n_leads: int, n_samples: int) -> tuple[Callable, tuple[int, int]]:
         """Return a function from chunk to chunk, and a record's shape after it."""
         raise NotImplementedError
+
+    def _check_carried(self, X: RecordArray) -> None:
+        """Raise ValueError where the parameters contradict what recordings carry."""
+        rate = getattr(self, "sampling_rate", None)
+        stated = f"{type(self).__name__} has sampling_rate={rate}"
+        check_rate(X, rate, stated, setting=SET_RATE)
+
+    def _rate_out(self, rate: float | None) -> float | None:
+        """Return the sampling rate of the result, Hz, from that of the recordings."""
+        return rate
+
+    def _leads_out(self, leads: list[str] | None) -> list[str] | None:
+        """Return the leads of the result from those of the recordings; None where unknown."""
+        return leads
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None) -> "SignalTransformer":
@@ -78,13 +93,24 @@ class SignalTransformer(TransformerMixin, BaseEstimator):
         ndarray of shape (n_records, n_leads_out, n_samples_out) or (n_records, n_samples_out)
             float32; as many dimensions as X. For recordings that are read from disk a batch at a
             time a `RecordArray` that transforms as it is read; ``np.asarray`` of it
-            reads everything.
+            reads everything. It carries the sampling rate and the leads of the result.
+
+        Raises
+        ------
+        ValueError
+            When X carries another sampling rate, or other leads, than the parameters state.
         """
         X, ndim = self._check_input(X, reset=False)
         function, shape = self._plan(*X.shape[1:])
         function = partial(_apply, function, shape=shape, n_jobs=getattr(self, "n_jobs", 1))
         if isinstance(X, RecordArray):
-            return X.map(function, shape)
+            rate = carried_rate(X) or getattr(self, "sampling_rate", None)
+            return X.map(
+                function,
+                shape,
+                sampling_rate=self._rate_out(rate),
+                leads=self._leads_out(carried_leads(X)),
+            )
         X = function(X)
         return X[:, 0] if ndim == 2 else X
 
@@ -94,7 +120,9 @@ class SignalTransformer(TransformerMixin, BaseEstimator):
             self._check_layout(X)
         if is_lazy(X):
             X = validate_data(self, X, reset=reset, skip_check_array=True)
-            return check_ecg(X, n_leads=None, warn=False), 3
+            X = check_ecg(X, n_leads=None, warn=False)
+            self._check_carried(X)
+            return X, 3
         X = validate_data(
             self, X, reset=reset, dtype=np.float32, allow_nd=True, ensure_all_finite=False
         )

@@ -98,6 +98,9 @@ class ECGFounderPreprocessor(SignalTransformer):
         self.mains_frequency = mains_frequency
         self.n_jobs = n_jobs
 
+    def _rate_out(self, rate):
+        return _RATE
+
     def _plan(self, n_leads, n_samples):
         rate, mains = self.sampling_rate, self.mains_frequency
         if mains is not None and mains >= rate / 2:

@@ -5,6 +5,7 @@ from numbers import Integral
 
 import numpy as np
 
+from ecgsk._core.carried import SET_RATE, check_rate
 from ecgsk._core.public import public
 from ecgsk._core.sampling_rate import n_resampled, rate_ratio, resample
 from ecgsk.preprocessing._base import RATE, SignalTransformer
@@ -58,6 +59,13 @@ class Resample(SignalTransformer):
         self.sampling_rate = sampling_rate
         self.new_sampling_rate = new_sampling_rate
         self.n_jobs = n_jobs
+
+    def _check_carried(self, X):
+        stated = f"Resample has sampling_rate={self.sampling_rate}"
+        check_rate(X, self.sampling_rate, stated, setting=SET_RATE, resample=False)
+
+    def _rate_out(self, rate):
+        return self.new_sampling_rate
 
     def _plan(self, n_leads, n_samples):
         ratio = rate_ratio(self.sampling_rate, self.new_sampling_rate)

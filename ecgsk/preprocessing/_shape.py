@@ -6,6 +6,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from ecgsk._core.carried import check_leads
 from ecgsk._core.public import public
 from ecgsk._core.signal import STANDARD_LEADS, lead_indices, lead_name
 from ecgsk._core.sklearn_compat import Interval, StrOptions
@@ -28,7 +29,8 @@ class SelectLeads(SignalTransformer):
         Leads wanted, in any spelling ("aVR", "AVR", "Lead avr"). None is `STANDARD_LEADS` where
         ``input_leads`` is given, and keeps the recordings as they are where it is not.
     input_leads : sequence of str or None, default=None
-        Leads of the recordings, in their order. None is `STANDARD_LEADS`.
+        Leads of the recordings, in their order. None is `STANDARD_LEADS`. A `RecordArray` that
+        carries other leads, or another order, is refused.
 
     Attributes
     ----------
@@ -61,14 +63,34 @@ class SelectLeads(SignalTransformer):
         self.leads = leads
         self.input_leads = input_leads
 
+    def _keeps_all(self) -> bool:
+        return self.leads is None and self.input_leads is None
+
+    def _check_carried(self, X):
+        if self._keeps_all():
+            return
+        present = STANDARD_LEADS if self.input_leads is None else self.input_leads
+        stated = (
+            f"SelectLeads has input_leads={self.input_leads}"
+            f"{', which means the standard twelve' if self.input_leads is None else ''}"
+        )
+        check_leads(X, present, stated, setting="set_params(input_leads={})", select=False)
+
+    def _leads_out(self, leads):
+        if self._keeps_all():
+            return leads
+        return self._wanted()
+
+    def _wanted(self) -> list[str]:
+        return [lead_name(lead) for lead in (STANDARD_LEADS if self.leads is None else self.leads)]
+
     def _plan(self, n_leads, n_samples):
-        if self.leads is None and self.input_leads is None:
+        if self._keeps_all():
             recipes = [[(lead, 1.0)] for lead in range(n_leads)]
             return partial(_combine_leads, recipes=recipes), (n_leads, n_samples)
         present = STANDARD_LEADS if self.input_leads is None else self.input_leads
         present = [lead_name(name) for name in present]
-        wanted = STANDARD_LEADS if self.leads is None else self.leads
-        wanted = [lead_name(name) for name in wanted]
+        wanted = self._wanted()
         if len(present) != n_leads:
             named = "None, which means the twelve" if self.input_leads is None else f"{present}"
             raise ValueError(

@@ -80,12 +80,23 @@ class WeightFile:
         leads : list of str or None
             Their leads; None are `STANDARD_LEADS`, in which order the network reads them.
         """
-        steps = [getattr(preprocessing, name)(**params) for name, params in self.preprocessing]
+        steps = self._own_steps()
         if sampling_rate != self.sampling_rate:
             steps.insert(0, preprocessing.Resample(sampling_rate, self.sampling_rate))
         if leads is not None and self.network["n_leads"] == len(STANDARD_LEADS):
-            steps.insert(0, preprocessing.SelectLeads(input_leads=leads))
+            steps.insert(0, preprocessing.SelectLeads(self.leads, input_leads=leads))
         return steps
+
+    @property
+    def leads(self) -> tuple[str, ...] | None:
+        """Leads of the recordings that the preprocessing takes; None where they have no names."""
+        for step in self._own_steps():
+            if isinstance(step, preprocessing.SelectLeads):
+                return tuple(step.input_leads or STANDARD_LEADS)
+        return STANDARD_LEADS if self.network["n_leads"] == len(STANDARD_LEADS) else None
+
+    def _own_steps(self) -> list:
+        return [getattr(preprocessing, name)(**params) for name, params in self.preprocessing]
 
 
 @public("ecgsk.weights")

@@ -16,6 +16,7 @@ from ecgsk._core.fitted import unwrap
 from ecgsk._core.public import public
 from ecgsk._core.records import RecordArray
 from ecgsk._core.signal import STANDARD_LEADS, check_ecg
+from ecgsk.inspection._class_probability import check_carried
 from ecgsk.inspection._report.calls import Calls, as_number
 from ecgsk.inspection._report.checks import (
     check_answers_differ,
@@ -205,6 +206,7 @@ def make_report(
     given = X
     X = X if isinstance(X, RecordArray) else check_ecg(X, n_leads=len(leads), warn=False)
     check_leads(X, leads)
+    check_carried(X, sampling_rate, leads)
     y = check_y(y, len(X))
     groups = check_groups(groups, len(X))
     records = check_records(records, len(X), y)
