@@ -94,6 +94,15 @@ def test_the_benchmark_of_intervals():
 
 
 @pytest.mark.slow
+def test_the_benchmark_of_memory():
+    printed = run(
+        ROOT / "benchmarks" / "tuning_memory.py",
+        *("--records", 40, "--candidates", 2, "--folds", 2),
+    )
+    assert json.loads(printed)["scores are equal"]
+
+
+@pytest.mark.slow
 def test_the_benchmark_of_the_glass_box():
     said = run(
         ROOT / "benchmarks" / "ebm_settings.py", "--ours-only",

@@ -181,8 +181,8 @@ def _take(records, positions: list[int]):
 
 
 def _wrap(values: np.ndarray, records: RecordArray) -> RecordArray:
-    about = {"sampling_rate": records.sampling_rate, "leads": records.leads}
-    return RecordArray.wrap(values, table=records.table, **about)
+    rate, leads = records.sampling_rate, records.leads
+    return RecordArray.wrap(values, table=records.table, sampling_rate=rate, leads=leads)
 
 
 def _digests_of_rows(table: pd.DataFrame) -> list[bytes]:
