@@ -94,7 +94,7 @@ def test_the_benchmark_of_intervals():
 
 
 @pytest.mark.slow
-def test_the_benchmark_of_memory():
+def test_the_benchmark_of_a_search_with_memory():
     printed = run(
         ROOT / "benchmarks" / "tuning_memory.py",
         *("--records", 40, "--candidates", 2, "--folds", 2),
