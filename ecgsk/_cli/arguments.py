@@ -21,9 +21,9 @@ columns of the result, one row for each recording in the given order:
 A recording without a prediction affects only its own row. Files in a folder that may be recordings
 in formats that are not read (.xml, .dcm, .edf, ...) have such a row too. A recording that several
 paths lead to is listed once. Hidden files and folders are not searched.
- To continue an interrupted run, give the
-same command again: the file will be the same, byte for byte. FILE.state.json next to the result
-holds the state of the run and is removed at its end.
+
+To continue an interrupted run, give the same command again: the file will be the same, byte for
+byte. FILE.state.json next to the result holds the state of the run and is removed at its end.
 
 exit status: 0 all recordings have a prediction, 1 some have none or were not read, 2 nothing was
 done, 130 interrupted

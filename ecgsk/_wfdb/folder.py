@@ -51,7 +51,8 @@ def list_folder(folder: str) -> FolderContent:
     files: list[str] = []
     unread: list[Unread] = []
     seen = set()
-    folders, links = [folder], []
+    folders = [folder]
+    links: list[str] = []
     while folders or links:
         # Links last: files are listed under the path that they have without links.
         place = folders.pop() if folders else links.pop(0)
