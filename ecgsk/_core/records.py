@@ -3,13 +3,19 @@
 import mmap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from numbers import Real
 
 import numpy as np
-import pandas as pd
 import sklearn
 
 from ecgsk._core.public import public
+from ecgsk._core.record_checks import (
+    as_records,
+    check_numbers,
+    checked_leads,
+    checked_rate,
+    own_table,
+    unmasked,
+)
 
 
 @public("ecgsk")
@@ -24,8 +30,9 @@ class RecordArray:
     ----------
     read : callable
         ``read(indices)`` returns the records of an integer array of indices as float32 of shape
-        ``(len(indices), n_leads, n_samples)``, mV. It has to be picklable for use with several
-        processes.
+        ``(len(indices), n_leads, n_samples)``, mV. The indices are in ascending order without
+        repeats, as h5py needs them, in whichever order records are used. Masked samples are NaN.
+        It has to be picklable for use with several processes.
     shape : tuple of (int, int, int)
         ``(n_records, n_leads, n_samples)``.
     table : DataFrame of n_records rows or None, default=None
@@ -98,9 +105,9 @@ class RecordArray:
         self._source_shape = tuple(int(size) for size in shape)
         self._indices = range(self._source_shape[0]) if _indices is None else _indices
         self.shape = (len(self._indices), *self._source_shape[1:])
-        self.table = table if _indices is not None else _own_table(table, len(self))
-        self.sampling_rate = _checked_rate(sampling_rate)
-        self.leads = _checked_leads(leads, self.shape[1])
+        self.table = table if _indices is not None else own_table(table, len(self))
+        self.sampling_rate = checked_rate(sampling_rate)
+        self.leads = checked_leads(leads, self.shape[1])
 
     @classmethod
     def wrap(
@@ -128,6 +135,7 @@ class RecordArray:
         if shape is None or len(shape) != 3:
             was = f"is a {type(array).__name__}" if shape is None else f"has shape {tuple(shape)}"
             raise ValueError(f"array {was}; expected (n_records, n_leads, n_samples).")
+        check_numbers(array, "array holds", "Convert it before.")
         carried = {"table": table, "sampling_rate": sampling_rate, "leads": leads}
         if isinstance(array, RecordArray):
             carried = {k: getattr(array, k) if v is None else v for k, v in carried.items()}
@@ -217,11 +225,15 @@ class RecordArray:
             source_rows = self._indices.start + rows * self._indices.step
         else:
             source_rows = np.asarray(self._indices)[rows]
-        records = np.asarray(self._read(source_rows), dtype=np.float32)
-        expected = (len(rows), *self.shape[1:])
-        if records.shape != expected:
-            raise ValueError(f"The source returned shape {records.shape}; expected {expected}.")
-        return records
+        if (np.diff(source_rows) > 0).all():
+            return self._read_in_order(source_rows)
+        # h5py refuses indices that are not sorted, or repeated, and files are faster in order.
+        source_rows, places = np.unique(source_rows, return_inverse=True)
+        return self._read_in_order(source_rows)[places]
+
+    def _read_in_order(self, source_rows: np.ndarray) -> np.ndarray:
+        expected = (len(source_rows), *self.shape[1:])
+        return as_records(self._read(source_rows), expected, self._read)
 
     def map(
         self,
@@ -284,51 +296,6 @@ class RecordArray:
         )
 
 
-def _checked_rate(sampling_rate) -> float | None:
-    if sampling_rate is None:
-        return None
-    is_number = isinstance(sampling_rate, Real) and not isinstance(sampling_rate, bool)
-    if not is_number or not 0 < sampling_rate < np.inf:
-        raise ValueError(
-            f"sampling_rate={sampling_rate!r} is not allowed; give a positive number in Hz, or "
-            "None where it is unknown."
-        )
-    return float(sampling_rate)
-
-
-def _checked_leads(leads, n_leads: int) -> tuple[str, ...] | None:
-    if leads is None:
-        return None
-    names = () if isinstance(leads, str) else tuple(leads)
-    if len(names) != n_leads or len(set(names)) < n_leads or not all(map(_is_text, names)):
-        raise ValueError(
-            f"leads={leads!r} is not allowed; give a different name for each of the {n_leads} "
-            "leads, in their order, or None where they are unknown."
-        )
-    return tuple(map(str, names))
-
-
-def _is_text(value) -> bool:
-    return isinstance(value, str)
-
-
-def _own_table(table, n_records: int) -> pd.DataFrame | None:
-    """Return a copy of a table: one that its owner sorts would leave its records."""
-    if table is None:
-        return None
-    if not isinstance(table, pd.DataFrame):
-        raise ValueError(
-            f"table is a {type(table).__name__}; give a DataFrame with a row for each record, for "
-            'example pandas.DataFrame({"age": age, "sex": sex}).'
-        )
-    if len(table) != n_records:
-        raise ValueError(
-            f"table has {len(table)} rows for {n_records} records; give one for each, in their "
-            "order."
-        )
-    return table.copy()
-
-
 class _Mapped:
     def __init__(self, records: RecordArray, function: Callable):
         self.records = records
@@ -358,13 +325,14 @@ class _ArrayReader:
         self.array = np.memmap(*state["file"]) if "file" in state else state["array"]
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
-        if len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
-            records = np.array(self.array[rows[0] : rows[0] + len(rows)], dtype=np.float32)
-        else:
-            # h5py refuses unsorted or repeated indices; a record is large enough to read alone.
-            records = np.empty((len(rows), *self.array.shape[1:]), dtype=np.float32)
-            for position in np.argsort(rows, kind="stable"):
-                records[position] = self.array[int(rows[position])]
+        with np.errstate(over="ignore"):  # infinite samples are refused where they are used
+            if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
+                records = unmasked(self.array[rows[0] : rows[0] + len(rows)])
+            else:
+                # A record is large enough to read alone.
+                records = np.empty((len(rows), *self.array.shape[1:]), dtype=np.float32)
+                for position, row in enumerate(rows):
+                    records[position] = unmasked(self.array[int(row)])
         _release_pages(self.array)
         return records
 

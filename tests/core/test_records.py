@@ -1,18 +1,30 @@
 import pickle
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import psutil
 import pytest
 import sklearn
-from sklearn.model_selection import GroupKFold
+from sklearn.model_selection import GroupKFold, KFold, cross_val_score
 from sklearn.utils import _safe_indexing
+from torch import nn
 
-from ecgsk import RecordArray, check_ecg
+from ecgsk import STANDARD_LEADS, NetworkClassifier, RecordArray, check_ecg, make_ecg
 from ecgsk._core.fingerprint import fingerprint
 from ecgsk._core.records import is_lazy
 from ecgsk.inspection._class_probability import with_table
 from ecgsk.preprocessing import BandPass
+
+
+class OneLayer(nn.Module):
+    def __init__(self, n_leads, n_samples, n_outputs):
+        super().__init__()
+        self.convolution = nn.Conv1d(n_leads, 4, 9, stride=8)
+        self.head = nn.Linear(4, n_outputs)
+
+    def features(self, x):
+        return self.convolution(x).relu().mean(dim=2)
 
 
 @pytest.fixture
@@ -63,8 +75,90 @@ def test_out_of_range(array):
 
 def test_a_source_of_wrong_shape_is_named():
     X = RecordArray(lambda rows: np.zeros((len(rows), 12, 9)), (5, 12, 10))
-    with pytest.raises(ValueError, match=r"returned shape \(2, 12, 9\); expected \(2, 12, 10\)"):
+    with pytest.raises(ValueError, match=r"lambda> returned shape \(2, 12, 9\) for 2 records; exp"):
         X.read([0, 1])
+
+
+def read_code15(path, indices):
+    """Read (n, 4096, 12) in 0.1 mV, zeros before and after the 4000 samples of 10 s."""
+    with pytest.importorskip("h5py").File(path, "r") as file:
+        return 0.1 * file["tracings"][indices, 48:4048].transpose(0, 2, 1)
+
+
+def test_a_function_that_indexes_an_h5py_dataset_serves_every_order(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "exams_part0.hdf5"
+    signals = make_ecg(12, sampling_rate=400, random_state=0)
+    padded = np.pad(10 * signals.transpose(0, 2, 1), [(0, 0), (48, 48), (0, 0)])
+    with h5py.File(path, "w") as file:
+        file["tracings"] = padded
+    X = RecordArray(
+        partial(read_code15, path), (12, 12, 4000), sampling_rate=400, leads=STANDARD_LEADS
+    )
+    for rows in ([5, 1, 1, 7], [3], [], range(11, -1, -1), [0, 1, 2], [-1, -2, -1]):
+        np.testing.assert_allclose(X.read(rows), signals[list(rows)], atol=1e-5)
+        np.testing.assert_allclose(X[list(rows)][::-1], signals[list(rows)][::-1], atol=1e-5)
+    model = NetworkClassifier(OneLayer, sampling_rate=None, max_epochs=1, random_state=0)
+    folds = KFold(2, shuffle=True, random_state=0)
+    assert len(cross_val_score(model, X, np.arange(12) % 2, cv=folds)) == 2
+
+
+def test_an_open_h5py_dataset_is_wrapped(tmp_path, array):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "x.hdf5", "w") as file:
+        X = RecordArray.wrap(file.create_dataset("x", data=array), sampling_rate=100)
+        for rows in ([5, 1, 1, 7], range(11, -1, -1), [0, 1, 2]):
+            np.testing.assert_array_equal(X.read(rows), array[list(rows)])
+        assert check_ecg(X, n_leads=3).sampling_rate == 100
+
+
+def test_a_function_gets_ascending_indices_once_each(array):
+    seen = []
+
+    def read(indices):
+        seen.append(indices.tolist())
+        return array[indices]
+
+    X = RecordArray(read, array.shape)
+    np.testing.assert_array_equal(X[[9, 2, 2, 5]].read([3, 0, 1, 1]), array[[5, 9, 2, 2]])
+    np.testing.assert_array_equal(X[::-2].map(np.negative, (3, 8)).read([0, 1]), -array[[19, 17]])
+    assert seen == [[2, 5, 9], [17, 19]]
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (lambda n: np.zeros((n, 10, 12)), r"read returned shape .* look swapped: return records."),
+        (lambda n: np.zeros((n + 1, 12, 10)), r"shape \(3, 12, 10\) for 2 records"),
+        (lambda n: np.zeros((12, 10)), "a record for each index"),
+        (lambda n: [np.zeros((12, 10)), np.zeros((12, 9))], "read returned records that are no ar"),
+        (lambda n: None, r"read returned shape \(\)"),
+        (lambda n: np.zeros((n, 12, 10), "M8[s]"), "read returned datetime64"),
+        (lambda n: np.full((n, 12, 10), "1"), "read returned <U1; expected numbers"),
+        (lambda n: np.zeros((n, 12, 10), complex), "read returned complex128"),
+    ],
+)
+def test_what_a_function_returns_is_checked_and_the_function_named(returned, message):
+    def read(indices):
+        return returned(len(indices))
+
+    for X in (RecordArray(read, (5, 12, 10)), RecordArray(partial(read), (5, 12, 10))[::-1]):
+        with pytest.raises((ValueError, TypeError), match=message):
+            X.read([0, 1])
+
+
+def test_dates_and_text_are_not_wrapped(array):
+    with pytest.raises(TypeError, match="array holds datetime64"):
+        RecordArray.wrap(array.astype("M8[s]"))
+
+
+def test_masked_samples_are_missing(array):
+    masked = np.ma.MaskedArray(array, mask=array > 2.5)
+    expected = np.where(array > 2.5, np.nan, array)
+    assert np.isnan(expected).any()
+    for X in (RecordArray.wrap(masked), RecordArray(lambda rows: masked[rows], array.shape)):
+        np.testing.assert_array_equal(np.asarray(X[::-1]), expected[::-1])
+        np.testing.assert_array_equal(X.read([5, 1, 1]), expected[[5, 1, 1]])
 
 
 def test_map_is_applied_on_reading(array):
