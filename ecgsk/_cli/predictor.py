@@ -7,8 +7,9 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from ecgsk._cli.recordings import Recording, Recordings
+from ecgsk._core.columns import UnknownColumnsError, columns_of
 from ecgsk._core.decision import decision_rule
-from ecgsk._core.fitted import column_names, is_multilabel, stack_labels, unwrap
+from ecgsk._core.fitted import unwrap
 from ecgsk._core.signal import ECGQualityWarning
 
 _NOT_FINITE = "the model's probabilities of it are not finite."
@@ -22,15 +23,19 @@ class Predictor:
     """
 
     def __init__(self, model, threshold: float | None = None):
-        if not hasattr(model, "classes_"):
-            raise ValueError(f"MODEL contains a {type(model).__name__} that is not fitted.")
+        try:
+            self._columns = columns_of(model)
+        except UnknownColumnsError as error:
+            raise ValueError(
+                f"MODEL contains a {type(model).__name__} that is not fitted: {error}"
+            ) from error
         self._rule = decision_rule(model)
         self._model = model = unwrap(model)
         self._threshold = threshold
-        self._classes = model.classes_
-        self._multilabel = is_multilabel(model)
+        self._multilabel = self._columns.multilabel
+        self._classes = np.asarray([] if self._multilabel else self._columns.classes)
         self._binary = not self._multilabel and len(self._classes) == 2
-        self._names = column_names(model)
+        self._names = self._columns.names
         if threshold is not None and not self._binary:
             raise ValueError(
                 f"--threshold {threshold:g} is for binary models; MODEL has {len(self._names)} "
@@ -78,7 +83,7 @@ class Predictor:
         while isinstance(model, Pipeline) and len(model) > 1:
             # Networks in front compute once for both probabilities and decisions.
             X, model = model[:-1].transform(X), unwrap(model[-1])
-        probabilities = stack_labels(model.predict_proba(X), self._classes)
+        probabilities = self._columns.table(model.predict_proba(X))
         if self._threshold is not None:
             second = probabilities[:, 1] >= self._threshold
             decided = self._classes[second.astype(int)]

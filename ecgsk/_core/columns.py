@@ -1,7 +1,7 @@
 """What the columns of ``predict_proba`` mean, through any nesting of meta-estimators."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.ensemble import StackingClassifier
@@ -30,7 +30,8 @@ class Columns:
     """The columns of a model's probabilities: one for each class, or one for each label.
 
     ``classes`` are in the order of the columns; for labels they are the values of each, if known.
-    ``certain`` is False where the model does not tell classes from labels.
+    ``certain`` is False where the model does not tell classes from labels, ``is_known`` True for
+    classifiers of scikit-learn and ecgsk, whose columns have the order of ``classes_``.
     """
 
     model: str
@@ -38,6 +39,7 @@ class Columns:
     classes: Sequence
     label_names: tuple[str, ...] | None = None
     certain: bool = True
+    is_known: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -113,8 +115,8 @@ class Columns:
         for number, value in sorted(pairs, key=str):
             if self.classes[number] != value:
                 raise ValueError(
-                    f"{self.model} predicts {value!r} where column {number} of predict_proba is "
-                    f"the largest, but classes_[{number}] is {self.classes[number]!r}. Sort the "
+                    f"{self.model} predicts {value} where column {number} of predict_proba is "
+                    f"the largest, but classes_[{number}] is {self.classes[number]}. Sort the "
                     "columns of predict_proba as classes_, or classes_ as the columns."
                 )
 
@@ -125,15 +127,35 @@ class Columns:
         return f"the {len(names)} {kind} {', '.join(names[:8])}{more}"
 
 
-def columns_of(model) -> Columns:
+def columns_of(model, *, n_labels: int | None = None, names: Sequence[str] = ()) -> Columns:
     """Return what the columns of a fitted model's ``predict_proba`` mean.
 
-    The model's own attributes count, then those of the estimator that it wraps. Raises ValueError
-    where neither has ``classes_``, and where the two contradict each other.
+    The model's own attributes count, then those of the estimator that it wraps. ``n_labels`` is the
+    number of labels that it was fitted on, 0 for classes, None if unknown. ``names`` are a user's
+    names of the columns, which count where the model does not tell what they are. Raises ValueError
+    where nothing does, and where a model contradicts the estimator in it.
     """
+    try:
+        known = _known_columns(model)
+    except ValueError:
+        if not names:
+            raise
+        return Columns(type(model).__name__, True, range(len(names)))
+    if n_labels:
+        own = len(known.classes) == n_labels
+        classes = known.classes if own else range(n_labels)
+        return replace(known, multilabel=True, classes=classes)
+    if n_labels == 0:
+        return replace(known, multilabel=False, label_names=None)
+    if not known.certain and len(names) == len(known.classes):
+        return replace(known, multilabel=True)
+    return known
+
+
+def _known_columns(model) -> Columns:
     handed_on = _handed_on(model)
     if handed_on is not None:
-        return columns_of(handed_on)
+        return _known_columns(handed_on)
     name = type(model).__name__
     classes = getattr(model, "classes_", None)
     multilabel = None if classes is None else _is_multilabel(model, classes)
@@ -172,7 +194,7 @@ def columns_of(model) -> Columns:
         check_distinct(names, f"label_names_ of {name}")
         names = tuple(map(str, names))
     certain = multilabel is not None or inner is not None or _is_known(model)
-    return Columns(name, bool(multilabel), classes, names, certain)
+    return Columns(name, bool(multilabel), classes, names, certain, _is_known(model))
 
 
 def _handed_on(model):
@@ -195,7 +217,7 @@ def _agreed(model) -> Columns | None:
     found = []
     for part in _parts(getattr(model, "__dict__", {})):
         try:
-            found.append(columns_of(part))
+            found.append(_known_columns(part))
         except UnknownColumnsError:
             return None
     alike = all(

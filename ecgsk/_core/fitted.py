@@ -1,8 +1,7 @@
-"""What a model consists of, and what the columns of its predictions mean."""
+"""What a model consists of."""
 
 from collections.abc import Iterator
 
-import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 
@@ -68,42 +67,3 @@ def named_parts(estimator) -> list[tuple[str | None, object]]:
             if hasattr(part, "get_params") and not isinstance(part, type):
                 found.append((name, part))
     return found
-
-
-def is_multilabel(model) -> bool:
-    """Return whether each column of ``predict_proba`` is a label with a probability of its own."""
-    last = last_step(model)
-    if isinstance(getattr(last, "classes_", None), list):
-        return True
-    # Only the output layer of scikit-learn's MLP differs.
-    logistic = getattr(last, "out_activation_", "") == "logistic"
-    return bool(getattr(last, "multilabel_", logistic and last.n_outputs_ > 1))
-
-
-def column_names(model, multilabel: bool | None = None) -> list[str]:
-    """Return the names of the columns of ``predict_proba``, as `stack_labels` arranges them.
-
-    Labels without names are "label_0" and so on; the list is empty without ``classes_``.
-    """
-    last = last_step(model)
-    classes = getattr(last, "classes_", ())
-    if not (is_multilabel(last) if multilabel is None else multilabel):
-        return [str(name) for name in classes]
-    names = getattr(last, "label_names_", None) or ()
-    if len(names) != len(classes):
-        names = [f"label_{i}" for i in range(len(classes))]
-    return [str(name) for name in names]
-
-
-def stack_labels(probabilities, classes) -> np.ndarray:
-    """Return one array for the list of arrays that forests return for multilabel targets.
-
-    It contains the probability of class 1 for each label; other ``probabilities`` stay as they are.
-    """
-    if not isinstance(probabilities, list):
-        return np.asarray(probabilities)
-    columns = []
-    for of_label, values in zip(probabilities, classes, strict=True):
-        position = np.flatnonzero(np.asarray(values) == 1)
-        columns.append(of_label[:, position[0]] if len(position) else np.zeros(len(of_label)))
-    return np.stack(columns, axis=1)

@@ -9,6 +9,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from ecgsk._core.checks import check_indicator
+from ecgsk._core.columns import columns_of
 from ecgsk._core.log_odds import log_odds
 from ecgsk._core.sklearn_compat import check_y
 from ecgsk._core.targets import plain_target
@@ -128,16 +129,22 @@ def teacher_logits(teacher, X, targets: Targets) -> np.ndarray:
     They are log-odds, for multiclass logarithms of probabilities. ValueError if the teacher has
     other classes or labels.
     """
-    probabilities = np.asarray(teacher.predict_proba(X), dtype=np.float64)
-    expected = (len(targets.encoded), len(targets.classes))
-    same_classes = targets.kind == "multilabel" or np.array_equal(teacher.classes_, targets.classes)
-    names = [getattr(teacher, "label_names_", None), targets.label_names]
-    if probabilities.shape != expected or not same_classes or (all(names) and names[0] != names[1]):
+    columns = columns_of(teacher)
+    multilabel = targets.kind == "multilabel"
+    same = columns.multilabel == multilabel and len(columns.classes) == len(targets.classes)
+    if same and multilabel:
+        named = columns.label_names is not None and targets.label_names is not None
+        same = not named or columns.names == targets.label_names
+    elif same:
+        same = np.array_equal(columns.classes, targets.classes)
+    if not same:
+        expected = (targets.label_names if multilabel else None) or targets.classes.tolist()
         raise ValueError(
-            f"teacher predicts probabilities of shape {probabilities.shape} for the classes "
-            f"{names[0] or getattr(teacher, 'classes_', '?')}; expected shape {expected} for "
-            f"{names[1] or targets.classes}. Use a teacher fitted on the same task."
+            f"teacher predicts {'labels' if columns.multilabel else 'classes'} "
+            f"{', '.join(columns.names)}; y has {', '.join(map(str, expected))}. Use a teacher "
+            "fitted on the same task."
         )
+    probabilities = columns.table(teacher.predict_proba(X)).astype(np.float64)
     if targets.kind == "multiclass":
         return np.log(probabilities.clip(_TEACHER_SATURATION, 1 - _TEACHER_SATURATION))
     logits = log_odds(probabilities, _TEACHER_SATURATION)

@@ -1,10 +1,12 @@
 """The probability of one class or label, from any classifier."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from ecgsk._core import carried
 from ecgsk._core.checks import check_distinct
-from ecgsk._core.fitted import column_names, is_multilabel, stack_labels
+from ecgsk._core.columns import Columns, UnknownColumnsError, columns_of
 from ecgsk._core.records import RecordArray
 from ecgsk._core.signal import lead_name
 
@@ -26,24 +28,27 @@ class ClassProbability:
 
     def __call__(self, X) -> np.ndarray:
         """Return the probability for each record, of shape (n_records,)."""
-        classes = getattr(self.estimator, "classes_", None)
         probabilities = self.estimator.predict_proba(X)
-        stacked = isinstance(probabilities, list)
-        probabilities = stack_labels(probabilities, classes)
-        if probabilities.ndim == 1:
-            return probabilities
-        return probabilities[:, self._column(probabilities, stacked)]
+        try:
+            columns = columns_of(self.estimator)
+        except UnknownColumnsError:
+            # A number chooses a column, or the second of two that are classes.
+            probabilities = np.asarray(probabilities)
+            if probabilities.ndim == 1:
+                return probabilities
+            columns = Columns(type(self.estimator).__name__, True, range(probabilities.shape[1]))
+            if self.label is None and probabilities.shape[1] == 2:
+                columns = replace(columns, multilabel=False)
+            probabilities = columns.table(probabilities)
+            return probabilities[:, self._column(columns, [])]
+        return columns.table(probabilities)[:, self._column(columns, columns.names)]
 
-    def _column(self, probabilities, stacked: bool) -> int:
-        n_columns = probabilities.shape[1]
-        names = column_names(self.estimator)
-        names = names if len(names) == n_columns else []
+    def _column(self, columns: Columns, names: list[str]) -> int:
+        n_columns = len(columns.classes)
         if self.label is None:
             if n_columns == 1:
                 return 0
-            # Only probabilities of classes add up to 1.
-            exclusive = not stacked and np.allclose(probabilities.sum(axis=1), 1, atol=1e-3)
-            if n_columns == 2 and exclusive and not is_multilabel(self.estimator):
+            if n_columns == 2 and not columns.multilabel:
                 return 1
             raise ValueError(
                 f"label=None, but the estimator has {n_columns} classes or labels. Choose "

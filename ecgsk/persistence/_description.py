@@ -6,7 +6,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
-from ecgsk._core.fitted import column_names, is_multilabel, named_parts
+from ecgsk._core.columns import columns_of
+from ecgsk._core.fitted import named_parts
 from ecgsk._core.model_input import known_input
 from ecgsk._version import __version__
 
@@ -41,7 +42,7 @@ def describe_model(estimator, about: str) -> dict:
         "versions": versions(),
         "n_features": _as_json_values(_attribute(estimator, "n_features_in_")),
         "classes": _as_json_values(_attribute(estimator, "classes_")),
-        "label_names": column_names(estimator) if is_multilabel(estimator) else None,
+        "label_names": _label_names(estimator),
         "sampling_rate": _as_json_values(known.sampling_rate),
         "seconds": _as_json_values(known.seconds),
         "leads": _as_json_values(known.leads),
@@ -55,6 +56,14 @@ def outline(estimator, depth: int = 0) -> str:
     inner = ", ".join(outline(part, depth + 1) for _, part in named)
     name = type(estimator).__name__
     return f"{name}({inner})" if inner else name
+
+
+def _label_names(estimator) -> list[str] | None:
+    try:
+        columns = columns_of(estimator)
+    except (AttributeError, ValueError, OSError):  # as from `_attribute`
+        return None
+    return columns.names if columns.multilabel else None
 
 
 def _attribute(estimator, name: str):

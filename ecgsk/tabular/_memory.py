@@ -12,8 +12,9 @@ import pandas as pd
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 
+from ecgsk._core.columns import Columns
 from ecgsk._core.content import computing_versions, content_digest
-from ecgsk._core.fitted import parts_in_order, stack_labels
+from ecgsk._core.fitted import parts_in_order
 from ecgsk._core.records import RecordArray, batches, is_lazy
 from ecgsk._core.row_store import KEY_SIZE, RowStore
 from ecgsk.tabular._columns import TableColumns
@@ -39,16 +40,19 @@ def memory_folder(memory) -> Path | None:
     return folder
 
 
-def remembered_probabilities(classifier, X, folder: Path, limit: int) -> np.ndarray:
-    """Return ``predict_proba`` of a classifier that is used as it is.
+def remembered_probabilities(
+    classifier, X, folder: Path, limit: int, columns: Columns
+) -> np.ndarray:
+    """Return ``predict_proba`` of a classifier that is used as it is, with these ``columns``.
 
     Recordings in an array that are stored for this classifier are not computed again; others are
     computed and stored. Other input, such as a DataFrame, is only computed.
     """
     records = _as_records(X)
     if records is None or not len(records):
-        return _probabilities(classifier, X)
-    model, store, failure = _KnownModel(classifier), RowStore(folder / _FOLDER, limit), None
+        return columns.table(classifier.predict_proba(X))
+    model, store = _KnownModel(classifier, columns), RowStore(folder / _FOLDER, limit)
+    failure = None
     parts = []
     for block in _blocks(records):
         keys = model.keys(block)
@@ -81,8 +85,9 @@ def remembered_probabilities(classifier, X, folder: Path, limit: int) -> np.ndar
 class _KnownModel:
     """A classifier, and what its answer for a recording depends on."""
 
-    def __init__(self, classifier):
+    def __init__(self, classifier, columns: Columns):
         self.classifier = classifier
+        self.columns = columns
         try:
             self.name = content_digest(classifier, computing_versions()).hex()[:32]
         except (TypeError, PicklingError) as error:
@@ -127,9 +132,9 @@ class _KnownModel:
 
     def compute(self, records) -> np.ndarray:
         """Return the classifier's probabilities; ValueError if they depend on other recordings."""
-        together = _probabilities(self.classifier, records)
+        together = self._probabilities(records)
         if self._may_read_others and len(records) > 1:
-            alone = _probabilities(self.classifier, _take(records, [0]))
+            alone = self._probabilities(_take(records, [0]))
             if not np.allclose(alone[0], together[0], rtol=1e-3, atol=1e-5, equal_nan=True):
                 raise ValueError(
                     "memory cannot be used with this classifier: for one recording alone it "
@@ -143,9 +148,8 @@ class _KnownModel:
         """Return whether probabilities of so many recordings may be stored."""
         return n_records > 1 or not self._may_read_others
 
-
-def _probabilities(classifier, X) -> np.ndarray:
-    return stack_labels(classifier.predict_proba(X), classifier.classes_)
+    def _probabilities(self, records) -> np.ndarray:
+        return self.columns.table(self.classifier.predict_proba(records))
 
 
 def _as_records(X) -> np.ndarray | RecordArray | None:

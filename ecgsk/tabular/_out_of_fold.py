@@ -1,6 +1,6 @@
 """Out-of-fold probabilities."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from numbers import Integral
 
 import numpy as np
@@ -19,14 +19,16 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import has_fit_parameter
 
-from ecgsk._core.fitted import stack_labels
+from ecgsk._core.columns import Columns
 from ecgsk._core.sklearn_compat import BaseSearchCV, safe_indexing
 
 
 def out_of_fold(
-    estimator, X, target, *, cv, groups, sample_weight, n_jobs, random_state
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Fit clones on training folds and yield records, classes and probabilities of each test fold.
+    estimator, X, target, *, cv, groups, sample_weight, n_jobs, random_state, columns: Callable
+) -> Iterator[tuple[np.ndarray, Columns, np.ndarray]]:
+    """Fit clones on training folds and yield records, columns and probabilities of each test fold.
+
+    ``columns`` returns what the columns of a fitted clone mean.
 
     scikit-learn's ``cross_val_predict`` refuses recordings that are read from disk, and passes
     groups only with metadata routing. Raises ValueError unless each record is in one test fold.
@@ -45,11 +47,11 @@ def out_of_fold(
             "Use a splitter that partitions the records."
         )
     parts = Parallel(n_jobs=n_jobs)(
-        delayed(_fold)(clone(estimator), X, target, train, test, groups, sample_weight)
+        delayed(_fold)(clone(estimator), X, target, train, test, groups, sample_weight, columns)
         for train, test in folds
     )
-    for (_, test), (classes, probabilities) in zip(folds, parts, strict=True):
-        yield test, classes, probabilities
+    for (_, test), (of_fold, probabilities) in zip(folds, parts, strict=True):
+        yield test, of_fold, probabilities
 
 
 def accepted(estimator, **params) -> dict:
@@ -103,7 +105,7 @@ def _splitter(cv, strata, groups, random_state):
     return kind(cv, shuffle=True, random_state=seed)
 
 
-def _fold(estimator, X, target, train, test, groups, sample_weight):
+def _fold(estimator, X, target, train, test, groups, sample_weight, columns):
     weights, patients = (
         None if values is None else safe_indexing(values, train)
         for values in (sample_weight, groups)
@@ -113,5 +115,5 @@ def _fold(estimator, X, target, train, test, groups, sample_weight):
         safe_indexing(target, train),
         **accepted(estimator, groups=patients, sample_weight=weights),
     )
-    probabilities = estimator.predict_proba(safe_indexing(X, test))
-    return estimator.classes_, stack_labels(probabilities, estimator.classes_)
+    known = columns(estimator)
+    return known, known.table(estimator.predict_proba(safe_indexing(X, test)))

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from functools import partial
 from numbers import Integral
 
 import numpy as np
@@ -9,24 +10,31 @@ import pandas as pd
 from scipy import sparse
 from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.multiclass import type_of_target
 
-from ecgsk._core.checks import check_groups, check_indicator
-from ecgsk._core.fitted import column_names, is_multilabel, stack_labels
+from ecgsk._core.checks import check_distinct, check_groups, check_indicator
+from ecgsk._core.columns import Columns, columns_of
 from ecgsk._core.log_odds import log_odds
 from ecgsk._core.public import public
 from ecgsk._core.records import RecordArray, is_lazy
 from ecgsk._core.sklearn_compat import (
+    BaseSearchCV,
     HasMethods,
     Interval,
     StrOptions,
     check_is_fitted,
     fit_context,
+    safe_indexing,
 )
+from ecgsk._core.targets import plain_target
 from ecgsk.tabular._memory import memory_folder, remembered_probabilities
 from ecgsk.tabular._out_of_fold import accepted, out_of_fold
 from ecgsk.tabular._table_transformer import TableTransformer
+
+# Records on which the order of a user's columns is compared with `predict`.
+_ORDER_RECORDS = 32
 
 
 @public("ecgsk")
@@ -186,7 +194,7 @@ class ProbabilityTransformer(MetaEstimatorMixin, TableTransformer):
         if not self._needs_fit():
             return self.transform(X)
         table = np.empty((len(target), len(self._names)))
-        for test, classes, probabilities in out_of_fold(
+        for test, of_fold, probabilities in out_of_fold(
             self.estimator,
             X,
             target,
@@ -195,8 +203,9 @@ class ProbabilityTransformer(MetaEstimatorMixin, TableTransformer):
             sample_weight=sample_weight,
             n_jobs=self.n_jobs,
             random_state=self.random_state,
+            columns=partial(columns_of, **self._known_of_columns()),
         ):
-            table[test] = self._select_columns(classes, probabilities)
+            table[test] = self._select_columns(of_fold, probabilities)
         return self._to_table(table, X)
 
     def transform(self, X):
@@ -214,16 +223,17 @@ class ProbabilityTransformer(MetaEstimatorMixin, TableTransformer):
             returns out-of-fold ones.
         """
         check_is_fitted(self)
-        classifier = self._classifier()
+        classifier, columns = self._classifier(), self._columns()
         folder = None if self._needs_fit() else memory_folder(self.memory)
         if folder is None:
-            probabilities = stack_labels(classifier.predict_proba(X), classifier.classes_)
+            probabilities = columns.table(classifier.predict_proba(X))
         else:
-            probabilities = remembered_probabilities(classifier, X, folder, self.memory_limit)
-        return self._to_table(self._select_columns(classifier.classes_, probabilities), X)
+            limit = self.memory_limit
+            probabilities = remembered_probabilities(classifier, X, folder, limit, columns)
+        return self._to_table(self._select_columns(columns, probabilities), X)
 
     def _fit(self, X, y, diagnoses, groups, sample_weight):
-        for name in ("_diagnosis_names", "_multilabel", "estimator_"):
+        for name in ("_diagnosis_names", "_multilabel", "_n_labels", "estimator_"):
             self.__dict__.pop(name, None)
         if not self._needs_fit():
             if diagnoses is not None:
@@ -238,6 +248,7 @@ class ProbabilityTransformer(MetaEstimatorMixin, TableTransformer):
             self.estimator_ = self.estimator
             self._names = self._column_names()
             self._copy_n_features()
+            self._check_order(X)
             return X, None, None
         target = y if diagnoses is None else diagnoses
         if target is None:
@@ -246,17 +257,20 @@ class ProbabilityTransformer(MetaEstimatorMixin, TableTransformer):
                 "target y is None. Give y or diagnoses, or wrap a fitted classifier in "
                 "sklearn.frozen.FrozenEstimator."
             )
-        self._diagnosis_names = _names_of(diagnoses)
-        target = _as_labels(target, "y" if diagnoses is None else "diagnoses")
+        name = "y" if diagnoses is None else "diagnoses"
+        target, self._diagnosis_names = _as_labels(
+            target, name, only_tables=_takes_only_tables(self.estimator)
+        )
         X, target, sample_weight = indexable(_lazily(X), target, sample_weight)
         groups = check_groups(groups, len(target))
         self.estimator_ = clone(self.estimator)
         self.estimator_.fit(
             X, target, **accepted(self.estimator_, groups=groups, sample_weight=sample_weight)
         )
-        self._multilabel = np.ndim(target) == 2
+        self._n_labels = np.shape(target)[1] if np.ndim(target) == 2 else 0
         self._copy_n_features()
         self._names = self._column_names()
+        self._check_order(X)
         return X, target, groups
 
     def _copy_n_features(self) -> None:
@@ -272,43 +286,59 @@ class ProbabilityTransformer(MetaEstimatorMixin, TableTransformer):
     def _classifier(self):
         return self.estimator_ if hasattr(self, "estimator_") else self.estimator
 
+    def _known_of_columns(self) -> dict:
+        """Return what `columns_of` may need to know besides the classifier."""
+        known: dict = {"names": [str(name) for name in _or_empty(self.feature_names)]}
+        if "_n_labels" in vars(self):
+            known["n_labels"] = self._n_labels
+        elif "_multilabel" in vars(self):  # of version 0.1.0
+            known["n_labels"] = len(self._names) if self._multilabel else 0
+        return known
+
+    def _columns(self) -> Columns:
+        return columns_of(self._classifier(), **self._known_of_columns())
+
     def _column_names(self) -> list[str]:
-        classifier = self._classifier()
-        if self._is_multilabel():
-            names = column_names(classifier, multilabel=True)
-        else:
-            classes = classifier.classes_
-            names = [str(c) if isinstance(c, str) else f"class_{c}" for c in classes]
+        columns = self._columns()
+        names = columns.names
+        learned = list(getattr(self, "_diagnosis_names", []))
+        if columns.label_names is not None and sorted(learned) == sorted(names):
+            learned = names  # the classifier's order
+        if not columns.multilabel:
+            names = [str(c) if isinstance(c, str) else f"class_{c}" for c in columns.classes]
             names = names[1:] if len(names) == 2 else names
         n_columns = len(names)
-        learned = getattr(self, "_diagnosis_names", [])
         if self.feature_names is not None:
             names = [str(name) for name in self.feature_names]
         elif len(learned) == n_columns:
-            names = list(learned)
+            names = learned
         if len(names) != n_columns:
             raise ValueError(
                 f"feature_names has {len(names)} names, but there are {n_columns} columns: give "
                 "one name for each."
             )
-        if len(set(names)) < len(names):
-            raise ValueError(f"feature_names={names} contains a name twice; use different names.")
+        check_distinct(names, "feature_names" if self.feature_names is not None else "the table")
         return names
 
-    def _is_multilabel(self) -> bool:
-        """Return whether each column is a label with a probability of its own."""
-        if hasattr(self, "_multilabel"):
-            return self._multilabel
-        return is_multilabel(self._classifier())
+    def _check_order(self, X) -> None:
+        """Compare ``predict`` and ``predict_proba`` of a user's classifier on a few records."""
+        classifier = self._classifier()
+        columns = self._columns()
+        if columns.multilabel or columns.is_known or not hasattr(classifier, "predict"):
+            return
+        n_records = len(X)
+        some = safe_indexing(X, np.unique(np.linspace(0, n_records - 1, _ORDER_RECORDS, dtype=int)))
+        columns.check_order(columns.table(classifier.predict_proba(some)), classifier.predict(some))
 
-    def _select_columns(self, classes, probabilities: np.ndarray) -> np.ndarray:
-        """Return the columns of the table from the probabilities of a classifier's classes."""
-        own = self._classifier().classes_
-        if not self._is_multilabel():
+    def _select_columns(self, columns: Columns, probabilities: np.ndarray) -> np.ndarray:
+        """Return the columns of the table from a classifier's probabilities."""
+        own = self._columns()
+        if not own.multilabel:
             # Where a fold lacks a class, its probability is 0.
-            aligned = np.zeros((len(probabilities), len(own)))
-            aligned[:, np.searchsorted(own, classes)] = probabilities
-            probabilities = aligned[:, 1:] if len(own) == 2 else aligned
+            place = {value: i for i, value in enumerate(own.classes)}
+            aligned = np.zeros((len(probabilities), len(place)))
+            aligned[:, [place[value] for value in columns.classes]] = probabilities
+            probabilities = aligned[:, 1:] if len(place) == 2 else aligned
         if self.scale == "logit":
             return log_odds(probabilities)
         return probabilities.astype(np.float64)
@@ -322,29 +352,44 @@ class ProbabilityTransformer(MetaEstimatorMixin, TableTransformer):
         return tags
 
 
-def _names_of(labels) -> list[str]:
-    """Return the names of the columns of a DataFrame, or of a Series."""
-    names = getattr(labels, "columns", [getattr(labels, "name", None)])
-    return [str(name) for name in names if name is not None]
+def _as_labels(target, name: str, *, only_tables: bool):
+    """Return one column of classes or a table of 0 and 1, and the names of its columns.
 
-
-def _as_labels(target, name: str):
-    """Return one column of classes, or a matrix of 0 and 1."""
+    A table of one column becomes a column of classes, unless the estimator takes ``only_tables``.
+    """
+    series_name = getattr(target, "name", None) if name == "diagnoses" else None
+    target, names = plain_target(target, name)
+    if names is None:
+        names = [] if series_name is None else [str(series_name)]
     if sparse.issparse(target):
         target = target.toarray()
-    if not isinstance(target, (pd.DataFrame, pd.Series)):
-        target = np.asarray(target)
-    if np.ndim(target) == 2 and np.shape(target)[1] == 1:
-        target = np.ravel(target)
     kind = type_of_target(target, input_name=name)
-    if kind == "multilabel-indicator":
+    if np.ndim(target) == 2 and np.shape(target)[1] == 1 and not only_tables:
+        target = np.ravel(target)
+    elif kind == "multilabel-indicator" or (np.ndim(target) == 2 and kind == "binary"):
         check_indicator(np.asarray(target), name)
+        if names:
+            # A network learns the names.
+            target = pd.DataFrame(target, columns=names)
     elif np.ndim(target) == 2:
         raise ValueError(
             f"{name} has shape {np.shape(target)} and is {kind}; give one column of "
             "classes, or a matrix of 0 and 1 with a column for each label."
         )
-    return target
+    return target, names
+
+
+def _takes_only_tables(estimator) -> bool:
+    """Return whether a classifier takes a matrix of labels even for one label."""
+    if isinstance(estimator, Pipeline):
+        return _takes_only_tables(estimator.steps[-1][1])
+    if isinstance(estimator, BaseSearchCV):
+        return _takes_only_tables(estimator.estimator)
+    return not get_tags(estimator).target_tags.single_output
+
+
+def _or_empty(names):
+    return () if names is None else names
 
 
 def _lazily(X):

@@ -2,23 +2,16 @@
 
 import numpy as np
 import pytest
-from sklearn.dummy import DummyClassifier
-from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
-from sklearn.multioutput import MultiOutputClassifier
-from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ecgsk._core.fitted import (
-    column_names,
-    is_multilabel,
     last_step,
     named_parts,
     parts_in_order,
-    stack_labels,
     unwrap,
 )
 from ecgsk._core.log_odds import FLOAT32_SATURATION, log_odds
@@ -42,40 +35,6 @@ def test_the_last_step_is_found_in_pipelines_searches_and_frozen_models():
         "StandardScaler", "LogisticRegression",
     ]  # fmt: skip
     assert list(parts_in_order(outer))[-1] is best[-1]
-
-
-@pytest.mark.parametrize(
-    ("model", "target", "multilabel", "names"),
-    [
-        (LogisticRegression(), np.array(["no", "yes"])[Y[:, 0]], False, ["no", "yes"]),
-        (LogisticRegression(), Y.sum(axis=1), False, ["0", "1", "2", "3"]),
-        (RandomForestClassifier(5), Y, True, ["label_0", "label_1", "label_2"]),
-        (MLPClassifier(max_iter=2), Y, True, ["label_0", "label_1", "label_2"]),
-        (MLPClassifier(max_iter=2), Y[:, 0], False, ["0", "1"]),
-        (MultiOutputClassifier(DummyClassifier()), Y[:, :2], True, ["label_0", "label_1"]),
-    ],
-)
-@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
-def test_columns_have_the_names_of_labels_or_classes(model, target, multilabel, names):
-    for fitted in (model.fit(X, target), make_pipeline(model), FrozenEstimator(model)):
-        assert is_multilabel(fitted) is multilabel and column_names(fitted) == names
-        assert all(type(name) is str for name in column_names(fitted))
-        table = stack_labels(fitted.predict_proba(X), fitted.classes_)
-        assert table.shape == (40, len(names))
-    model.label_names_ = ["LVH", "AFIB", "SR"]
-    assert column_names(model) == (["LVH", "AFIB", "SR"] if len(names) == 3 else names)
-
-
-def test_a_classifier_without_classes_has_no_names():
-    assert column_names(object()) == [] and not is_multilabel(object())
-
-
-def test_a_label_that_never_occurs_is_a_column_of_zeros():
-    target = Y.copy()
-    target[:, 1] = 0
-    forest = RandomForestClassifier(5, random_state=0).fit(X, target)
-    table = stack_labels(forest.predict_proba(X), forest.classes_)
-    assert not table[:, 1].any() and table[:, 0].any()
 
 
 def test_named_parts_are_those_that_set_params_reaches():

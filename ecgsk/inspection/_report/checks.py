@@ -8,6 +8,7 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from ecgsk._core.checks import check_distinct
+from ecgsk._core.columns import UnknownColumnsError, columns_of
 from ecgsk._core.decision import decision_rule
 from ecgsk._core.records import RecordArray
 
@@ -22,15 +23,18 @@ def check_model(model) -> None:
         raise TypeError(
             f"model is a {type(model).__name__} without predict_proba; give a fitted classifier."
         )
-    classes = getattr(model, "classes_", None)
-    if classes is None:
+    try:
+        columns = columns_of(model)
+    except UnknownColumnsError as error:
         raise ValueError(
             f"model is a {type(model).__name__} without classes_: it is not fitted. Fit it first, "
             "on 0 and 1."
-        )
-    if len(classes) != 2:
+        ) from error
+    classes = columns.classes
+    if columns.multilabel or len(classes) != 2:
+        kind = "labels" if columns.multilabel else "classes"
         raise ValueError(
-            f"model has {len(classes)} classes; a report needs two. Fit it on whether the "
+            f"model has {len(classes)} {kind}; a report needs two classes. Fit it on whether the "
             "condition is present."
         )
     if [_as_number(value) for value in classes] != [0, 1]:

@@ -12,6 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
 
 from ecgsk._core.checks import check_groups
+from ecgsk._core.columns import columns_of
 from ecgsk._core.fitted import unwrap
 from ecgsk._core.public import public
 from ecgsk._core.records import RecordArray
@@ -290,10 +291,11 @@ def make_report(
 
 def _predict(model, X):
     """Return the probabilities, and the table that the last step of the model reads."""
+    columns = columns_of(model)
     if not isinstance(model, Pipeline) or len(model) < 2:
-        return model.predict_proba(X)[:, 1], None
+        return columns.table(model.predict_proba(X))[:, 1], None
     read = model[:-1].transform(X)
-    p = model[-1].predict_proba(read)[:, 1]
+    p = columns.table(model[-1].predict_proba(read))[:, 1]
     table = read.toarray() if sparse.issparse(read) else read
     if not isinstance(table, pd.DataFrame):
         table = np.asarray(table)
