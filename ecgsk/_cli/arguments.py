@@ -1,7 +1,9 @@
 """The commands' options and help. It imports fast: torch and interpret take seconds."""
 
 import argparse
+import os
 from collections.abc import Callable
+from contextlib import suppress
 
 from ecgsk._version import __version__
 
@@ -59,8 +61,13 @@ def _add_demo(commands) -> None:
         "patients, and save the models, plots and results.",
     )  # fmt: skip
     add = parser.add_argument
-    add("--ptbxl", metavar="DIR", help="folder of a PTB-XL download (default: synthetic ECGs)")
-    add("--out", metavar="DIR", default="demo-output",
+    add(
+        "--ptbxl",
+        metavar="DIR",
+        type=_path,
+        help="folder of a PTB-XL download (default: synthetic ECGs)",
+    )
+    add("--out", metavar="DIR", default="demo-output", type=_path,
         help="folder for the results (default: demo-output)")  # fmt: skip
     add("--seed", type=_seed, default=0, help="random seed (default: 0)")
 
@@ -74,10 +81,11 @@ def _add_predict(commands) -> None:
     )  # fmt: skip
     _add_model(parser)
     add = parser.add_argument
-    add("records", metavar="RECORDS", nargs="+",
+    add("records", metavar="RECORDS", nargs="+", type=_path,
         help="folders (searched for .hea and .npy), WFDB records with or without .hea, and .npy "
         "files of shape (leads, samples) or (recordings, leads, samples) in mV")  # fmt: skip
-    add("-o", "--out", metavar="FILE", required=True, help=".csv, or .parquet (extra parquet)")
+    add("-o", "--out", metavar="FILE", required=True, type=_path,
+        help=".csv, or .parquet (extra parquet)")  # fmt: skip
     add("--sampling-rate", type=_positive, metavar="HZ",
         help="sampling rate of .npy files, Hz; WFDB headers contain their own")  # fmt: skip
     add("--model-rate", type=_positive, metavar="HZ",
@@ -106,11 +114,19 @@ def _add_report(commands) -> None:
     )  # fmt: skip
     _add_model(parser)
     add_source = parser.add_mutually_exclusive_group(required=True).add_argument
-    add_source("--echonext", metavar="DIR", help="folder of EchoNext, or of make_echonext")
-    add_source("--ecg", metavar="RECORD", nargs="+",
+    add_source(
+        "--echonext", metavar="DIR", type=_path, help="folder of EchoNext, or of make_echonext"
+    )
+    add_source("--ecg", metavar="RECORD", nargs="+", type=_path,
                help="WFDB records: a section on each, no accuracy")  # fmt: skip
     add = parser.add_argument
-    add("--out", metavar="FILE", default="report.html", help="HTML file (default: report.html)")
+    add(
+        "--out",
+        metavar="FILE",
+        default="report.html",
+        type=_path,
+        help="HTML file (default: report.html)",
+    )
     add("--target", default="lvef<=45", help="condition in --echonext (default: lvef<=45)")
     add("--split", default="test", help="split of --echonext (default: test)")
     add("--validation", default="val", metavar="SPLIT",
@@ -141,7 +157,7 @@ def _add_info(commands) -> None:
         "of ECGFounder contains. No code in it runs.",
     )  # fmt: skip
     add = parser.add_argument
-    add("file", metavar="FILE", help="file of a model or of weights")
+    add("file", metavar="FILE", type=_path, help="file of a model or of weights")
     add("--json", action="store_true", help="print JSON")
 
 
@@ -152,15 +168,21 @@ def _add_convert(commands) -> None:
         "weights or an .ecgsk file of a model; or a model in a file of joblib to an .ecgsk file.",
     )  # fmt: skip
     add = parser.add_argument
-    add("file", metavar="FILE", help="checkpoint, weights or file of joblib")
-    add("-o", "--out", metavar="FILE", required=True, help=".safetensors or .ecgsk")
+    add("file", metavar="FILE", type=_path, help="checkpoint, weights or file of joblib")
+    add("-o", "--out", metavar="FILE", required=True, type=_path,
+        help=".safetensors or .ecgsk")  # fmt: skip
     _add_trust(parser)
     add("--overwrite", action="store_true", help="replace an existing file")
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("model", metavar="MODEL", help="fitted classifier or Pipeline, saved with ecgsk.save")
+    add(
+        "model",
+        metavar="MODEL",
+        type=_path,
+        help="fitted classifier or Pipeline, saved with ecgsk.save",
+    )
     _add_trust(parser)
 
 
@@ -174,12 +196,18 @@ def _add_trust(parser: argparse.ArgumentParser) -> None:
         "be repeated)")  # fmt: skip
 
 
+def _path(text: str) -> str:
+    """Return a path with the home folder for ``~``, which shells leave in ``--out=~/a.csv``."""
+    return text if os.path.lexists(text) else os.path.expanduser(text)
+
+
 def _number(kind: type, allowed: Callable[[float], bool], wanted: str) -> Callable[[str], float]:
     def number(text: str) -> float:
-        value = kind(text)
-        if not allowed(value):
-            raise argparse.ArgumentTypeError(f"{text} is not {wanted}")
-        return value
+        with suppress(ValueError):
+            value = kind(text)
+            if allowed(value):
+                return value
+        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
 
     return number
 

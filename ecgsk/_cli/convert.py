@@ -3,9 +3,9 @@
 import argparse
 import json
 import os
-from pathlib import Path
 
 from ecgsk._cli.model_file import kind_of, load_model
+from ecgsk._cli.output_path import check_output
 from ecgsk._core.files import file_sha256
 from ecgsk.persistence import describe, save
 from ecgsk.weights import WeightFile, as_json, convert_checkpoint, read_weights, write_weights
@@ -61,14 +61,12 @@ def _describe_weights(weights: WeightFile) -> dict:
 
 def run_convert(options: argparse.Namespace) -> int:
     """Write a checkpoint, weights or a pickled model as a file that runs no code."""
-    out = Path(options.out)
-    if out.suffix not in (".safetensors", ".ecgsk"):
-        raise ValueError(f"--out {options.out!r} must end in .safetensors or .ecgsk.")
+    out = check_output(options.out, (".safetensors", ".ecgsk"), inputs=[options.file])
     if out.exists() and not options.overwrite:
         raise ValueError(f"--out {options.out!r} exists already: use another, or --overwrite.")
     kind = kind_of(options.file)
     if kind not in ("weights", "checkpoint"):
-        if out.suffix != ".ecgsk":
+        if out.suffix.lower() != ".ecgsk":
             raise ValueError(
                 f"{options.file} does not contain only weights; --out {options.out!r} must end in "
                 ".ecgsk."
@@ -80,7 +78,7 @@ def run_convert(options: argparse.Namespace) -> int:
         print(f"{weights.kind}: all {len(weights.tensors)} tensors match the network.")
         if dropped:
             print(f"Dropped, because the network does not use them: {_as_text(dropped)}.")
-        if out.suffix == ".safetensors":
+        if out.suffix.lower() == ".safetensors":
             write_weights(out, weights)
             sha256 = file_sha256(out)
         else:

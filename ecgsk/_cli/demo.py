@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import re
 import sys
 import time
@@ -23,6 +24,7 @@ from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold, cro
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from ecgsk._core.files import write_file
 from ecgsk.datasets import load_ptbxl, make_lef_cohort
 from ecgsk.estimators import MTECGClassifier
 from ecgsk.inspection import EBMTermsDisplay, ECGDisplay
@@ -94,12 +96,17 @@ def ptbxl_cohort(path) -> Cohort:
 
 def run_demo(options: argparse.Namespace) -> int:
     """Run the demo on the recordings of the options."""
+    out = Path(options.out)
+    existing = next(path for path in (out, *out.parents) if path.exists())
+    if not existing.is_dir():
+        raise ValueError(f"--out {options.out!r}: {os.fspath(existing)!r} is not a folder. "
+                         "Name another.")  # fmt: skip
     say = _Log()
     say(f"ecgsk demo. {_NOTE}")
     say("Reading recordings ...")
     seed = options.seed
     cohort = ptbxl_cohort(options.ptbxl) if options.ptbxl else synthetic_cohort(seed)
-    train_and_test(cohort, Path(options.out), seed=seed, say=say)
+    train_and_test(cohort, out, seed=seed, say=say)
     return 0
 
 
@@ -111,6 +118,8 @@ def train_and_test(
     The folder ``out`` receives it, the plots and the fitted Pipelines.
     """
     out.mkdir(parents=True, exist_ok=True)
+    # It is written last: results of a run before must not stand next to models of this one.
+    (out / "results.json").unlink(missing_ok=True)
     n_train, n_patients = int(cohort.train.sum()), len(set(cohort.groups[cohort.train]))
     say(
         f"{cohort.name}: {n_train} records of {n_patients} patients for training, "
@@ -164,7 +173,7 @@ def train_and_test(
         figure.savefig(out / f"{name}-terms.png", dpi=150, bbox_inches="tight")
         plt.close(figure)
         _draw_record(question, cohort, pipeline, test_table, out / f"{name}-ecg.png")
-    (out / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+    write_file(out / "results.json", (json.dumps(results, indent=2) + "\n").encode())
     say(f"Done. Plots, results and Pipelines are in {out}/. {_NOTE}")
     return results
 

@@ -1,5 +1,6 @@
 """The command ``ecgsk``."""
 
+import io
 import sys
 import warnings
 from collections.abc import Sequence
@@ -14,6 +15,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 for success, 1 when ``predict`` has no prediction for some recordings, 2 for errors that the
     user can correct, 130 after Ctrl-C.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files may contain what the terminal cannot show: it is no reason to fail.
+        sys.stdout.reconfigure(errors="backslashreplace")
     options = make_parser().parse_args(arguments)
     module, _, function = options.run.partition(":")
     try:

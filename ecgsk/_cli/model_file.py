@@ -16,9 +16,7 @@ def load_model(path: str | os.PathLike, *, allow_pickle: bool = False, trusted: 
     Raises FileNotFoundError, or ValueError for a pickle without permission, a file that cannot be
     loaded, and one that does not contain a classifier.
     """
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"MODEL={os.fspath(path)!r} does not exist.")
-    kind = kind_of(path)
+    kind = kind_of(path, "MODEL")
     if kind == "pickle" and allow_pickle:
         model = _from_pickle(path)
     elif kind == "pickle":
@@ -44,11 +42,21 @@ def load_model(path: str | os.PathLike, *, allow_pickle: bool = False, trusted: 
     return model
 
 
-def kind_of(path: str | os.PathLike) -> str:
+def kind_of(path: str | os.PathLike, argument: str = "FILE") -> str:
     """Return "model", "weights", "checkpoint" (of ``torch.save``), or "pickle" for anything else.
 
-    The first bytes decide, and in archives the names of their members.
+    The first bytes decide, and in archives the names of their members. Raises FileNotFoundError or
+    ValueError, with the name of the command's argument, for what is not a file with content.
     """
+    shown = f"{argument}={os.fspath(path)!r}"
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{shown} does not exist. Give the path of a file.")
+    if not os.path.isfile(path):
+        kind = "a folder" if os.path.isdir(path) else "not a regular file"
+        order = ", which comes before RECORDS" if argument == "MODEL" else ""
+        raise ValueError(f"{shown} is {kind}. Give a file of ecgsk.save{order}.")
+    if not os.path.getsize(path):
+        raise ValueError(f"{shown} is empty. Copy it again from where it was saved.")
     if is_safetensors(path):
         return "weights"
     with open(path, "rb") as file:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from ecgsk._cli.output_path import check_output
 from ecgsk._core.files import replacing, temporary_files, write_file
 from ecgsk._core.optional import import_optional
 
@@ -50,6 +51,8 @@ class OutputTable:
         # Bytes, records and failures: one tuple, so that Ctrl-C cannot change only some of them.
         self._done = (0, 0, 0)
         self._finished = False
+        # Name and error of a row without a prediction.
+        self.first_failed = ""
         self._file = _open_locked(self._csv, self.path)
         try:
             self._remove_temporary_files()
@@ -123,6 +126,7 @@ class OutputTable:
     def _continue(self, state: dict | None) -> None:
         if state is not None:
             self._done = (state["bytes"], state["records"], state["failed"])
+            self.first_failed = str(state.get("first_failed", ""))
             self._finished = state.get("finished") is True and self.path.exists()
             if self._finished:
                 return
@@ -141,8 +145,10 @@ class OutputTable:
         self._checkpoint()
 
     def write(self, rows: Iterable[Sequence[str]], n_failed: int) -> None:
-        """Add rows, with one text for each column; ``n_failed`` of them have no prediction."""
+        """Add rows, with one text for each column; the last is the error, of ``n_failed`` rows."""
         rows = list(rows)
+        failed = (f"{row[0]!r}: {row[-1]}" for row in rows if row[-1])
+        self.first_failed = self.first_failed or next(failed, "")
         self._add(_as_csv(rows), len(rows), n_failed)
         if time.monotonic() - self._checkpoint_time > _CHECKPOINT:
             self._checkpoint()
@@ -164,8 +170,14 @@ class OutputTable:
 
     def _write_state(self) -> None:
         n_bytes, records, failed = self._done
-        state = {"identity": self._identity, "bytes": n_bytes, "records": records,
-                 "failed": failed, "finished": self._finished}  # fmt: skip
+        state = {
+            "identity": self._identity,
+            "bytes": n_bytes,
+            "records": records,
+            "failed": failed,
+            "first_failed": self.first_failed,
+            "finished": self._finished,
+        }
         write_file(self._state, json.dumps(state, indent=1).encode(), sync=True)
 
     def finish(self) -> None:
@@ -189,34 +201,6 @@ class OutputTable:
                     f"{os.fspath(self._csv)!r} contains all rows, but cannot be converted to "
                     f"Parquet ({error}). Rename it to use it as it is."
                 ) from error
-
-
-def check_output(path: str | os.PathLike, suffixes: Sequence[str]) -> Path:
-    """Return the path of a file that can be written; ValueError or OSError with the reason."""
-    path = Path(path)
-    shown = f"--out {os.fspath(path)!r}"
-    if path.is_dir():
-        example = os.fspath(path / f"result{suffixes[0]}")
-        raise ValueError(f"{shown} is a folder: name a file in it, for example {example!r}.")
-    if path.suffix.lower() not in suffixes:
-        raise ValueError(f"{shown} must end in {' or '.join(suffixes)}.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(
-            f"{shown}: the folder {os.fspath(path.parent)!r} does not exist. Create it, or name a "
-            "file in another."
-        )
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{shown} is not a regular file: name another.")
-    return path
-
-
-def refuse_inputs(path: Path, inputs: Iterable[str]) -> None:
-    """Raise ValueError if an output would replace an input of the same command."""
-    for name in inputs:
-        if path.exists() and os.path.exists(name) and os.path.samefile(path, name):
-            raise ValueError(
-                f"--out {os.fspath(path)!r} is the same file as the input {name!r}. Name another."
-            )
 
 
 def _as_csv(rows: Iterable[Sequence[str]]) -> bytes:

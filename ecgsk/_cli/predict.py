@@ -8,7 +8,8 @@ from tqdm import tqdm
 
 from ecgsk._cli.model_file import load_model
 from ecgsk._cli.model_input import ModelInput, find_model_input
-from ecgsk._cli.output_table import OutputTable, check_output, refuse_inputs
+from ecgsk._cli.output_path import check_output
+from ecgsk._cli.output_table import OutputTable
 from ecgsk._cli.predictor import Predictor
 from ecgsk._cli.recordings import Recording, Recordings
 from ecgsk._core.files import file_sha256
@@ -18,8 +19,7 @@ from ecgsk._wfdb.folder import summarize
 
 def run_predict(options: argparse.Namespace) -> int:
     """Predict for recordings, one batch at a time, and write a row for each; 1 when some failed."""
-    out = check_output(options.out, (".csv", ".parquet"))
-    refuse_inputs(out, [options.model, *options.records])
+    check_output(options.out, (".csv", ".parquet"), inputs=[options.model, *options.records])
     model = load_model(options.model, allow_pickle=options.allow_pickle, trusted=options.trust)
     predictor = Predictor(model, options.threshold)
     model_input = find_model_input(
@@ -53,7 +53,7 @@ def run_predict(options: argparse.Namespace) -> int:
     if table.n_failed:
         print(
             f"ecgsk predict: {table.n_failed} of {table.n_records} recordings have no prediction; "
-            f"see the column error of {table.path}",
+            f"see the column error of {table.path}, for example {table.first_failed}",
             file=sys.stderr,
         )
     if recordings.unread:

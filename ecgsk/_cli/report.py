@@ -1,6 +1,7 @@
 """``ecgsk report``: from a saved model and recordings to an HTML report."""
 
 import argparse
+import os
 import re
 import warnings
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ecgsk._cli.model_file import load_model
+from ecgsk._cli.output_path import check_output
 from ecgsk._core.records import RecordArray
 from ecgsk.datasets import load_echonext, load_wfdb
 from ecgsk.inspection import make_report
@@ -23,6 +25,10 @@ def run_report(options: argparse.Namespace) -> int:
     """Write the report and print its path."""
     if options.ecg and options.patients:
         raise ValueError("--patients is only for --echonext; with --ecg each record has a section.")
+    for record in options.ecg or ():
+        if os.path.isdir(record):
+            raise ValueError(f"--ecg {record!r} is a folder: name the records in it.")
+    check_output(options.out, inputs=[options.model])
     model = load_model(options.model, allow_pickle=options.allow_pickle, trusted=options.trust)
     about = options.about or f"Loaded from {Path(options.model).name}; nothing else is known."
     common = {

@@ -124,6 +124,29 @@ def test_a_pickle_becomes_a_model_if_allowed(fitted, tmp_path, capsys):
         assert match in said_of(capsys, *words, status=2) and not path.exists()
 
 
+@pytest.mark.parametrize(
+    ("out", "match"),
+    [
+        ("none/new.ecgsk", "none' does not exist. Create it"),
+        (".", "is a folder: name a file in it"),
+        ("model.ecgsk", "is the same file as the input"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_first(fitted, capsys, out, match):
+    folder, _, _ = fitted
+    words = ["convert", folder / "model.ecgsk", "-o", folder / out, "--overwrite"]
+    before = (folder / "model.ecgsk").read_bytes()
+    assert match in said_of(capsys, *words, status=2)
+    assert (folder / "model.ecgsk").read_bytes() == before
+
+
+def test_files_that_are_none_are_named(tmp_path, capsys):
+    (tmp_path / "empty").touch()
+    for name, match in {"no": "does not exist", ".": "is a folder", "empty": "is empty"}.items():
+        said = said_of(capsys, "info", tmp_path / name, status=2)
+        assert f"FILE={str(tmp_path / name)!r} {match}" in said
+
+
 def test_weights_become_a_model(fitted, tmp_path, capsys):
     folder, model, X = fitted
     assert "ecgsk convert" in said_of(

@@ -65,6 +65,26 @@ def test_a_wrong_folder_is_one_line_and_a_status(tmp_path, capsys):
     assert len(said) == 1 and "ptbxl_database.csv" in said[0]
 
 
+def test_an_output_that_is_no_folder_is_refused_first(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for out in ("file", "file/below"):
+        assert cli.main(["demo", "--out", str(tmp_path / out)]) == 2
+        told = capsys.readouterr()
+        assert "file' is not a folder" in told.err and not told.out
+
+
+def test_results_of_a_run_before_do_not_stay_next_to_new_models(tmp_path, monkeypatch):
+    (tmp_path / "results.json").touch()
+
+    def killed(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "MTECGClassifier", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train_and_test(synthetic_cohort(0, n_records=60), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_version_and_usage(capsys):
     with pytest.raises(SystemExit, match="0"):
         cli.main(["--version"])

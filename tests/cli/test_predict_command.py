@@ -1,7 +1,9 @@
 """``ecgsk predict``: the model's answers, a line for each record, whatever happens on the way."""
 
 import csv
+import io
 import json
+import os
 import subprocess
 import sys
 import time
@@ -22,6 +24,7 @@ from ecgsk import (
     make_ecg,
     make_lef_classifier,
 )
+from ecgsk._cli.arguments import make_parser
 from ecgsk._cli.main import main
 from ecgsk._cli.model_input import find_model_input
 from ecgsk._cli.predictor import Predictor
@@ -384,6 +387,9 @@ def test_what_a_model_takes_is_read_from_its_parts(model):
             "folder' does not exist. Create",
         ),
         (["model.ecgsk", "many.npy", "--out", "empty"], "name a file in it, for example 'empty/"),
+        (["files", "model.ecgsk"], "MODEL='files' is a folder. Give a file of ecgsk.save, which"),
+        (["x.XML", "many.npy"], "MODEL='x.XML' is empty"),
+        (["model.ecgsk", "many.npy", "--out", "~/no/x.csv"], "/no' does not exist. Create it"),
         (["model.ecgsk", "x.XML"], ".XML is not read: convert it to WFDB or .npy"),
         (["model.csv", "many.npy", "--out", "model.csv"], "the same file as the input 'model.csv'"),
     ],
@@ -399,6 +405,40 @@ def test_what_cannot_be_done_is_said(folder, model, files, words, match, monkeyp
     said = capsys.readouterr().err
     assert said.startswith("ecgsk predict: ") and match in said and "Traceback" not in said
     assert not (folder / "wrong.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "match"),
+    [
+        ("--sampling-rate", "100Hz", "'100Hz' is not a positive number"),
+        ("--seconds", "nan", "'nan' is not a positive number"),
+        ("--threshold", "50", "'50' is not between 0 and 1"),
+        ("--batch-size", "2.5", "'2.5' is not a positive whole number"),
+    ],
+)
+def test_numbers_that_are_not_allowed_are_named(option, value, match, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["predict", "m", "r", "-o", "x.csv", option, value])
+    assert f"argument {option}: {match}" in capsys.readouterr().err
+
+
+def test_the_home_folder_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    parse = make_parser().parse_args
+    options = parse(["predict", "~/m", "~/a", "b", "--out=~/c.csv"])
+    assert (options.model, options.records) == (f"{tmp_path}/m", [f"{tmp_path}/a", "b"])
+    assert options.out == f"{tmp_path}/c.csv"
+    (tmp_path / "~").mkdir()
+    assert parse(["info", "~"]).file == "~"
+
+
+def test_names_that_a_terminal_cannot_show_are_no_error(folder, model, tmp_path, monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    out = tmp_path / os.fsdecode(b"\xff\xe9.csv")
+    predict(folder / "model.ecgsk", folder / "many.npy", out=out, sampling_rate=RATE)
+    assert rb"\udcff\udce9.csv" in terminal.buffer.getvalue() and out.exists()
 
 
 def test_help_is_quick_and_explains_the_columns(capsys):

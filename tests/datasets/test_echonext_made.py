@@ -1,4 +1,6 @@
+import contextlib
 import hashlib
+import os
 import warnings
 
 import numpy as np
@@ -13,6 +15,7 @@ from ecgsk.datasets import ECHONEXT_FLAGS, ECHONEXT_SCALING, load_echonext, make
 from ecgsk.datasets._echonext.layout import COLUMNS
 from ecgsk.datasets._synthetic.echonext_table import draw_splits, draw_table, make_table
 from ecgsk.datasets._synthetic.lef_cohort import draw_physiology
+from tests._processes import DEAD, die
 
 SPLITS = ("train", "val", "test", "no_split")
 CSV = "echonext_metadata_100k.csv"
@@ -333,6 +336,43 @@ def test_a_run_that_was_stopped_can_be_repeated(tmp_path, monkeypatch):
         load_echonext(tmp_path, split="train")
     made = make_echonext(tmp_path, 40, random_state=0)
     assert len(load(made, "train").data) == 29
+
+
+def make_and_die(dest, step, count):
+    owner, name = {"replace": (os, "replace"), "unlink": (os, "unlink")}[step]
+    function, calls = getattr(owner, name), []
+
+    def dies(*args, **kwargs):
+        calls.append(1)
+        if len(calls) > count:
+            die()
+        return function(*args, **kwargs)
+
+    setattr(owner, name, dies)
+    make_echonext(dest, 8, random_state=0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("step", ["replace", "unlink"])
+def test_a_run_killed_at_any_step_can_be_repeated(tmp_path, step):
+    """Killed between any two files that it writes, or that it removes of a run before."""
+    make_echonext(tmp_path / "whole", 8, random_state=0)
+    whole = {file.name: file.read_bytes() for file in (tmp_path / "whole").iterdir()}
+    dest, n_kills = tmp_path / "made", 0
+    for count in range(40):
+        if step == "unlink":
+            make_echonext(dest, 8, random_state=1)
+        child = os.fork()
+        if child == 0:
+            with contextlib.suppress(BaseException):
+                make_and_die(dest, step, count)
+            os._exit(0)
+        if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != DEAD:
+            break
+        n_kills += 1
+    assert n_kills > 8
+    make_echonext(dest, 8, random_state=0)
+    assert {file.name: file.read_bytes() for file in dest.iterdir()} == whole
 
 
 def test_a_full_disk_is_noticed_first(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from collections.abc import Callable
 from numbers import Integral
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from joblib import Parallel, delayed
 from scipy.ndimage import median_filter
 from sklearn.utils import Bunch
 
-from ecgsk._core.files import file_sha256, replacing, temporary_files
+from ecgsk._core.files import file_sha256, replacing, temporary_files, write_file
 from ecgsk._core.public import public
 from ecgsk.datasets._echonext.layout import (
     CSV,
@@ -173,7 +174,7 @@ def make_echonext(
     dest = Path(dest)
     _prepare(dest, n_records)
     # These two first: even an unfinished folder is marked as synthetic.
-    truth.to_csv(dest / TRUTH, index=False)
+    _write(dest, TRUTH, lambda file: truth.to_csv(file, index=False))
     text = _README_TEXT.format(
         n_records=n_records,
         n_patients=int(patients.max()) + 1,
@@ -181,15 +182,19 @@ def make_echonext(
         truth=TRUTH,
         columns=", ".join(TABULAR_ORDERS[column_order]),
     )
-    (dest / _README).write_text(text, encoding="utf-8")
+    _write(dest, _README, lambda file: file.write_text(text, encoding="utf-8"))
     for name in SPLITS:
         rows = np.flatnonzero(split == name)
-        _write_waveforms(dest / waveform_name(name), rows, p, body, rng, n_jobs)
-        np.save(dest / tabular_name(name), make_features(table.iloc[rows], column_order))
-    table.to_csv(dest / CSV)
+        _write(
+            dest,
+            waveform_name(name),
+            lambda file, rows=rows: _write_batches(file, rows, p, body, rng, n_jobs),
+        )
+        features = make_features(table.iloc[rows], column_order)
+        _write(dest, tabular_name(name), lambda file, X=features: _save_array(file, X), sum=True)
+    _write(dest, CSV, table.to_csv, sum=True)
     written = sorted((_README, TRUTH, *DATA_NAMES))
-    sums = [f"{file_sha256(dest / name)}  {name}\n" for name in written]
-    (dest / _SUMS).write_text("".join(sums), encoding="utf-8")
+    write_file(dest / _SUMS, "".join(_sum_line(dest / name, name) for name in written).encode())
     return Bunch(path=dest, truth=truth)
 
 
@@ -216,10 +221,11 @@ def _prepare(dest: Path, n_records: int) -> None:
             "make_echonext has not made and will not replace. Give an empty or new folder."
         )
     dest.mkdir(parents=True, exist_ok=True)
-    for file in found:
+    # The sums last: as long as there are tables, a run that continues has to know them.
+    for file in sorted(found, key=lambda file: file.name == _SUMS):
         if file.name not in (TRUTH, _README):
             file.unlink()
-    for name in DATA_NAMES:  # of a run that was killed
+    for name in ours:  # of a run that was killed
         for file in temporary_files(dest / name):
             file.unlink()
     needed, free = n_records * 12 * N_SAMPLES * 8, shutil.disk_usage(dest).free
@@ -244,18 +250,28 @@ def _is_synthetic(dest: Path) -> bool:
         if stream.readline() != _README_TEXT.partition("\n")[0] + "\n":
             return False
     # Real files may have been copied over ours; the waveforms take too long to look at.
+    listed = sums.read_text(encoding="utf-8", errors="replace") if sums.is_file() else ""
     small = [dest / name for name in (CSV, *map(tabular_name, SPLITS))]
-    if not sums.is_file():
-        # The table is the last file before the sums.
-        return not small[0].exists()
-    listed = sums.read_text(encoding="utf-8", errors="replace").splitlines()
-    return all(f"{file_sha256(file)}  {file.name}" in listed for file in small if file.exists())
+    return all(_sum_line(file, file.name) in listed for file in small if file.exists())
 
 
-def _write_waveforms(file: Path, rows, p: dict, body: dict, rng, n_jobs) -> None:
-    """Write the recordings of some rows, each batch for itself."""
-    with replacing(file) as temporary:
-        _write_batches(temporary, rows, p, body, rng, n_jobs)
+def _sum_line(file: Path, name: str) -> str:
+    return f"{file_sha256(file)}  {name}\n"
+
+
+def _write(dest: Path, name: str, write: Callable, *, sum: bool = False) -> None:
+    """Write a file as a whole; with ``sum`` its checksum is in the list before it appears."""
+    with replacing(dest / name) as temporary:
+        write(temporary)
+        if sum:
+            sums = dest / _SUMS
+            listed = sums.read_text(encoding="utf-8") if sums.exists() else ""
+            write_file(sums, (listed + _sum_line(temporary, name)).encode())
+
+
+def _save_array(file: Path, array: np.ndarray) -> None:
+    with open(file, "wb") as stream:
+        np.save(stream, array)
 
 
 def _write_batches(file: Path, rows, p: dict, body: dict, rng, n_jobs) -> None:
