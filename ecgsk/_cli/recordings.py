@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ecgsk._cli.model_input import ModelInput
+from ecgsk._core.covariates import read_age
 from ecgsk._core.file_formats import read_npy_header
 from ecgsk._core.records import RecordArray
 from ecgsk._core.sampling_rate import Unify
@@ -137,6 +138,10 @@ class Recordings:
                 metadata = record_metadata(header, signal)
                 recording.age = metadata["age"]
                 recording.sex = {"male": 0.0, "female": 1.0}.get(metadata["sex"], np.nan)
+                doubt = read_age(metadata["age_text"]).doubt
+                if doubt:
+                    found = f"Its age {doubt!r} cannot be right and counts as unknown."
+                    recording.warning = " ".join(filter(None, [recording.warning, found]))
         except (OSError, ValueError) as error:
             recording.fail(error)
         return recording

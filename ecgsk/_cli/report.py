@@ -133,14 +133,12 @@ def _of_recordings(model, options, common):
     if options.remove_baseline:
         data = MedianBaseline((0.2, 0.6), sampling_rate=rate).transform(data)
         steps += ", baseline removed as in EchoNext"
-    sex = found.metadata["sex"].map({"male": 0.0, "female": 1.0}).astype(float)
-    table = pd.DataFrame({"age": found.metadata["age"].astype(float), "sex": sex})
     return make_report(
         options.out,
         model,
         RecordArray.wrap(
             np.ascontiguousarray(data),
-            table=table.reset_index(drop=True),
+            table=found.covariates,
             sampling_rate=rate,
             leads=found.lead_names,
         ),

@@ -9,6 +9,11 @@ from pathlib import Path
 from uuid import uuid4
 
 
+def expanded(path: str | os.PathLike) -> Path:
+    """Return a path with "~" and "~name" replaced by the home folders that exist."""
+    return Path(os.path.expanduser(os.fspath(path)))
+
+
 @contextmanager
 def replacing(
     path: str | os.PathLike, *, sync: bool = False, errors: tuple[type[Exception], ...] = ()

@@ -6,6 +6,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from ecgsk._core.public import public
+from ecgsk._core.records import RecordArray, batches
 from ecgsk._wfdb.header import Header, RecordError
 from ecgsk._wfdb.signal import read_signal
 
@@ -60,6 +61,37 @@ def read_into(
             out[place][...] = finish(read_signal(header, leads, signal), header.sampling_rate)
 
     return attempt(read, range(len(headers)), n_jobs=n_jobs, on_error=on_error)
+
+
+class FileReader:
+    """Reads records of one shape from their files, for a `RecordArray`.
+
+    ``finish`` takes a signal and its rate, as in `read_into`.
+    """
+
+    def __init__(self, headers, leads, shape, finish=None):
+        self.headers = headers
+        self.leads = leads
+        self.shape = shape
+        self.finish = finish
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        out = np.empty((len(rows), *self.shape), dtype=np.float32)
+        headers = [self.headers[row] for row in rows]
+        read_into(headers, self.leads, out, n_jobs=1, on_error="raise", finish=self.finish)
+        return out
+
+
+def read_all(records: RecordArray, n_jobs: int | None) -> np.ndarray:
+    """Read a whole `RecordArray` in threads."""
+    out = np.empty(records.shape, dtype=np.float32)
+
+    def read(rows):
+        out[rows] = records.read(np.arange(rows.start, rows.stop))
+
+    parts = batches(len(records), records.shape[1:])
+    Parallel(n_jobs=n_jobs, require="sharedmem")(delayed(read)(rows) for rows in parts)
+    return out
 
 
 def keep_places(records: np.ndarray | list, places: Sequence[int]) -> np.ndarray | list:

@@ -5,21 +5,29 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from numbers import Integral, Real
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from sklearn.preprocessing import MultiLabelBinarizer
 from sklearn.utils import Bunch
 
+from ecgsk._core.covariates import read_covariates
+from ecgsk._core.files import expanded
 from ecgsk._core.public import public
+from ecgsk._core.records import RecordArray
 from ecgsk._core.sampling_rate import Unify
 from ecgsk._core.signal import STANDARD_LEADS, lead_name
 from ecgsk._core.sklearn_compat import Interval, StrOptions, validate_params
 from ecgsk._wfdb.header import RATES, Header, RecordError
 from ecgsk._wfdb.metadata import record_metadata
 from ecgsk._wfdb.signal import scan_record
-from ecgsk.datasets._reading import RecordsLeftOutWarning, attempt, keep_places, read_into
+from ecgsk.datasets._reading import (
+    FileReader,
+    RecordsLeftOutWarning,
+    attempt,
+    keep_places,
+    read_into,
+)
 
 
 @public("ecgsk")
@@ -29,8 +37,10 @@ from ecgsk.datasets._reading import RecordsLeftOutWarning, attempt, keep_places,
         "leads": [list, tuple],
         "sampling_rate": [Interval(Real, *RATES, closed="both"), None],
         "n_samples": [Interval(Integral, 1, None, closed="left"), None],
+        "lazy": ["boolean"],
         "on_error": [StrOptions({"warn", "raise"})],
         "n_jobs": [Integral, None],
+        "return_X_y": ["boolean"],
     },
     prefer_skip_nested_validation=True,
 )
@@ -40,9 +50,11 @@ def load_wfdb(
     leads: Sequence[str] = STANDARD_LEADS,
     sampling_rate: float | None = None,
     n_samples: int | None = None,
+    lazy: bool = False,
     on_error: str = "warn",
     n_jobs: int | None = None,
-) -> Bunch:
+    return_X_y: bool = False,
+) -> Bunch | tuple[np.ndarray | list[np.ndarray] | RecordArray, np.ndarray | None]:
     r"""Load the 12-lead ECGs of a folder of WFDB records.
 
     Reads any WFDB record, among them those of the PhysioNet/CinC Challenges 2020 and 2021
@@ -63,16 +75,23 @@ def load_wfdb(
     n_samples : int or None, default=None
         Length to which each record is brought after resampling: it is cropped at the end, or
         padded there with 0 mV. None keeps the length of each record.
+    lazy : bool, default=False
+        Whether ``data`` is a `RecordArray` that reads the files when they are needed, for more
+        records than memory holds. It carries ``sampling_rate``, ``lead_names`` and ``covariates``,
+        which an array cannot. Headers and file sizes are checked at once all the same; the records
+        have to be of one rate and length, see ``sampling_rate`` and ``n_samples``.
     on_error : {"warn", "raise"}, default="warn"
         Whether to leave out malformed records with one warning that names them all, or to stop at
         the first.
     n_jobs : int or None, default=None
         Number of threads, as in joblib.
+    return_X_y : bool, default=False
+        Whether to return ``(data, target)`` alone.
 
     Returns
     -------
     Bunch
-        data : ndarray of shape (n_records, n_leads, n_samples), or list of ndarray
+        data : ndarray of shape (n_records, n_leads, n_samples), RecordArray, or list of ndarray
             float32, mV; NaN where the file marks a sample as not recorded. A list of arrays of
             shape (n_leads, n_samples) when the records differ in rate or length and
             ``sampling_rate`` and ``n_samples`` do not unify them.
@@ -82,30 +101,46 @@ def load_wfdb(
             The diagnosis codes found, sorted.
         metadata : DataFrame
             A row per record: ``record``, ``path``, ``sampling_rate`` (Hz) and ``n_samples`` of the
-            file, ``age`` (years), ``sex`` ("male", "female" or None), ``dx`` (list of codes), and
-            ``n_missing``, the number of NaN in ``data``.
+            file, ``age`` (years, as in ``covariates``), ``sex`` ("male", "female" or None),
+            ``age_text`` and ``sex_text`` (as in the header), ``dx`` (list of codes), ``patient``
+            (text, None where the header names none), and ``n_missing``, the number of NaN in
+            ``data`` (None with ``lazy=True``).
+        groups : ndarray of shape (n_records,), or None
+            Patients, for splitters that keep a patient's records together: where each header has
+            a comment ``Patient`` or ``Subject`` (also ``Patient ID`` and the like); else None.
+        covariates : DataFrame
+            ``age`` (years) and ``sex`` (0 male, 1 female), NaN where unknown: as in `load_ptbxl`
+            and `load_echonext`. Ages that are hidden as over 89 (such as ">89", "90+" and the 300
+            of PTB-XL) are 90; "063Y", "006M" and the like are understood. The table of ``data``
+            with ``lazy=True``.
+        age_over_89 : ndarray of bool of shape (n_records,)
+            Whose age is hidden so.
         sampling_rate : float or None
             Rate of ``data`` in Hz; None when the records differ.
         lead_names : list of str
             The second axis of ``data``.
-        left_out : list of (str, str)
+        left_out, unreadable : list of (str, str)
             Path and reason of each record that was left out.
         DESCR : str
             Description of the data.
+    (data, target) : tuple
+        With ``return_X_y=True``.
 
     Raises
     ------
     FileNotFoundError
         When the folder does not exist or holds no ``.hea`` file.
     ValueError
-        When no record at all can be read, and with ``on_error="raise"`` at the first that cannot.
+        When no record at all can be read, with ``on_error="raise"`` at the first that cannot, and
+        with ``lazy=True`` for records that differ in rate or length.
 
     Warns
     -----
     RecordsLeftOutWarning
         When records were left out.
     UserWarning
-        When ``data`` is a list because the records differ.
+        When ``data`` is a list because the records differ. When ages or sexes cannot be right;
+        they count as unknown.
 
     References
     ----------
@@ -146,20 +181,28 @@ def load_wfdb(
     shapes = [(len(leads), unify.n_samples_of(h.n_samples or 0, h.sampling_rate)) for h in headers]
     rates = [sampling_rate or header.sampling_rate for header in headers]
     uniform = len(set(shapes)) == 1 and len(set(rates)) == 1
-    data: np.ndarray | list[np.ndarray]
-    if uniform:
-        data = np.empty((len(headers), *shapes[0]), dtype=np.float32)
-    else:
-        data = [np.empty(shape, dtype=np.float32) for shape in shapes]
-    results = read_into(headers, leads, data, n_jobs=n_jobs, on_error=on_error, finish=unify)
-    failures += [result for result in results if result is not None]
-    places = [place for place, result in enumerate(results) if result is None]
+    if lazy and headers and not uniform:
+        raise ValueError(
+            f"The records differ ({_differences(headers)}), so they are no RecordArray. Give "
+            "sampling_rate= and n_samples= with lazy=True."
+        )
+    data: np.ndarray | list[np.ndarray] | RecordArray = []
+    places = list(range(len(headers)))
+    if not lazy:
+        out: np.ndarray | list[np.ndarray]
+        if uniform:
+            out = np.empty((len(headers), *shapes[0]), dtype=np.float32)
+        else:
+            out = [np.empty(shape, dtype=np.float32) for shape in shapes]
+        results = read_into(headers, leads, out, n_jobs=n_jobs, on_error=on_error, finish=unify)
+        failures += [result for result in results if result is not None]
+        places = [place for place, result in enumerate(results) if result is None]
+        data = keep_places(out, places)
     if not places:
         raise ValueError(
             f"none of the {len(paths)} records in {_source_name(source)} could be read. The first: "
             f"{failures[0]}"
         )
-    data = keep_places(data, places)
     headers = [headers[place] for place in places]
 
     left_out = sorted((failure.file, failure.reason) for failure in failures)
@@ -172,18 +215,45 @@ def load_wfdb(
         )
     if not uniform:
         _warn_of_differences(headers)
-    rows = [record_metadata(*record) for record in zip(headers, data, strict=True)]
+    rows = [
+        record_metadata(header, None if lazy else data[place])
+        for place, header in enumerate(headers)
+    ]
     metadata = pd.DataFrame(rows).astype({"age": float, "sex": object})
+    covariates, over_89 = read_covariates(
+        metadata["age_text"],
+        metadata["sex_text"],
+        metadata["record"],
+        one_is=None,
+        source=_source_name(source),
+        stacklevel=4,
+    )
+    if lazy:
+        data = RecordArray(
+            FileReader(headers, leads, shapes[0], unify),
+            (len(headers), *shapes[0]),
+            table=covariates,
+            sampling_rate=rates[0],
+            leads=leads,
+        )
     target_names = sorted({code for codes in metadata["dx"] for code in codes})
     target = MultiLabelBinarizer(classes=target_names).fit_transform(metadata["dx"])
+    target = target if target_names else None
+    if return_X_y:
+        return data, target
+    patients = metadata["patient"]
     return Bunch(
         data=data,
-        target=target if target_names else None,
+        target=target,
         target_names=target_names,
+        groups=patients.to_numpy() if patients.notna().all() else None,
         metadata=metadata,
+        covariates=covariates,
+        age_over_89=over_89,
         sampling_rate=rates[0] if len({rates[place] for place in places}) == 1 else None,
         lead_names=list(leads),
         left_out=left_out,
+        unreadable=left_out,
         DESCR=f"{len(headers)} WFDB records from {_source_name(source)}, in mV, leads "
         f"{' '.join(leads)}; {len(left_out)} left out.",
     )
@@ -198,7 +268,7 @@ def _record_paths(source) -> list[str]:
         if not source:
             raise ValueError("source is an empty list; give at least one record or a folder.")
         return [_header_path(record) for record in source]
-    folder = Path(source)
+    folder = expanded(source)
     if not folder.is_dir():
         path = _header_path(folder)
         if os.path.isfile(path):
@@ -220,7 +290,7 @@ def _record_paths(source) -> list[str]:
 def _header_path(record) -> str:
     if not isinstance(record, (str, os.PathLike)):
         raise TypeError(f"source holds {record!r}; a record is given by its path.")
-    path = os.path.abspath(os.fspath(record))
+    path = os.path.abspath(expanded(record))
     stem, suffix = os.path.splitext(path)
     if suffix in (".mat", ".dat") and os.path.isfile(f"{stem}.hea"):
         return f"{stem}.hea"
@@ -242,15 +312,19 @@ def _without_segments(scanned: list) -> list:
     ]
 
 
-def _warn_of_differences(headers: list[Header]) -> None:
+def _differences(headers: list[Header]) -> str:
     tally = Counter((header.sampling_rate, header.n_samples) for header in headers)
     kinds = ", ".join(
         f"{count} with {n_samples} samples at {rate:g} Hz"
         for (rate, n_samples), count in tally.most_common(5)
     )
+    return f"{kinds}{', ...' if len(tally) > 5 else ''}"
+
+
+def _warn_of_differences(headers: list[Header]) -> None:
     warnings.warn(
-        f"The records differ ({kinds}{', ...' if len(tally) > 5 else ''}), so data is a list of "
-        "arrays. Give sampling_rate= and n_samples= to get one array.",
+        f"The records differ ({_differences(headers)}), so data is a list of arrays. Give "
+        "sampling_rate= and n_samples= to get one array.",
         UserWarning,
         stacklevel=4,
     )

@@ -459,3 +459,74 @@ def test_real_records_equal_wfdb(ptbxl_path, rate):
 def test_every_statement_has_a_meaning():
     assert sorted(PTBXL_STATEMENTS) == sorted(PTBXL_TASKS["all"])
     assert len(set(PTBXL_STATEMENTS.values())) == 71
+
+
+@pytest.mark.parametrize(
+    ("separator", "encoding", "decimal"),
+    [(";", "latin-1", ","), ("\t", "utf-16", "."), (";", "utf-8-sig", "."), (",", "cp1252", ".")],
+)
+def test_tables_saved_by_a_spreadsheet_are_read(own_folder, separator, encoding, decimal):
+    csv = own_folder / "ptbxl_database.csv"
+    expected = load_ptbxl(own_folder)
+    table = pd.read_csv(csv).assign(report="Überleitungsstörung; sonst, normal")
+    table.to_csv(csv, index=False, sep=separator, encoding=encoding, decimal=decimal)
+    for path in (own_folder, csv):
+        ecgs = load_ptbxl(path)
+        pd.testing.assert_frame_equal(
+            ecgs.metadata, expected.metadata.assign(report="Überleitungsstörung; sonst, normal")
+        )
+        np.testing.assert_array_equal(ecgs.data, expected.data)
+
+
+def test_a_table_of_another_name_can_be_given(own_folder):
+    (own_folder / "ptbxl_database.csv").rename(own_folder / "mine.csv")
+    assert len(load_ptbxl(own_folder / "mine.csv").data) == 6
+
+
+def test_only_the_names_of_the_chosen_rate_are_needed(own_folder):
+    csv = own_folder / "ptbxl_database.csv"
+    pd.read_csv(csv).drop(columns=["filename_hr"]).to_csv(csv, index=False)
+    assert len(load_ptbxl(own_folder).data) == 6
+    with pytest.raises(ValueError, match="has no column filename_hr; it starts with the columns"):
+        load_ptbxl(own_folder, sampling_rate=500)
+
+
+def test_codes_that_a_spreadsheet_damaged_are_read_or_named(own_folder):
+    csv = own_folder / "ptbxl_database.csv"
+    table = pd.read_csv(csv)
+    curled = table.assign(scp_codes=table["scp_codes"].str.replace("'", "\u2019"))
+    curled.to_csv(csv, index=False, encoding="utf-8")
+    assert len(load_ptbxl(own_folder).data) == 6
+    table.loc[0, "scp_codes"] = "{'NORM': 100.0, 'LVOL"
+    table.to_csv(csv, index=False)
+    with pytest.warns(RecordsLeftOutWarning, match="no usable scp_codes: .*'LVOL"):
+        assert len(load_ptbxl(own_folder).data) == 5
+
+
+def test_rows_that_are_there_twice_count_once(own_folder):
+    csv = own_folder / "ptbxl_database.csv"
+    table = pd.read_csv(csv)
+    pd.concat([table, table.iloc[[1]]]).to_csv(csv, index=False)
+    with pytest.warns(RecordsLeftOutWarning, match="1 cannot be read.*ecg_id 2 is there more than"):
+        ecgs = load_ptbxl(own_folder)
+    assert ecgs.metadata.index.tolist() == load_ids(table)
+    pd.concat([table, table.iloc[[1]].assign(patient_id=7)]).to_csv(csv, index=False)
+    with pytest.warns(RecordsLeftOutWarning, match="2 cannot be read.*with different values"):
+        ecgs = load_ptbxl(own_folder)
+    assert 2 not in ecgs.metadata.index and len(ecgs.data) == 5
+    with pytest.raises(ValueError, match="ecg_id 2 is there more than once, with different"):
+        load_ptbxl(own_folder, on_error="raise")
+
+
+def load_ids(table):
+    return table["ecg_id"][table["scp_codes"] != "{}"].tolist()
+
+
+def test_rows_without_a_number_are_left_out(own_folder):
+    csv = own_folder / "ptbxl_database.csv"
+    table = pd.read_csv(csv).astype({"ecg_id": object})
+    table.loc[2, "ecg_id"] = "three"
+    table.to_csv(csv, index=False)
+    with pytest.warns(RecordsLeftOutWarning, match="row 2 has no usable ecg_id"):
+        ecgs = load_ptbxl(own_folder)
+    assert ecgs.metadata.index.dtype == np.int64 and 3 not in ecgs.metadata.index

@@ -135,7 +135,8 @@ def test_matlab_files_of_the_challenges(tmp_path):
         tmp_path, "E00001", counts[2], mat=True, first_line="E00001.mat 12 500 50 05-May-2020 1:2:3"
     )
     write_record(tmp_path / "z", "Q1", counts[3], comments=["#Dx: Unknown", "#Age: 300x"])
-    ecgs = load_wfdb(tmp_path)
+    with pytest.warns(UserWarning, match="1 records have an age that is not.*300x.*Q1"):
+        ecgs = load_wfdb(tmp_path)
     order = ["E00001", "JS1", "A1", "Q1"]
     assert ecgs.metadata["record"].tolist() == order
     for place, seed in enumerate([2, 0, 1, 3]):

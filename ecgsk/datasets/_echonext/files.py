@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ecgsk._core import csv_tables
 from ecgsk._core.file_formats import NpyHeader, read_npy_header
 from ecgsk.datasets._echonext.layout import (
     CSV,
@@ -142,13 +143,10 @@ def _read_header(file: Path) -> NpyHeader:
 
 def read_csv(file: Path) -> pd.DataFrame:
     """Read the table of all splits and check it."""
-    try:
-        table = pd.read_csv(file, low_memory=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file} cannot be read as CSV: {error}. {_COPY_AGAIN}") from None
+    needed = ("ecg_key", "patient_key", "split", *TABULAR_ORDERS["readme"], "lvef_value")
+    table = csv_tables.read_csv(file, needed)
     if len(table.columns) and str(table.columns[0]).startswith("Unnamed"):
         table = table.iloc[:, 1:]
-    needed = ("ecg_key", "patient_key", "split", *TABULAR_ORDERS["readme"], "lvef_value")
     absent = [column for column in (*needed, *ECHONEXT_FLAGS) if column not in table]
     if absent:
         found = ", ".join(map(str, table.columns[:6]))

@@ -3,22 +3,23 @@
 import os
 import warnings
 from collections.abc import Sequence
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
+from ecgsk._core.files import expanded
 from ecgsk._core.public import public
-from ecgsk._core.records import RecordArray
+from ecgsk._core.records import RecordArray, batches
 from ecgsk._core.signal import STANDARD_LEADS
 from ecgsk._core.sklearn_compat import Interval, StrOptions, validate_params
+from ecgsk.datasets._echonext.covariates import covariates_of
 from ecgsk.datasets._echonext.files import (
     check_rows,
     check_waveforms,
     find_file,
-    numbers,
     read_csv,
     read_tabular,
 )
@@ -38,8 +39,8 @@ from ecgsk.datasets._echonext.target import (
     make_target,
     parse_target,
     read_ejection_fraction,
-    read_sex,
 )
+from ecgsk.datasets._reading import RecordsLeftOutWarning, keep_places, read_all
 
 _NO_SPLIT = (
     "split='no_split' holds earlier recordings of the patients of val and test: a model that has "
@@ -47,6 +48,8 @@ _NO_SPLIT = (
     "neither trains nor selects a model, such as the course of a patient or a description of the "
     "data, give allow_no_split=True."
 )
+
+_NOT_FINITE = "it has samples that are NaN or infinite"
 
 _DESCR = """\
 EchoNext: ECGs with structural heart disease confirmed by echocardiography
@@ -70,6 +73,8 @@ Target {target}; missing_ef={missing_ef!r}. Left out: {no_target} without a targ
         "microvolt_per_count": [Interval(Real, 0, None, closed="neither"), None],
         "tabular": ["boolean"],
         "lazy": ["boolean"],
+        "on_error": [StrOptions({"warn", "raise"})],
+        "n_jobs": [Integral, None],
         "allow_no_split": ["boolean"],
         "return_X_y": ["boolean"],
     },
@@ -84,6 +89,8 @@ def load_echonext(
     microvolt_per_count: float | None = MICROVOLT_PER_COUNT,
     tabular: bool = True,
     lazy: bool = True,
+    on_error: str = "warn",
+    n_jobs: int | None = None,
     allow_no_split: bool = False,
     return_X_y: bool = False,
 ) -> Bunch | tuple[np.ndarray | RecordArray, np.ndarray]:
@@ -126,8 +133,15 @@ def load_echonext(
         Whether to load the standardized features. The order of their columns is contested between
         the data set's README and the authors' code: it is settled by comparing with the table.
     lazy : bool, default=True
-        Whether ``data`` is a `RecordArray` that reads the file when it is needed. False needs
-        120 kB a record, 8.7 GB for the training split.
+        Whether ``data`` is a `RecordArray` that reads the file when it is needed. It carries
+        ``sampling_rate``, ``lead_names`` and ``covariates``, which an array cannot. False needs
+        120 kB a record, 8.7 GB for the training split: that is why this loader, unlike the
+        others, is lazy by default.
+    on_error : {"warn", "raise"}, default="warn"
+        Whether to leave out recordings with samples that are not finite, which are found with
+        ``lazy=False``, or to stop at the first. Files that are not as documented always stop.
+    n_jobs : int or None, default=None
+        Number of threads that read with ``lazy=False``, as in joblib.
     allow_no_split : bool, default=False
         Whether to load "no_split", which shares patients with "val" and "test".
     return_X_y : bool, default=False
@@ -139,8 +153,8 @@ def load_echonext(
         data : RecordArray or ndarray of shape (n_records, 12, 2500)
             float32, mV, leads in the order of `STANDARD_LEADS`, 250 Hz, 10 s. Baseline and
             outliers have been removed by the authors: medians over 0.2 and 0.6 s, clipped at the
-            0.1 and 99.9 percentiles of a lead. NaN would be read as it is: `check_ecg` and every
-            estimator refuse it. Its attribute ``table`` is ``covariates``.
+            0.1 and 99.9 percentiles of a lead. With ``lazy=True`` NaN would be read as it is:
+            `check_ecg` and every estimator refuse it. Its attribute ``table`` is ``covariates``.
         target : ndarray of shape (n_records,) or (n_records, n_flags)
             0 or 1.
         target_names : list of str
@@ -155,8 +169,11 @@ def load_echonext(
             The file's values in its order, columns named: standardized age, rates and intervals,
             and ``sex`` as the file codes it (documented as 1 male, 0 female).
         covariates : DataFrame
-            ``age`` (years, 90 at most) and ``sex`` (0 male, 1 female, NaN unknown): the codes of
-            `load_ptbxl` and `make_lef_cohort`, not those of ``metadata`` and ``tabular``.
+            ``age`` (years, 90 at most) and ``sex`` (0 male, 1 female), NaN where unknown: the codes
+            of `load_ptbxl`, `load_wfdb` and `make_lef_cohort`, not those of ``metadata`` and
+            ``tabular``.
+        age_over_89 : ndarray of bool of shape (n_records,)
+            Whose age is 90, as the data set writes for all ages over 89.
         sampling_rate : int
             Hz.
         lead_names : list of str
@@ -165,6 +182,8 @@ def load_echonext(
             As given.
         left_out : Bunch
             Records of the split that were left out, counted by reason: ``no_target``.
+        unreadable : list of (str, str)
+            File and reason of each other record that was left out, see ``on_error``.
         synthetic : bool
             Whether `make_echonext` made the files.
         DESCR : str
@@ -187,7 +206,9 @@ def load_echonext(
     UserWarning
         When ``lvef_value`` and its flag contradict each other, with the count: the value is
         taken, except for "lvef<=45", where the flag is. When patients of "train" are in "val" or
-        "test". When a sex is spelled in a way that is not known.
+        "test". When ages or sexes cannot be right; they count as unknown.
+    RecordsLeftOutWarning
+        When recordings were left out because samples are not finite.
 
     See Also
     --------
@@ -216,7 +237,7 @@ def load_echonext(
     if split == "no_split" and not allow_no_split:
         raise ValueError(_NO_SPLIT)
     wanted = parse_target(target)
-    path = Path(path)
+    path = expanded(path)
     csv, file = find_file(path, CSV), find_file(path, waveform_name(split))
     waveforms = check_waveforms(file)
     table = read_csv(csv)
@@ -226,7 +247,7 @@ def load_echonext(
     features = _load_tabular(path, csv, table, split) if tabular else None
     ef = read_ejection_fraction(rows, csv)
     labels, known = make_target(rows, ef, wanted, missing_ef, csv)
-    covariates = pd.DataFrame({"age": numbers(rows, "age_at_ecg", csv), "sex": read_sex(rows)})
+    covariates, over_89 = covariates_of(rows, csv)
     kept = np.flatnonzero(known)
     if not len(kept):
         raise ValueError(
@@ -234,18 +255,30 @@ def load_echonext(
             f"target={target!r} with missing_ef={missing_ef!r}. Use another, or missing_ef='infer'."
         )
 
-    covariates = covariates.iloc[kept].reset_index(drop=True)
+    unreadable: list[tuple[str, str]] = []
     reader = EchoNextReader(waveforms, None if known.all() else kept, microvolt_per_count)
-    shape = (len(kept), len(STANDARD_LEADS), N_SAMPLES)
     records = RecordArray(
-        reader, shape, table=covariates, sampling_rate=SAMPLING_RATE, leads=STANDARD_LEADS
+        reader,
+        (len(kept), len(STANDARD_LEADS), N_SAMPLES),
+        table=covariates.iloc[kept].reset_index(drop=True),
+        sampling_rate=SAMPLING_RATE,
+        leads=STANDARD_LEADS,
     )
-    data = records if lazy else np.asarray(records)
+    data: RecordArray | np.ndarray = records
+    if not lazy:
+        signals = read_all(records, n_jobs)
+        finite = _finite(signals)
+        keys = rows["ecg_key"].iloc[kept[~finite]]
+        unreadable = [(str(file), f"ecg_key {key}: {_NOT_FINITE}") for key in keys]
+        _leave_out(unreadable, len(kept), on_error)
+        data = np.asarray(keep_places(signals, np.flatnonzero(finite).tolist()))
+        kept = kept[finite]
+    covariates = covariates.iloc[kept].reset_index(drop=True)
     labels = labels[kept]
     if return_X_y:
         return data, labels
     metadata = rows.iloc[kept].reset_index(drop=True)
-    left_out = Bunch(no_target=len(rows) - len(kept))
+    left_out = Bunch(no_target=len(rows) - len(kept) - len(unreadable))
     synthetic = (path / TRUTH).exists()
     return Bunch(
         data=data,
@@ -256,10 +289,12 @@ def load_echonext(
         metadata=metadata,
         tabular=None if features is None else features.iloc[kept].reset_index(drop=True),
         covariates=covariates,
+        age_over_89=over_89[kept],
         sampling_rate=SAMPLING_RATE,
         lead_names=list(STANDARD_LEADS),
         split=split,
         left_out=left_out,
+        unreadable=unreadable,
         synthetic=synthetic,
         DESCR=_DESCR.format(
             kind="SYNTHETIC files in the layout of it, by make_echonext."
@@ -274,6 +309,26 @@ def load_echonext(
             missing_ef=missing_ef,
             **left_out,
         ),
+    )
+
+
+def _finite(data: np.ndarray) -> np.ndarray:
+    finite = np.empty(len(data), dtype=bool)
+    for part in batches(len(data), data.shape[1:]):
+        finite[part] = np.isfinite(data[part]).all(axis=(1, 2))
+    return finite
+
+
+def _leave_out(unreadable: list[tuple[str, str]], n_records: int, on_error: str) -> None:
+    if not unreadable:
+        return
+    first = ": ".join(unreadable[0])
+    if on_error == "raise" or len(unreadable) == n_records:
+        raise ValueError(f"{first}. Leave such records out with on_error='warn'.")
+    warnings.warn(
+        f"{len(unreadable)} of {n_records} records were left out. The first: {first}",
+        RecordsLeftOutWarning,
+        stacklevel=4,
     )
 
 

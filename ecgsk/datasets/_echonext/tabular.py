@@ -5,14 +5,15 @@ shipped, each column is an affine function (standardized) of one column of the t
 table has a value.
 """
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from ecgsk.datasets._echonext.covariates import sexes_of
 from ecgsk.datasets._echonext.files import numbers, read_tabular
 from ecgsk.datasets._echonext.layout import SPLITS, TABULAR_ORDERS, tabular_name
-from ecgsk.datasets._echonext.target import read_sex
 
 _NAMES = TABULAR_ORDERS["readme"]
 _LEAST_CORRELATION = 0.999
@@ -77,7 +78,9 @@ def check_finite_features(tabular: np.ndarray, names: list[str], file: Path) -> 
 def _raw(rows: pd.DataFrame, csv: Path) -> np.ndarray:
     columns = {name: numbers(rows, name, csv) for name in _NAMES if name != "sex"}
     # Whether 1 is male or female makes no difference to a correlation.
-    columns["sex"] = read_sex(rows, warn=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the loader has warned of these values
+        columns["sex"] = sexes_of(rows)
     return np.column_stack([columns[name] for name in _NAMES])
 
 

@@ -129,21 +129,3 @@ def read_ejection_fraction(table: pd.DataFrame, file: Path) -> np.ndarray:
             "expected percent, 0 to 100. Use the table as EchoNext ships it."
         )
     return ef
-
-
-def read_sex(table: pd.DataFrame, *, warn: bool = True) -> np.ndarray:
-    """Return 0 for male, 1 for female and NaN for unknown; numbers in the table say 1 for male."""
-    text = table["sex"].astype("string").str.strip().str.lower()
-    coded = pd.to_numeric(text, errors="coerce")
-    sex = text.map({"male": 0.0, "m": 0.0, "female": 1.0, "f": 1.0}).astype("Float64")
-    sex = sex.fillna((1 - coded).where(coded.isin((0, 1))).astype("Float64"))
-    unknown = sex.isna() & ~text.isin(["", "unknown", "u", "other", "o"]) & text.notna()
-    if warn and unknown.any():
-        values = ", ".join(map(repr, table["sex"][unknown].unique()[:5]))
-        warnings.warn(
-            f"{int(unknown.sum())} records have a sex that is neither male nor female nor 0 nor 1, "
-            f"and count as unknown: {values}.",
-            UserWarning,
-            stacklevel=4,
-        )
-    return sex.to_numpy(dtype=float, na_value=np.nan)

@@ -4,21 +4,29 @@ import os
 import warnings
 from collections.abc import Iterable
 from numbers import Integral
-from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from sklearn.preprocessing import MultiLabelBinarizer
 from sklearn.utils import Bunch
 
+from ecgsk._core.covariates import read_covariates
+from ecgsk._core.files import expanded
 from ecgsk._core.public import public
 from ecgsk._core.records import RecordArray
 from ecgsk._core.signal import STANDARD_LEADS
 from ecgsk._core.sklearn_compat import Options, StrOptions, validate_params
 from ecgsk._wfdb.header import Header, RecordError
-from ecgsk._wfdb.signal import read_signal, scan_record
+from ecgsk._wfdb.signal import scan_record
 from ecgsk.datasets._ptbxl.labels import PTBXL_TASKS, labels_of
 from ecgsk.datasets._ptbxl.table import FILENAME_COLUMN, read_table
-from ecgsk.datasets._reading import RecordsLeftOutWarning, attempt, keep_places, read_into
+from ecgsk.datasets._reading import (
+    FileReader,
+    RecordsLeftOutWarning,
+    attempt,
+    keep_places,
+    read_into,
+)
 
 _SECONDS = 10
 
@@ -66,8 +74,9 @@ def load_ptbxl(
     Parameters
     ----------
     path : path
-        The folder that holds ``ptbxl_database.csv`` and ``records100/`` or ``records500/``. Some
-        of the records are enough.
+        The folder that holds ``ptbxl_database.csv`` and ``records100/`` or ``records500/``, or
+        the table in it. Some of the records are enough. A spreadsheet may have saved the table
+        with other separators or in another encoding.
     task : {"all", "diagnostic", "subdiagnostic", "superdiagnostic", "form", "rhythm"}, \
             default="all"
         Which statements are the labels: 71, 44, 23, 5, 19 or 12 of them. The columns are the same
@@ -79,7 +88,8 @@ def load_ptbxl(
         for testing. None loads all.
     lazy : bool, default=False
         Whether ``data`` is a `RecordArray` that reads the files when they are needed, for more
-        records than memory holds. Headers and file sizes are checked at once all the same.
+        records than memory holds. It carries ``sampling_rate``, ``lead_names`` and ``covariates``,
+        which an array cannot. Headers and file sizes are checked at once all the same.
     on_error : {"warn", "raise"}, default="warn"
         Whether to leave out records whose files are missing or malformed, or to stop at the first.
         Rows for which the table itself names no file are left out in both cases.
@@ -102,7 +112,13 @@ def load_ptbxl(
         fold : ndarray of shape (n_records,)
             1 to 10.
         metadata : DataFrame
-            The rows of ``ptbxl_database.csv``, index ``ecg_id``.
+            The rows of ``ptbxl_database.csv``, index ``ecg_id``, with the values of the file.
+        covariates : DataFrame
+            ``age`` (years) and ``sex`` (0 male, 1 female), NaN where unknown: as in `load_wfdb`
+            and `load_echonext`. Ages over 89, for which PTB-XL writes 300, are 90. The table of
+            ``data`` with ``lazy=True``.
+        age_over_89 : ndarray of bool of shape (n_records,)
+            Whose age PTB-XL hides so.
         sampling_rate : int
             Hz.
         lead_names : list of str
@@ -131,7 +147,8 @@ def load_ptbxl(
     RecordsLeftOutWarning
         When rows were left out for want of a readable file, with counts and the first example.
     UserWarning
-        When rows have statements that PTB-XL does not define; they count for no label.
+        When rows have statements that PTB-XL does not define; they count for no label. When ages
+        or sexes cannot be right; they count as unknown.
 
     References
     ----------
@@ -150,8 +167,8 @@ def load_ptbxl(
         ...
     FileNotFoundError: path='no-such-folder' holds no ptbxl_database.csv. ...
     """
-    path = Path(path)
-    table, statements, failures = read_table(path, folds)
+    path = expanded(path)
+    table, statements, failures = read_table(path, folds, sampling_rate)
     left_out = Bunch(no_label=0, no_file=0, not_found=0, unreadable=0)
     if failures and on_error == "raise":
         raise failures[0]
@@ -164,7 +181,7 @@ def load_ptbxl(
     rows = np.flatnonzero(labeled & has_file)
 
     names = table[FILENAME_COLUMN[sampling_rate]].iloc[rows]
-    root = str(path.resolve())
+    root = str((path.parent if path.is_file() else path).resolve())
     files = [os.path.join(root, f"{name}.hea") for name in names]
     scan = _Scan(sampling_rate)
     results = attempt(scan, files, n_jobs=n_jobs, on_error=on_error)
@@ -173,9 +190,7 @@ def load_ptbxl(
     rows, headers = rows[places], [results[place] for place in places]
 
     shape = (len(headers), len(STANDARD_LEADS), _SECONDS * sampling_rate)
-    data: RecordArray | np.ndarray = RecordArray(
-        _Reader(headers), shape, sampling_rate=sampling_rate, leads=STANDARD_LEADS
-    )
+    data: RecordArray | np.ndarray
     if not lazy:
         out = np.empty(shape, dtype=np.float32)
         results = read_into(headers, STANDARD_LEADS, out, n_jobs=n_jobs, on_error=on_error)
@@ -188,9 +203,18 @@ def load_ptbxl(
     _report(left_out, failures, n_kept=len(rows), task=task, sampling_rate=sampling_rate)
     binarizer = MultiLabelBinarizer(classes=PTBXL_TASKS[task])
     target = binarizer.fit_transform([labels[row] for row in rows])
+    metadata = table.iloc[rows]
+    covariates, over_89 = _covariates(metadata)
+    if lazy:
+        data = RecordArray(
+            FileReader(headers, STANDARD_LEADS, shape[1:]),
+            shape,
+            table=covariates,
+            sampling_rate=sampling_rate,
+            leads=STANDARD_LEADS,
+        )
     if return_X_y:
         return data, target
-    metadata = table.iloc[rows]
     return Bunch(
         data=data,
         target=target,
@@ -198,6 +222,8 @@ def load_ptbxl(
         groups=metadata["patient_id"].to_numpy(),
         fold=metadata["strat_fold"].to_numpy(),
         metadata=metadata,
+        covariates=covariates,
+        age_over_89=over_89,
         sampling_rate=sampling_rate,
         lead_names=list(STANDARD_LEADS),
         left_out=left_out,
@@ -231,19 +257,17 @@ class _Scan:
         return header
 
 
-class _Reader:
-    """Reads rows for a RecordArray."""
-
-    def __init__(self, headers: list[Header]):
-        self.headers = headers
-
-    def __call__(self, rows: np.ndarray) -> np.ndarray:
-        headers = [self.headers[row] for row in rows]
-        n_samples = self.headers[0].n_samples or 0
-        out = np.empty((len(headers), len(STANDARD_LEADS), n_samples), dtype=np.float32)
-        for header, signal in zip(headers, out, strict=True):
-            read_signal(header, STANDARD_LEADS, signal)
-        return out
+def _covariates(metadata: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the ages and sexes of records, and whose age is known only to be above 89."""
+    unknown = pd.Series(np.nan, index=metadata.index)
+    return read_covariates(
+        metadata.get("age", unknown),
+        metadata.get("sex", unknown),
+        [f"ecg_id {ecg_id}" for ecg_id in metadata.index],
+        one_is="female",
+        source=f"the table of {len(metadata)} records of PTB-XL",
+        stacklevel=5,
+    )
 
 
 def _report(left_out, failures, *, n_kept: int, task: str, sampling_rate: int) -> None:

@@ -6,22 +6,29 @@ from collections import Counter
 from numbers import Integral
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from ecgsk._core.csv_tables import read_csv
 from ecgsk._wfdb.header import RecordError
 from ecgsk.datasets._ptbxl.labels import is_statement
 
 _CSV = "ptbxl_database.csv"
+# Word processors and spreadsheets curl quotation marks.
+_QUOTES = str.maketrans(dict.fromkeys("\u2018\u2019\u201a\u201c\u201d\u201e", "'"))
 FILENAME_COLUMN = {100: "filename_lr", 500: "filename_hr"}
 
 
-def read_table(path: Path, folds) -> tuple[pd.DataFrame, list[tuple[str, ...]], list[RecordError]]:
+def read_table(
+    path: Path, folds, sampling_rate: int
+) -> tuple[pd.DataFrame, list[tuple[str, ...]], list[RecordError]]:
     """Read the rows of some folds, with ``ecg_id`` as index, and each row's keys of ``scp_codes``.
 
-    Rows that cannot be understood are not in the table but among the returned errors.
+    ``path`` is the folder or the table in it. Rows that cannot be understood are not in the table
+    but among the returned errors.
     """
     folds = _check_folds(folds)
-    file = path / _CSV
+    file = path if path.is_file() else path / _CSV
     if not file.is_file():
         below = sorted(path.glob(f"*/{_CSV}")) if path.is_dir() else []
         hint = (
@@ -30,15 +37,16 @@ def read_table(path: Path, folds) -> tuple[pd.DataFrame, list[tuple[str, ...]], 
             else "Give the folder of a PTB-XL download, which also holds records100/."
         )
         raise FileNotFoundError(f"path={str(path)!r} holds no {_CSV}. {hint}")
-    table = pd.read_csv(file)
-    needed = ["ecg_id", "patient_id", "scp_codes", "strat_fold", *FILENAME_COLUMN.values()]
+    needed = ["ecg_id", "patient_id", "scp_codes", "strat_fold", FILENAME_COLUMN[sampling_rate]]
+    table = read_csv(file, needed)
     absent = [column for column in needed if column not in table]
     if absent:
+        found = ", ".join(map(str, table.columns[:6]))
         raise ValueError(
-            f"{file} has no column {', '.join(absent)}; it is not the table that PTB-XL comes with."
+            f"{file} has no column {', '.join(absent)}; it starts with the columns {found}. It is "
+            "not the table that PTB-XL comes with, or not all of it."
         )
-    table = table.set_index("ecg_id")
-    for column in ("strat_fold", "patient_id"):
+    for column in ("ecg_id", "strat_fold", "patient_id"):
         numbers = pd.to_numeric(table[column], errors="coerce")
         table[column] = numbers.where(numbers % 1 == 0)
     if folds is not None:
@@ -50,20 +58,40 @@ def read_table(path: Path, folds) -> tuple[pd.DataFrame, list[tuple[str, ...]], 
 
     keys = {text: _keys(text) for text in table["scp_codes"].unique()}
     statements = [keys[text] for text in table["scp_codes"]]
-    usable = table[["patient_id", "strat_fold"]].notna()
-    usable["scp_codes"] = [codes is not None for codes in statements]
-    whole = usable.all(axis=1).to_numpy()
-    failures = [
-        RecordError(
-            str(file), f"row ecg_id {ecg_id} has no usable {', '.join(usable.columns[~columns])}"
-        )
-        for ecg_id, columns in zip(table.index[~whole], usable[~whole].to_numpy(), strict=True)
-    ]
-    table = table[whole].astype({"patient_id": "int64", "strat_fold": "int64"})
+    reasons = _why_unusable(table, statements)
+    failures = [RecordError(str(file), reason) for reason in reasons if reason]
+    whole = np.array([not reason for reason in reasons], dtype=bool)
+    integers = dict.fromkeys(("ecg_id", "patient_id", "strat_fold"), "int64")
+    table = table[whole].astype(integers).set_index("ecg_id")
     of_rows = zip(statements, whole, strict=True)
     kept = [codes for codes, keep in of_rows if keep and codes is not None]
     _warn_of_unknown(kept)
     return table, kept, failures
+
+
+def _why_unusable(table: pd.DataFrame, statements: list) -> list[str]:
+    """Return for each row why it cannot be used; empty text where it can."""
+    ids = table["ecg_id"]
+    usable = table[["ecg_id", "patient_id", "strat_fold"]].notna()
+    usable["scp_codes"] = [codes is not None for codes in statements]
+    again = ids.duplicated().to_numpy()
+    # Of rows that contradict each other, none is known to be right.
+    different = ids[~table.duplicated()]
+    contradicted = ids.isin(different[different.duplicated()]).to_numpy()
+    reasons = []
+    for place, columns in enumerate(usable.to_numpy()):
+        ecg_id = ids.iloc[place]
+        row = f"row {table.index[place]}" if pd.isna(ecg_id) else f"row ecg_id {ecg_id:.0f}"
+        reason = ""
+        if not columns.all():
+            codes = "" if columns[-1] else f": {str(table['scp_codes'].iloc[place])[:60]!r}"
+            reason = f"{row} has no usable {', '.join(usable.columns[~columns])}{codes}"
+        elif contradicted[place]:
+            reason = f"{row} is there more than once, with different values"
+        elif again[place]:
+            reason = f"{row} is there more than once"
+        reasons.append(reason)
+    return reasons
 
 
 def _check_folds(folds) -> list[int] | None:
@@ -89,8 +117,9 @@ def _check_folds(folds) -> list[int] | None:
 def _keys(text) -> tuple[str, ...] | None:
     """Return the keys of a dictionary written as Python, or None if it is not one."""
     try:
-        return tuple(str(key) for key in ast.literal_eval(text).keys())
-    except (AttributeError, SyntaxError, TypeError, ValueError):
+        codes = ast.literal_eval(str(text).translate(_QUOTES))
+        return tuple(str(key).strip() for key in codes.keys())
+    except (AttributeError, MemoryError, RecursionError, SyntaxError, TypeError, ValueError):
         return None
 
 

@@ -1,0 +1,90 @@
+"""Tables in text files, also those that a spreadsheet has saved in its own way."""
+
+import codecs
+import csv
+import io
+import os
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+_SEPARATORS = (",", ";", "\t", "|")
+# UTF-32 begins like UTF-16, so it comes first.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+_SAVE_AGAIN = "Save it as CSV with commas, in UTF-8"
+_DECIMAL_COMMA = r"[+-]?\d+(?:,\d+)?"
+
+
+def read_csv(file: str | os.PathLike, columns: Sequence[str]) -> pd.DataFrame:
+    """Read a table whose header has some of the ``columns``.
+
+    They decide which of comma, semicolon, tab and bar separates. Encodings are UTF-8, UTF-16 and
+    UTF-32, and cp1252 or Latin-1 for all else; in tables without commas between columns, numbers
+    may have a decimal comma. ValueError names the file and the remedy.
+    """
+    with open(file, "rb") as stream:
+        content = stream.read()
+    if content.startswith(_WORKBOOKS):
+        raise ValueError(f"{file} is a workbook of a spreadsheet, not text. {_SAVE_AGAIN}.")
+    try:
+        text = _decoded(content)
+        separator, start = _layout(text, columns)
+        table = pd.read_csv(io.StringIO(text[start:]), sep=separator, low_memory=False)
+    except (ValueError, csv.Error) as error:  # of pandas as well
+        reason = " ".join(str(error).split()) or "it holds no table"
+        raise ValueError(
+            f"{file} cannot be read as CSV: {reason}. {_SAVE_AGAIN}, or copy it again."
+        ) from None
+    table.columns = table.columns.str.strip()
+    return table if separator == "," else _with_decimal_points(table)
+
+
+def _decoded(content: bytes) -> str:
+    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), None)
+    if encoding is None and b"\0" in content[:1000]:
+        # ASCII in UTF-16 without a mark has its zeros at odd places, or at even ones.
+        encoding = "utf-16-le" if b"\0" in content[1:1000:2] else "utf-16-be"
+    for name in (encoding,) if encoding else ("utf-8", "cp1252"):
+        try:
+            return content.decode(name)
+        except UnicodeDecodeError:
+            if encoding:
+                raise
+    return content.decode("latin-1")
+
+
+def _layout(text: str, columns: Sequence[str]) -> tuple[str, int]:
+    """Return what separates the columns, and where the header begins."""
+    hint = re.match(r'"?sep=.?"?[ \t]*\r?\n', text, re.IGNORECASE)  # for spreadsheets
+    start = hint.end() if hint else 0
+    header = re.split(r"[\r\n]", text[start:], maxsplit=1)[0]
+
+    def n_known(separator: str) -> int:
+        names = next(csv.reader([header], delimiter=separator), [])
+        return len({name.strip() for name in names} & set(columns))
+
+    separator = max(_SEPARATORS, key=n_known)
+    if not n_known(separator):
+        raise ValueError(
+            f"its header has none of the columns {', '.join(columns)}; it begins {header[:60]!r}"
+        )
+    return separator, start
+
+
+def _with_decimal_points(table: pd.DataFrame) -> pd.DataFrame:
+    for name in table.columns:
+        values = table[name].dropna()
+        if pd.api.types.is_numeric_dtype(values) or not len(values):
+            continue
+        text = values.astype(str).str.strip()
+        if text.str.fullmatch(_DECIMAL_COMMA).all():
+            table[name] = pd.to_numeric(text.str.replace(",", ".")).reindex(table.index)
+    return table
