@@ -11,7 +11,10 @@ from ecgsk.tabular._screen import PredictorScreening, screen_predictors
 from ecgsk.tabular._single import SinglePredictorClassifier
 
 # It needs interpret, which takes a second to import.
-_LAZY = {"GroupedEBMClassifier": "ecgsk.tabular._ebm"}
+_LAZY = {
+    "GroupedEBMClassifier": "ecgsk.tabular._ebm",
+    "merge_ebms": "ecgsk.tabular._merge",
+}
 
 __all__ = [
     "PredictorScreening",

@@ -1,5 +1,7 @@
 """An explainable boosting machine with bags by patient."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 from interpret.glassbox import ExplainableBoostingClassifier
@@ -11,7 +13,11 @@ from sklearn.utils.multiclass import check_classification_targets
 from ecgsk._core.checks import check_groups
 from ecgsk._core.public import public
 from ecgsk._core.sklearn_compat import check_n_features
+from ecgsk.tabular._frames import as_pandas
 from ecgsk.tabular._patient_bags import patient_bags
+
+# What interpret keeps of each column for its plots.
+_OF_COLUMNS = ("histogram_edges_", "histogram_weights_", "unique_val_counts_")
 
 
 @public("ecgsk.tabular")
@@ -23,10 +29,12 @@ class GroupedEBMClassifier(ExplainableBoostingClassifier):
     by record: patients with several records are then in both parts, and training continues while
     the machine memorizes patients. Here ``fit`` takes ``groups``.
 
-    In contrast to interpret, it refuses a single class, complex numbers, no records, an array with
-    another number of columns than in ``fit``, and a DataFrame without one of them; and classes that
-    are floats, such as 0.0 and 1.0, stay numbers instead of becoming text. Everything else is
-    interpret's ``ExplainableBoostingClassifier``; see its documentation for the parameters.
+    In contrast to interpret, it finds the columns of DataFrames of polars, pyarrow and other
+    libraries by name, too, in any order. It refuses a single class, too few records of a class,
+    complex numbers, no records, an array with another number of columns than in ``fit``, and a
+    DataFrame without one of them. Classes that are floats, such as 0.0 and 1.0, stay numbers
+    instead of becoming text. Everything else is interpret's ``ExplainableBoostingClassifier``; see
+    its documentation for the parameters and for ``monotonize``, ``scale`` and ``remove_features``.
 
     Parameters
     ----------
@@ -55,6 +63,7 @@ class GroupedEBMClassifier(ExplainableBoostingClassifier):
 
     See Also
     --------
+    merge_ebms : One machine from several.
     interpret.glassbox.ExplainableBoostingClassifier : Also takes ``sample_weight``, which is
         removed here because a weight of 2 does not have the same effect as two records.
 
@@ -80,7 +89,7 @@ class GroupedEBMClassifier(ExplainableBoostingClassifier):
 
         Parameters
         ----------
-        X : array-like of shape (n_records, n_predictors)
+        X : DataFrame of any library or array-like of shape (n_records, n_predictors)
             The columns of a DataFrame name the terms; NaN is a value of its own.
         y : array-like of shape (n_records,)
             Classes, two or more.
@@ -100,7 +109,8 @@ class GroupedEBMClassifier(ExplainableBoostingClassifier):
         Raises
         ------
         ValueError
-            For one class, groups together with bags, and too few patients to hold some out.
+            For one class, groups together with bags, and too few records or patients of a class
+            to hold some out.
         """
         X = self._check_table(X, reset=True)
         if y is None:
@@ -110,7 +120,7 @@ class GroupedEBMClassifier(ExplainableBoostingClassifier):
         y = _as_classes(column_or_1d(y, warn=True))
         check_classification_targets(y)
         check_consistent_length(X, y)
-        classes = np.unique(y)
+        classes, counts = np.unique(y, return_counts=True)
         if len(classes) < 2:
             raise ValueError(
                 f"y contains only one class, {classes.tolist()[0]!r}. Give records of two classes."
@@ -118,14 +128,37 @@ class GroupedEBMClassifier(ExplainableBoostingClassifier):
         if groups is not None:
             if bags is not None:
                 raise ValueError("groups and bags were both given; give one of them.")
+            groups = check_groups(groups, len(y))
+        elif bags is None and self._may_hold_out_one_class(counts):
+            if counts.min() < 2:
+                few = ", ".join(
+                    f"{n} of {c!r}" for c, n in zip(classes.tolist(), counts, strict=True)
+                )
+                raise ValueError(
+                    f"y has {few}: the machine needs at least 2 records of each class, one to "
+                    "train on and one to hold out. Give more records, or validation_size=0 and "
+                    "outer_bags=1 to hold none out."
+                )
+            groups = np.arange(len(y))
+        if groups is not None:
             bags = patient_bags(
                 y,
-                check_groups(groups, len(y)),
+                groups,
                 n_bags=self.outer_bags,
                 validation_size=self.validation_size,
                 random_state=self.random_state,
             )
-        return super().fit(X, y, bags=bags, init_score=init_score)
+        super().fit(X, y, bags=bags, init_score=init_score)
+        return self
+
+    def _may_hold_out_one_class(self, counts: np.ndarray) -> bool:
+        """Return whether interpret's own bags could hold out records of one class only.
+
+        The loss of such records falls for ever: training would end after ``max_rounds``.
+        """
+        size = self.validation_size
+        share = size if size < 1 else size / counts.sum()
+        return 0 < share < 1 and share * counts.min() < 1
 
     def predict_proba(self, X, init_score=None):
         """Return probabilities.
@@ -172,20 +205,124 @@ class GroupedEBMClassifier(ExplainableBoostingClassifier):
         """
         return super().decision_function(self._check_table(X, reset=False), init_score)
 
+    def eval_terms(self, X):
+        """Return what each term adds to the log-odds.
+
+        Parameters
+        ----------
+        X
+            See `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_records, n_terms) or (n_records, n_terms, n_classes)
+            The terms of `decision_function`, without the intercept.
+        """
+        return super().eval_terms(self._check_table(X, reset=False))
+
+    def explain_local(self, X, y=None, name=None, init_score=None):
+        """Return interpret's explanation of the predictions for records.
+
+        Parameters
+        ----------
+        X, init_score
+            See `fit`.
+        y : array-like of shape (n_records,), default=None
+            Classes, for comparison.
+        name : str, default=None
+            Name of the explanation.
+
+        Returns
+        -------
+        interpret.api.base.ExplanationMixin
+            For ``interpret.show``.
+        """
+        return super().explain_local(self._check_table(X, reset=False), y, name, init_score)
+
+    def predict_with_uncertainty(self, X, init_score=None):
+        """Return the mean and the standard deviation of the bags' log-odds.
+
+        Parameters
+        ----------
+        X, init_score
+            See `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_records, 2)
+            Means and standard deviations.
+        """
+        if hasattr(self, "classes_") and self.bagged_intercept_ is None:
+            raise ValueError(
+                "The machine was changed by monotonize and has no bags, whose differences are the "
+                "uncertainty. Use predict_proba, or the machine before the change."
+            )
+        return super().predict_with_uncertainty(self._check_table(X, reset=False), init_score)
+
+    def scale(self, term, factor):
+        """Multiply the scores of a term, also after ``monotonize``.
+
+        Parameters
+        ----------
+        term : str or int
+            Name or number of the term.
+        factor : float
+            0 takes the term out of predictions.
+
+        Returns
+        -------
+        self : object
+            The changed machine.
+        """
+        number = self.term_names_.index(term) if term in self.term_names_ else term
+        if isinstance(number, str) or self.bagged_scores_[number] is not None:
+            return super().scale(term, factor)
+        self.term_scores_[number] *= factor
+        return self
+
+    def remove_features(self, features):
+        """Remove columns and their terms; predictions no longer need the columns.
+
+        Parameters
+        ----------
+        features : list of str, int or bool
+            Names, numbers or a mask of the columns.
+
+        Returns
+        -------
+        self : object
+            The changed machine.
+        """
+        # A merged machine has no histograms of columns, which interpret needs here.
+        lacking = [name for name in _OF_COLUMNS if not hasattr(self, name)]
+        for name in lacking:
+            setattr(self, name, [0] * len(self.bins_))
+        names = list(self.feature_names_in_)
+        super().remove_features(features)
+        for name in lacking:
+            delattr(self, name)
+        # interpret leaves the terms with the numbers that their columns had before.
+        number_of = {name: number for number, name in enumerate(self.feature_names_in_)}
+        self.term_features_ = [
+            tuple(number_of[names[number]] for number in term) for term in self.term_features_
+        ]
+        return self
+
     def _check_table(self, X, *, reset: bool):
         if not reset and not hasattr(self, "classes_"):
             return X  # interpret raises NotFittedError
+        X = as_pandas(X)
         if isinstance(X, pd.DataFrame):
             # Its columns may contain text; interpret finds them by name.
             if 0 in X.shape:
                 raise ValueError(
                     f"X has {len(X)} records and {X.shape[1]} columns; give at least one of each."
                 )
-            if reset:
-                self._columns = None if self.feature_names is not None else list(X.columns)
-            else:
-                self._check_columns(X)
-            return X
+            X = X.set_axis(list(map(str, X.columns)), axis=1)
+            if not reset:
+                return self._with_columns_of_fit(X)
+            self._columns = self._features_by_column(list(X.columns))
+            return X.rename(columns=self._columns)
         if reset:
             self._columns = None
         if sparse.issparse(X):
@@ -197,16 +334,45 @@ class GroupedEBMClassifier(ExplainableBoostingClassifier):
             check_n_features(self, X, reset=False)
         return X
 
-    def _check_columns(self, X: pd.DataFrame) -> None:
-        # Where a name is missing, interpret uses all columns by place, with a warning.
-        columns = getattr(self, "_columns", None) or []
-        missing = [name for name in columns if name not in X.columns]
+    def _features_by_column(self, columns: list[str]) -> dict[str, str]:
+        """Return the name of the feature that each column of a DataFrame is."""
+        names = columns if self.feature_names is None else list(map(str, self.feature_names))
+        if set(names) <= set(columns) or len(names) != len(columns):
+            return dict(zip(columns, columns, strict=True))
+        return dict(zip(columns, names, strict=True))
+
+    def _with_columns_of_fit(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Return a DataFrame whose columns have the names of the features."""
+        features = [
+            name
+            for name, kind in zip(self.feature_names_in_, self.feature_types_in_, strict=True)
+            if kind != "ignore"
+        ]
+        columns = getattr(self, "_columns", None)
+        if columns is None and self.feature_names is None:
+            # Fitted on an array without names.
+            check_n_features(self, X, reset=False)
+            if set(features) <= set(X.columns):
+                return X
+            warnings.warn(
+                f"X has feature names, but {type(self).__name__} was fitted without feature names: "
+                "the columns are used in the order of X.",
+                stacklevel=4,
+            )
+            return X.set_axis(self.feature_names_in_, axis=1)
+        # Models of ecgsk 0.1.0 have a list.
+        columns = columns if isinstance(columns, dict) else {}
+        X = X.rename(columns=columns)
+        # interpret would use all columns by place.
+        of_feature = {feature: column for column, feature in columns.items()}
+        missing = [of_feature.get(name, name) for name in features if name not in X.columns]
         if missing:
             raise ValueError(
-                f"X lacks {', '.join(map(str, missing[:8]))}{', ...' * (len(missing) > 8)} of the "
-                f"{len(columns)} columns that the machine was fitted on. Give all of them, in any "
+                f"X lacks {', '.join(missing[:8])}{', ...' * (len(missing) > 8)} of the "
+                f"{len(features)} columns that the machine was fitted on. Give all of them, in any "
                 "order, with NaN for unknown values."
             )
+        return X
 
     def __sklearn_tags__(self):
         # interpret's own tags do not have the types that scikit-learn expects.
