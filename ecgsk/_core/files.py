@@ -24,7 +24,7 @@ def replacing(
     ``sync`` writes it to the disk first, to survive a power failure. OSError names ``path``;
     ``errors`` are what the library that writes the file raises for a full disk instead.
     """
-    path = Path(path)
+    path = expanded(path)
     temporary = path.with_name(f"{_start(path)}{uuid4().hex[:12]}.tmp")
     try:
         open(temporary, "xb").close()

@@ -2,11 +2,10 @@
 
 import json
 from os import PathLike
-from pathlib import Path
 
 import torch
 
-from ecgsk._core.files import replacing
+from ecgsk._core.files import expanded, replacing
 
 
 class Checkpoint:
@@ -17,7 +16,7 @@ class Checkpoint:
     """
 
     def __init__(self, folder: str | PathLike, identity: str):
-        self.path = Path(folder) / f"{identity}.ckpt"
+        self.path = expanded(folder) / f"{identity}.ckpt"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -8,7 +8,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ecgsk._core.files import write_file
+from ecgsk._core.files import expanded, write_file
 from ecgsk.persistence._archive import open_plain, pack, read
 from ecgsk.persistence._errors import ModelFileError
 from ecgsk.persistence._file_kind import ADVICE, archive_kind, file_kind
@@ -54,7 +54,7 @@ def read_container(path: str | os.PathLike) -> Container:
 
     ModelFileError if it is not a model file, is damaged, or has a newer format.
     """
-    path = Path(path)
+    path = expanded(path)
     if not path.exists():
         raise FileNotFoundError(f"path={str(path)!r} does not exist. {ADVICE}.")
     if not path.is_file():

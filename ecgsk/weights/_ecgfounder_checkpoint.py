@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgsk._core.file_formats import is_safetensors
-from ecgsk._core.files import file_sha256
+from ecgsk._core.files import expanded, file_sha256
 from ecgsk.weights._ecgfounder_tasks import ECGFOUNDER_TASKS
 from ecgsk.weights._file import WeightFile, read_weights, write_weights
 from ecgsk.weights._published import PUBLISHED, Published, cache_folder, find_published
@@ -35,7 +35,7 @@ def read_ecgfounder(source: str | os.PathLike, *, header_only: bool = False) -> 
         # What has been converted needs the published file no more.
         weights = _kept(published.sha256) if published.sha256 else None
         return weights or _converted(find_published(source), published)
-    path = Path(source)
+    path = expanded(source)
     if not os.path.isfile(path):  # unlike Path's own, False for names that are too long
         raise FileNotFoundError(
             f"weights={os.fspath(source)!r} is neither a file nor a name of published weights "

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from ecgsk import preprocessing
-from ecgsk._core.files import replacing
+from ecgsk._core.files import expanded, replacing
 from ecgsk._core.public import public
 from ecgsk._core.signal import STANDARD_LEADS
 from ecgsk._version import __version__
@@ -198,7 +198,7 @@ def read_weights(
         name = f"{source}-{kind or SHIPPED_KINDS[0]}.safetensors"
         path = Path(str(resources.files("ecgsk.weights") / name))
     else:
-        path = Path(source)
+        path = expanded(source)
     if not path.is_file():
         raise FileNotFoundError(
             f"{parameter}={os.fspath(source)!r} is neither a file nor a name of shipped weights "

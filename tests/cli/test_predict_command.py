@@ -329,13 +329,20 @@ def test_age_and_sex_come_from_headers(folder, model):
     for name, said in [("man", ["#Age: 40", "#Sex: Male"]), ("woman", ["#Age: 70", "#Sex: F"])]:
         write_record(folder / "patients", name, ecg, rate=RATE, comments=said)
     write_record(folder / "patients", "x", ecg, rate=RATE)
+    said = ["#Age: 300", "#Sex: F"]  # hidden as over 89
+    write_record(folder / "patients", "y", ecg, rate=RATE, comments=said)
+    write_record(folder / "patients", "z", ecg, rate=RATE, comments=["#Age: -1", "#Sex: F"])
     out = folder / "lef.csv"
     predict(folder / "lef.ecgsk", folder / "patients", out=out, leads=THREE, batch_size=8)
-    read = load_wfdb(folder / "patients", leads=THREE.split(",")).data
-    table = pd.DataFrame({"age": [40, 70, np.nan], "sex": [0, 1, np.nan]})
+    with pytest.warns(UserWarning, match=r"'-1' \(z\)"):
+        read = load_wfdb(folder / "patients", leads=THREE.split(",")).data
+    table = pd.DataFrame({"age": [40, 70, np.nan, 90, np.nan], "sex": [0, 1, np.nan, 1, 1]})
     expected = lef.predict_proba(RecordArray.wrap(read, table=table))[:, 1]
-    assert [float(row["probability"]) for row in lines(out)] == expected.tolist()
+    rows = lines(out)
+    assert [float(row["probability"]) for row in rows] == expected.tolist()
     assert expected[1] > expected[0]
+    assert "age '-1' cannot be right and counts as unknown" in rows[4]["warning"]
+    assert not any("cannot be right" in row["warning"] for row in rows[:4])
 
 
 def test_recordings_that_are_too_long_are_cut_if_asked(folder, model):

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.pipeline import make_pipeline
 
 from ecgsk import STANDARD_LEADS, RecordArray
 from ecgsk.datasets import RecordsLeftOutWarning, load_echonext, load_ptbxl, load_wfdb
@@ -169,3 +171,13 @@ def test_ages_that_cannot_be_right_are_counted_and_the_file_keeps_its_values(tmp
     assert ecgs.metadata["age"].tolist() == [50, -1, 300, 150]
     assert_array_equal(ecgs.covariates["age"], [50, np.nan, 90, np.nan])
     assert ecgs.covariates["sex"].isna().all()  # this table has none
+
+
+def test_a_model_of_one_table_takes_that_of_another_loader(tmp_path):
+    sources = [make(tmp_path / make.__name__) for make in (ptbxl, wfdb, echonext)]
+    tables = [load(**where, lazy=True).data for load, where, _ in sources]
+    model = make_pipeline(TableColumns(["age", "sex"]), HistGradientBoostingClassifier())
+    model.fit(tables[0], [0, 1, 0, 1])
+    expected = model.predict_proba(tables[0])
+    for other in tables[1:]:
+        assert_array_equal(model.predict_proba(other), expected)

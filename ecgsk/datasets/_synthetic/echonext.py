@@ -12,7 +12,7 @@ from joblib import Parallel, delayed
 from scipy.ndimage import median_filter
 from sklearn.utils import Bunch
 
-from ecgsk._core.files import file_sha256, replacing, temporary_files, write_file
+from ecgsk._core.files import expanded, file_sha256, replacing, temporary_files, write_file
 from ecgsk._core.public import public
 from ecgsk.datasets._echonext.layout import (
     CSV,
@@ -171,7 +171,7 @@ def make_echonext(
     table = make_table(cohort, p)
     truth = make_truth(table, cohort)
 
-    dest = Path(dest)
+    dest = expanded(dest)
     _prepare(dest, n_records)
     # These two first: even an unfinished folder is marked as synthetic.
     _write(dest, TRUTH, lambda file: truth.to_csv(file, index=False))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ecgsk._core.files import write_file
+from ecgsk._core.files import expanded, write_file
 
 _STYLE = """\
 :root { --ink: #1a1a1a; --soft: #5b6470; --line: #d9dee5; --blue: #1f5a99; --warn: #8a3b12; }
@@ -164,7 +164,7 @@ class Page:
             f"<h1>{_safe(self.title)}</h1>{warnings}<nav><ul>{contents}</ul></nav>"
             f"{''.join(self._parts)}<footer>{_safe(footer)}</footer></main></body></html>\n"
         )
-        path = Path(path)
+        path = expanded(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, document.encode())
         return path
@@ -172,7 +172,7 @@ class Page:
 
 def check_writable(path: str | os.PathLike) -> None:
     """Raise where a file cannot be written, before minutes go into what it should hold."""
-    path = Path(path)
+    path = expanded(path)
     if path.is_dir():
         raise IsADirectoryError(f"path={str(path)!r} is a folder; give the name of a file in it.")
     try:
