@@ -3,7 +3,8 @@
 from importlib import import_module
 
 from ecgsk._core.records import RecordArray
-from ecgsk._core.signal import STANDARD_LEADS, ECGQualityWarning, check_ecg
+from ecgsk._core.signal import STANDARD_LEADS, check_ecg
+from ecgsk._core.signal_doubts import ECGQualityWarning
 from ecgsk._version import __version__
 
 # Torch takes seconds to import: what needs it is imported when it is first asked for.

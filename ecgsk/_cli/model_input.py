@@ -8,7 +8,8 @@ import numpy as np
 
 from ecgsk._core.fitted import parts_in_order
 from ecgsk._core.model_input import known_input
-from ecgsk._core.signal import STANDARD_LEADS, ECGQualityWarning, check_ecg, lead_name
+from ecgsk._core.signal import STANDARD_LEADS, check_ecg, lead_name
+from ecgsk._core.signal_doubts import ECGQualityWarning
 from ecgsk.tabular import TableColumns
 
 

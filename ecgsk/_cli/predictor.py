@@ -10,7 +10,7 @@ from ecgsk._cli.recordings import Recording, Recordings
 from ecgsk._core.columns import UnknownColumnsError, columns_of
 from ecgsk._core.decision import decision_rule
 from ecgsk._core.fitted import unwrap
-from ecgsk._core.signal import ECGQualityWarning
+from ecgsk._core.signal_doubts import ECGQualityWarning
 
 _NOT_FINITE = "the model's probabilities of it are not finite."
 

@@ -1,6 +1,8 @@
 """Recordings that an estimator is fitted on, and those that it is applied to."""
 
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 
 import numpy as np
 
@@ -12,8 +14,10 @@ from ecgsk._core.carried import (
     check_rate,
     meaning_of_none,
 )
+from ecgsk._core.number_values import check_values
 from ecgsk._core.records import RecordArray, is_lazy
-from ecgsk._core.signal import STANDARD_LEADS, check_ecg, lead_name
+from ecgsk._core.signal import STANDARD_LEADS, checked_ecg, lead_name
+from ecgsk._core.signal_doubts import warn_of_length
 from ecgsk._core.sklearn_compat import check_feature_names, check_n_features, validate_data
 
 
@@ -24,6 +28,10 @@ def check_recordings(estimator, X, *, reset: bool, part: tuple[int, int] | None 
     records on disk, a process that fits together with others checks its ``part``: (number, count).
     """
     check_carried(estimator, X, reset=reset)
+    check_values(X)
+    if isinstance(X, (list, tuple)):
+        with suppress(ValueError):  # recordings of different lengths: `check_ecg` has the message
+            X = np.asarray(X) if np.ndim(X) == 3 else X
     if not reset:
         X = _with_dimensions_of_fit(estimator, X)
     n_leads = None if estimator.leads is None else len(estimator.leads)
@@ -32,10 +40,13 @@ def check_recordings(estimator, X, *, reset: bool, part: tuple[int, int] | None 
         n_leads = estimator.n_features_in_
         # With weights, _prepare checks the length and has the better message.
         n_samples = None if getattr(estimator, "_source", None) else estimator.n_samples_in_
-    expected = {"n_leads": n_leads, "n_samples": n_samples, "missing": estimator.missing}
+    source = getattr(estimator, "_source", None)
+    # A fresh network learns the amplitude of the recordings; weights expect mV.
+    check = partial(checked_ecg, n_leads=n_leads, n_samples=n_samples, missing=estimator.missing,
+                    leads=estimator.leads, standardized=source is None)  # fmt: skip
     n_dims = 3
     if len(getattr(X, "shape", ())) == 3:
-        X = check_ecg(X, **expected)
+        X = check(X)
         check_n_features(estimator, X, reset=reset)
         check_feature_names(estimator, X, reset=reset)
     else:
@@ -43,7 +54,9 @@ def check_recordings(estimator, X, *, reset: bool, part: tuple[int, int] | None 
         with np.errstate(over="ignore"):
             X = validate_data(estimator, X, reset=reset, **options)
         n_dims = X.ndim
-        X = check_ecg(X, **expected)
+        X = check(X)
+    if (reset or source is not None) and getattr(X, "sampling_rate", None) is None:
+        warn_of_length(X.shape[2], estimator.sampling_rate, stacklevel=6)
     if reset:
         estimator._n_dims_in, estimator.n_samples_in_ = n_dims, X.shape[2]
         rate = estimator._rate_in = rate_of_recordings(estimator, X)
@@ -114,9 +127,10 @@ def _with_dimensions_of_fit(estimator, X):
     """Return one lead with the number of dimensions that it had in fit."""
     n_dims, in_fit = len(getattr(X, "shape", ())), estimator._n_dims_in
     if n_dims not in (0, 3) and in_fit == 3 and estimator.n_features_in_ > 1:
+        known = estimator.n_samples_in_
         raise ValueError(
             f"X has {n_dims} dimension(s) and shape {tuple(X.shape)}; expected (n_records, "
-            f"{estimator.n_features_in_}, {estimator.n_samples_in_}) as in fit. "
+            f"{estimator.n_features_in_}, {'n_samples' if known is None else known}). "
             "Pass a single recording as X[np.newaxis]."
         )
     if n_dims == 2 and in_fit == 3 and estimator.n_features_in_ == 1:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from ecgsk._core.signal import STANDARD_LEADS, lead_name
+from ecgsk._core.signal_doubts import without_doubts
 from ecgsk._core.sklearn_compat import set_output_container
 from ecgsk._training import ECGNet, seeded
 from ecgsk.estimators._fit_context import StartingWeights
@@ -158,7 +159,8 @@ def as_kept_in_files(transformers) -> list[tuple[str, dict]]:
 
 def transformed(X, steps: list):
     """Return recordings after some transformers, as arrays in any configuration of scikit-learn."""
-    for step in steps:
-        set_output_container(step, "default")
-        X = step.transform(X)
+    with without_doubts():
+        for step in steps:
+            set_output_container(step, "default")
+            X = step.transform(X)
     return X

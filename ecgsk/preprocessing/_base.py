@@ -9,8 +9,10 @@ from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 
 from ecgsk._core.carried import SET_RATE, carried_leads, carried_rate, check_rate
+from ecgsk._core.number_values import check_values
 from ecgsk._core.records import RecordArray, batches, is_lazy
-from ecgsk._core.signal import check_ecg
+from ecgsk._core.signal import checked_ecg
+from ecgsk._core.signal_doubts import warn_of_length
 from ecgsk._core.sklearn_compat import (
     Interval,
     available_if,
@@ -120,13 +122,24 @@ class SignalTransformer(TransformerMixin, BaseEstimator):
             self._check_layout(X)
         if is_lazy(X):
             X = validate_data(self, X, reset=reset, skip_check_array=True)
-            X = check_ecg(X, n_leads=None, warn=False)
+            X = self._examined(X, warn=not reset)
             self._check_carried(X)
             return X, 3
+        check_values(X)
         X = validate_data(
             self, X, reset=reset, dtype=np.float32, allow_nd=True, ensure_all_finite=False
         )
-        return check_ecg(X, n_leads=None, warn=False), X.ndim
+        return self._examined(X, warn=not reset), X.ndim
+
+    def _examined(self, X, *, warn: bool):
+        """Return valid recordings; warn of those that look wrong, and of an unlikely rate."""
+        leads = getattr(self, "input_leads", None)
+        if leads is not None and len(leads) != X.shape[1]:
+            leads = None  # raises later
+        X = checked_ecg(X, None, warn=warn, leads=leads)
+        if warn and getattr(X, "sampling_rate", None) is None:
+            warn_of_length(X.shape[2], getattr(self, "sampling_rate", None), stacklevel=5)
+        return X
 
     def _check_layout(self, X):
         """Name leads where scikit-learn's message would name features."""
