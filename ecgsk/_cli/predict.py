@@ -15,6 +15,7 @@ from ecgsk._cli.recordings import Recording, Recordings
 from ecgsk._core.files import file_sha256
 from ecgsk._version import __version__
 from ecgsk._wfdb.folder import summarize
+from ecgsk._wfdb.header import printable
 
 
 def run_predict(options: argparse.Namespace) -> int:
@@ -96,5 +97,5 @@ def _fill(table: OutputTable, predictor: Predictor, recordings: Recordings, opti
 
 def _row(recording: Recording, n_columns: int) -> list[str]:
     prediction = recording.prediction or [""] * n_columns
-    texts = (" ".join(text.split()) for text in (recording.warning, recording.error))
+    texts = (printable(" ".join(text.split())) for text in (recording.warning, recording.error))
     return [recording.name, *prediction, *texts]

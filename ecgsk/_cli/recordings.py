@@ -1,21 +1,19 @@
 """Recordings in files: all are listed at the start, and each is read when its turn comes."""
 
 import hashlib
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from ecgsk._cli.model_input import ModelInput
+from ecgsk._cli.sources import Source, is_array, list_sources, open_array
 from ecgsk._core.covariates import read_age
-from ecgsk._core.file_formats import read_npy_header
 from ecgsk._core.records import RecordArray
 from ecgsk._core.sampling_rate import Unify
-from ecgsk._wfdb.folder import Unread, find_copies, find_unread, list_folder, summarize
-from ecgsk._wfdb.header import Header, RecordError, read_header
+from ecgsk._wfdb.folder import Unread
+from ecgsk._wfdb.header import RecordError
 from ecgsk._wfdb.metadata import record_metadata
 from ecgsk._wfdb.signal import read_signal, scan_record
 
@@ -43,16 +41,6 @@ class Recording:
         self.error = error.reason if isinstance(error, RecordError) else str(error)
 
 
-@dataclass(frozen=True)
-class _Source:
-    path: str
-    shown: str
-    n_records: int = 1
-    numbered: bool = False
-    error: str = ""
-    unread: bool = False  # a file in another format, or a folder
-
-
 class Recordings:
     """The recordings in folders, WFDB records and ``.npy`` files, in a fixed order.
 
@@ -75,12 +63,12 @@ class Recordings:
         self.model_input = model_input
         self.crop = crop
         self._unify = Unify(model_input.sampling_rate, model_input.n_samples)
-        self._sources, self.repeated = _without_repeats(s for path in given for s in _sources(path))
+        self._sources, self.repeated = list_sources(given)
         read = [source for source in self._sources if not source.unread]
-        arrays = next((s.shown for s in read if _is_array(s.path)), None)
+        arrays = next((s.shown for s in read if is_array(s.path)), None)
         if arrays is not None and sampling_rate is None:
             raise ValueError(f"{arrays} does not contain its sampling rate: give --sampling-rate.")
-        header = next((s.shown for s in read if not _is_array(s.path)), None)
+        header = next((s.shown for s in read if not is_array(s.path)), None)
         if header is not None and model_input.leads is None:
             raise ValueError(
                 f"MODEL takes {model_input.n_leads} lead(s) but does not contain their names, so "
@@ -99,10 +87,10 @@ class Recordings:
 
     @property
     def sha256(self) -> str:
-        """Hash of the list of recordings, not of their content."""
+        """Hash of the list of recordings and of when their files were changed."""
         digest = hashlib.sha256()
         for source in self._sources:
-            text = f"{source.shown}\0{source.n_records}\0"
+            text = f"{source.shown}\0{source.n_records}\0{source.state}\0"
             digest.update(text.encode(errors="surrogatepass"))
         return digest.hexdigest()
 
@@ -114,13 +102,13 @@ class Recordings:
                 continue
             if source.error:
                 yield Recording(source.shown, error=source.error)
-            elif _is_array(source.path):
+            elif is_array(source.path):
                 yield from self._read_array(source, start)
             else:
                 yield self._read_wfdb(source)
             start = 0
 
-    def _read_wfdb(self, source: _Source) -> Recording:
+    def _read_wfdb(self, source: Source) -> Recording:
         recording = Recording(source.shown)
         try:
             header = scan_record(source.path, self._leads)
@@ -146,11 +134,11 @@ class Recordings:
             recording.fail(error)
         return recording
 
-    def _read_array(self, source: _Source, start: int) -> Iterator[Recording]:
+    def _read_array(self, source: Source, start: int) -> Iterator[Recording]:
         numbers = range(start, source.n_records)
         names = [f"{source.shown}[{i}]" if source.numbered else source.shown for i in numbers]
         try:
-            array = RecordArray.wrap(_open_array(source.path)[0])
+            array = RecordArray.wrap(open_array(source.path)[0])
             if len(array) != source.n_records:
                 raise ValueError("it was replaced during the run.")
             self._check_leads(array.shape[1], array.shape[2])
@@ -205,101 +193,3 @@ class Recordings:
             sampling_rate=self.model_input.sampling_rate,
             leads=self.model_input.leads,
         )
-
-
-def _is_array(path: str) -> bool:
-    return path.endswith(".npy")
-
-
-def _sources(given: str) -> Iterator[_Source]:
-    if os.path.isdir(given):
-        yield from _of_folder(given)
-        return
-    if _is_array(given) and os.path.isfile(given):
-        yield _array_source(given)
-        return
-    stem, suffix = os.path.splitext(given)
-    stem = stem if suffix in (".hea", ".mat", ".dat") else given
-    if not os.path.isfile(f"{stem}.hea"):
-        unread = find_unread([given], [])
-        reason = unread[0].reason if unread else f"{stem}.hea does not exist"
-        raise FileNotFoundError(
-            f"RECORDS: {given!r} is neither a folder nor an .npy file nor a WFDB record ({reason})."
-        )
-    yield _Source(f"{stem}.hea", stem)
-
-
-def _of_folder(folder: str) -> Iterator[_Source]:
-    content = list_folder(folder)
-    paths = [path for path in content.files if path.endswith(".hea") or _is_array(path)]
-    headers = _headers(path for path in paths if not _is_array(path))
-    unread = [*find_unread(content.files, headers), *content.unread]
-    if not paths:
-        found = f"; not read: {summarize(unread)}" if unread else ""
-        raise FileNotFoundError(
-            f"RECORDS: the folder {folder!r} contains no .hea or .npy file{found}."
-        )
-    segments = {
-        os.path.join(header.folder, f"{name}.hea")
-        for header in headers
-        for name, _ in header.segments
-    }
-    errors = {item.path: item.reason for item in unread}
-    for path in sorted([*paths, *errors]):
-        if path in errors:
-            yield _Source(path, path, error=errors[path], unread=True)
-        elif _is_array(path):
-            yield _array_source(path)
-        elif path not in segments:
-            yield _Source(path, path.removesuffix(".hea"))
-
-
-def _headers(paths: Iterable[str]) -> list[Header]:
-    found = []
-    for path in paths:
-        with suppress(RecordError):
-            found.append(read_header(path))
-    return found
-
-
-def _without_repeats(sources: Iterable[_Source]) -> tuple[list[_Source], list[str]]:
-    """Return each source once, and the names of those that two paths lead to."""
-    kept: dict[tuple[str, str], _Source] = {}
-    repeated = []
-    for source in sources:
-        folder, name = os.path.split(source.path)
-        # Links to files are not resolved: a header's signal files are in the folder of the link.
-        place = (os.path.realpath(folder), name)
-        if place in kept:
-            repeated.append(source.shown)
-        kept.setdefault(place, source)
-    headers = _headers(s.path for s in kept.values() if not s.error and not _is_array(s.path))
-    copies = {copy.path: copy.reason for copy in find_copies(headers)}
-    sources = [replace(s, error=copies.get(s.path, s.error)) for s in kept.values()]
-    return sources, repeated
-
-
-def _array_source(path: str) -> _Source:
-    if not os.path.isfile(path):
-        return _Source(path, path, error="it is not a regular file.")  # a pipe may never end
-    try:
-        array, numbered = _open_array(path)
-        return _Source(path, path, n_records=len(array), numbered=numbered)
-    except Exception as error:  # foreign bytes can make NumPy's reader fail in any way
-        return _Source(path, path, error=f"it is not an .npy file of recordings: {error}")
-
-
-def _open_array(path: str) -> tuple[np.ndarray, bool]:
-    """Return a memory map of shape (n_records, n_leads, n_samples), and whether it was 3D."""
-    with open(path, "rb") as file:
-        header = read_npy_header(file)
-    if header.file_size > os.path.getsize(path):
-        raise ValueError(f"it is cut off: {header.file_size} bytes are needed.")
-    shape, fortran_order, dtype, offset = header
-    if dtype.kind not in "fiu" or len(shape) not in (2, 3) or not all(shape):
-        raise ValueError(
-            f"shape {shape} and type {dtype}; expected numbers of shape (leads, samples) or "
-            "(recordings, leads, samples)."
-        )
-    array = np.memmap(path, dtype, "r", offset, shape, "F" if fortran_order else "C")
-    return (array, True) if array.ndim == 3 else (array[np.newaxis], False)

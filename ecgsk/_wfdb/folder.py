@@ -102,7 +102,7 @@ def find_unread(files: Iterable[str], headers: Sequence[Header]) -> list[Unread]
         elif kind in _SIGNALS:
             if path in signals or stem.casefold() in stems:
                 continue
-            reason = f"it has no header: {os.path.basename(stem)}.hea is missing"
+            reason = f"it has no header: {os.path.basename(stem) + '.hea'!r} is missing"
         elif kind in _COMPRESSED and os.path.splitext(stem)[1].lower() in (
             _OTHER_FORMATS.union(_READ, _SIGNALS)
         ):

@@ -39,7 +39,7 @@ class RecordError(ValueError):
 
     def __init__(self, file: str, reason: str, missing: bool = False):
         # It may quote a file that holds anything.
-        reason = _printable(reason[:_LONGEST_REASON]) + " ..." * (len(reason) > _LONGEST_REASON)
+        reason = printable(reason[:_LONGEST_REASON]) + " ..." * (len(reason) > _LONGEST_REASON)
         # All arguments go to the base class so that the error can be pickled by a worker process.
         super().__init__(file, reason, missing)
         self.file = file  # path of the header
@@ -47,10 +47,11 @@ class RecordError(ValueError):
         self.missing = missing  # whether a file does not exist
 
     def __str__(self) -> str:
-        return f"{_printable(self.file)}: {self.reason}"
+        return f"{printable(self.file)}: {self.reason}"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Return a text with escapes for what is not printable, such as a terminal's commands."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 

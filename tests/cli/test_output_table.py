@@ -2,7 +2,6 @@
 
 import csv
 import os
-import re
 import tempfile
 from pathlib import Path
 
@@ -12,27 +11,16 @@ import pytest
 
 from ecgsk._cli import output_table
 from ecgsk._cli.output_table import OutputTable
+from tests._names import PIECES, original, random_name
 from tests._processes import DEAD, SERVER, die, start
 
 COLUMNS = ["record", "probability", "decision", "warning", "error"]
-PIECES = (
-    *"ab é\"',;=+-@#\\",
-    *("\r", "\n", "\r\n", "\t", "\x0b", "\x0c", "\x1b", "\x7f", "\x85", "\u2028", "\ufeff"),
-    *("\udc80", "\udcff", "\\udc80", "\\\\", "\\n", "NA", "nan", "007", "1e5", "True", "😀", " "),
-)  # fmt: skip
 
 
 def names(n, seed=0):
     random = np.random.default_rng(seed)
-    made = ["".join(random.choice(PIECES, random.integers(1, 6))) for _ in range(n)]
+    made = [random_name(random) for _ in range(n)]
     return list(dict.fromkeys([*PIECES, *made]))
-
-
-def original(text):
-    """Return the name whose bytes a table contains."""
-    if not re.search(r"\\ud[89a-f][0-9a-f]{2}", text):
-        return text
-    return re.sub(r"\\(\\|u(d[89a-f]..))", lambda m: chr(int(m[2], 16)) if m[2] else "\\", text)
 
 
 def write(path, rows, **options):

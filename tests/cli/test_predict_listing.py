@@ -48,8 +48,8 @@ SIGNALS = "\n".join(",".join(f"{v / 1000:.3f}" for v in row) for row in COUNTS.T
         ("x.edf.xz", b"?", ".xz is not read: decompress it"),
         ("x.HEA", b"?", "rename it to end in .hea"),
         ("x.NPY", b"?", "rename it to end in .npy"),
-        ("x.dat", b"?", "it has no header: x.hea is missing"),
-        ("x.mat", b"?", "it has no header: x.hea is missing"),
+        ("x.dat", b"?", "it has no header: 'x.hea' is missing"),
+        ("x.mat", b"?", "it has no header: 'x.hea' is missing"),
         ("IM0001", DICOM, "DICOM is not read"),
         ("1.2.840", DICOM, "DICOM is not read"),
         ("x.csv", SIGNALS, "of signals is not read"),
@@ -174,6 +174,17 @@ def test_files_that_change_during_the_run_cost_only_their_rows(folder):
     rest = {os.path.basename(r.name): r.error for r in reading}
     assert not first.error and set(rest) == {"b", "c", "n.npy", "r"}
     assert rest["b"] and rest["c"] and rest["n.npy"] and not rest["r"]
+
+
+def test_a_file_that_was_replaced_is_another_list_of_recordings(folder):
+    """An interrupted run must not continue with other recordings under the same names."""
+    np.save(folder / "n.npy", COUNTS / 1000)
+    before = listed(folder).sha256
+    assert listed(folder).sha256 == before
+    os.utime(folder / "n.npy", ns=(1, 1))
+    changed = listed(folder).sha256
+    os.utime(folder / "r.hea", ns=(1, 1))
+    assert len({before, changed, listed(folder).sha256}) == 3
 
 
 def test_a_folder_without_recordings_names_what_it_contains(folder):

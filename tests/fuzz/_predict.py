@@ -12,12 +12,15 @@ import numpy as np
 
 from ecgsk._cli.main import main
 from tests._models import RATE, small_models
+from tests._names import PIECES, original, random_name
 
 from ._case import Case, generator, mutate
 from ._records import LEADS, record
 
 KIND = "predict"
 N_SAMPLES = 200
+SUFFIXES = (".npy", ".NPY", ".hea", ".HEA", ".dat", ".mat", ".xml", ".dcm", ".edf", ".h5", ".csv",
+            ".npy.gz", "")  # fmt: skip
 
 
 @lru_cache
@@ -98,13 +101,29 @@ def _build_random(origin: str, name: str, folder: Path) -> Path:
     return _build({"mm.npy": content}, folder)
 
 
+def _build_folder(name: str, folder: Path) -> Path:
+    random = generator(KIND, name)
+    contents = [_npy(signals(6)[0]), _npy(signals(7, 2)), b"", random.bytes(300),
+                b"1,2\n3,4\n", record("zz")["zz.hea"]]  # fmt: skip
+    files = {}
+    for _ in range(random.integers(1, 6)):
+        suffix = SUFFIXES[random.integers(0, len(SUFFIXES))]
+        # Not hidden, and none of the good files.
+        files["_" + random_name(random) + suffix] = contents[random.integers(0, len(contents))]
+    return _build(files, folder)
+
+
 def random_cases(n: int, seed: int) -> list[Case]:
-    """Return arrays that were broken at random."""
+    """Return arrays that were broken at random, and folders of odd names and formats."""
     names = list(originals())
-    return [
+    arrays = [
         Case(KIND, name, partial(_build_random, names[i % len(names)], name), random=True)
         for i in range(n)
         for name in [f"{names[i % len(names)]}-{seed}-{i}"]
+    ]
+    folders = [f"folder-{seed}-{i}" for i in range(n // 4)]
+    return arrays + [
+        Case(KIND, name, partial(_build_folder, name), random=True) for name in folders
     ]
 
 
@@ -165,6 +184,12 @@ def hand_made() -> list[Case]:
     cases.append(Case(KIND, "bool", partial(_build, {"mm.npy": made["bool"]})))
     cases += [Case(KIND, f"whole {name}", partial(_build, {"mm.npy": content}), "answer")
               for name, content in originals().items()]  # fmt: skip
+    array = _npy(signals(8)[0])
+    cases += [Case(KIND, f"name {piece!a}", partial(_build, {f"m{piece}m.npy": array}), "answer")
+              for piece in PIECES]  # fmt: skip
+    cases += [Case(KIND, f"unread {suffix}", partial(_build, {f"mm{suffix}": b"?"}), "error",
+                   "is not read|no header|rename it|not an .npy")
+              for suffix in SUFFIXES if suffix not in ("", ".csv", ".hea")]  # fmt: skip
     for kind, build in (("FIFO", _fifo), ("folder", _as_folder), ("loop", _loop)):
         cases.append(Case(KIND, f"npy is a {kind}", build))
     return cases
@@ -209,7 +234,7 @@ def read(records: Path):
 
 def reason(answer) -> str:
     """Return why there is no answer of the file that may be broken."""
-    return "; ".join(f"{row['record']}: {row['error']}" for row in answer[1] if row["error"])
+    return "; ".join(f"{row['record']!a}: {row['error']}" for row in answer[1] if row["error"])
 
 
 @lru_cache
@@ -234,6 +259,12 @@ def wrong(records: Path, answer) -> str:
             # Batches differ in size, and so in the last digit of float32.
             if abs(float(found[name]["probability"]) - float(probability)) > 1e-6:
                 return f"the good recording {name} has another answer"
+    listed = {original(row["record"]).partition(".npy[")[0] for row in rows}
+    for path in records.iterdir():
+        if path.suffix in (".npy", ".hea", ".xml") and not path.is_dir():
+            stem = str(path).removesuffix(".hea")
+            if not {stem, stem.removesuffix(".npy")} & listed:
+                return f"{path.name!a} has no row"
     others = [row for name, row in found.items() if name not in _expected()]
     if status != int(any(row["error"] for row in others)):
         return f"status {status}"
