@@ -13,6 +13,7 @@ from ecgsk._core.tensor_store import TensorStore, loading, saving
 from ecgsk.persistence import _types
 from ecgsk.persistence._audit import Audit
 from ecgsk.persistence._compact import deduplicate
+from ecgsk.persistence._consistency import check_consistency
 from ecgsk.persistence._container import FORMAT, Container, read_container
 from ecgsk.persistence._description import describe_model, versions
 from ecgsk.persistence._errors import ModelFileError, ModelVersionWarning
@@ -146,7 +147,8 @@ def load(path: str | os.PathLike, *, trusted: Iterable[str] = (), sha256: str | 
         If the file does not exist.
     ModelFileError
         If the file is not from `save`, is incomplete or changed, needs a newer version of ecgsk,
-        does not match ``sha256``, or contains types that are neither known nor trusted.
+        does not match ``sha256``, contains types that are neither known nor trusted, or a model
+        whose numbers contradict each other or are not finite.
 
     Warns
     -----
@@ -200,6 +202,7 @@ def load(path: str | os.PathLike, *, trusted: Iterable[str] = (), sha256: str | 
         if store.not_built():
             raise ValueError(f"the tensors {', '.join(store.not_built())} are not used")
         _add_new_parameters(model)
+        check_consistency(model)
     except MemoryError:
         raise
     # A type may raise any error for a state that does not belong to it.

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from ecgsk._core.checks import check_distinct
+from ecgsk._core.frames import as_pandas
 from ecgsk._core.public import public
 from ecgsk._core.sklearn_compat import check_is_fitted, fit_context, validate_data
 from ecgsk.tabular._numbers import as_numbers
@@ -111,6 +112,7 @@ class TableColumns(TableTransformer):
                 f"X contains only recordings, but {wanted} is needed, too: give "
                 "RecordArray.wrap(X, table=DataFrame), with a row for each record."
             )
+        X = as_pandas(X)
         if isinstance(X, pd.DataFrame):
             return X
         X = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")

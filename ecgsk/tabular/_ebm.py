@@ -10,10 +10,10 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import ClassifierTags, check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
-from ecgsk._core.checks import check_groups
+from ecgsk._core.checks import check_distinct, check_groups
+from ecgsk._core.frames import as_pandas
 from ecgsk._core.public import public
 from ecgsk._core.sklearn_compat import check_n_features
-from ecgsk.tabular._frames import as_pandas
 from ecgsk.tabular._patient_bags import patient_bags
 
 # What interpret keeps of each column for its plots.
@@ -319,12 +319,14 @@ class GroupedEBMClassifier(ExplainableBoostingClassifier):
                     f"X has {len(X)} records and {X.shape[1]} columns; give at least one of each."
                 )
             X = X.set_axis(list(map(str, X.columns)), axis=1)
+            check_distinct(X.columns, "X")
             if not reset:
                 return self._with_columns_of_fit(X)
-            self._columns = self._features_by_column(list(X.columns))
-            return X.rename(columns=self._columns)
+            columns = self._features_by_column(list(X.columns))
+            self._columns = columns
+            return X.rename(columns=columns)
         if reset:
-            self._columns = None
+            self.__dict__.pop("_columns", None)
         if sparse.issparse(X):
             raise ValueError("X is sparse; expected a dense table: use X.toarray().")
         X = check_array(

@@ -71,13 +71,11 @@ def merge_ebms(models: Sequence) -> GroupedEBMClassifier:
             )
         # A copy, because merging changes scores of several classes in place.
         copy = ExplainableBoostingClassifier.__new__(ExplainableBoostingClassifier)
-        vars(copy).update(deepcopy(vars(model)))
+        copy.__dict__.update(deepcopy(vars(model)))
         copies.append(copy)
     merged = GroupedEBMClassifier(**models[0].get_params())
-    vars(merged).update(vars(merge_plain(copies)))
-    merged._columns = next((c for c in (_columns_of(model) for model in models) if c), None)
+    merged.__dict__.update(vars(merge_plain(copies)))
+    columns = [vars(model)["_columns"] for model in models if "_columns" in vars(model)]
+    if columns:
+        merged._columns = columns[0]
     return merged
-
-
-def _columns_of(model) -> dict[str, str] | None:
-    return getattr(model, "_columns", None)

@@ -7,6 +7,7 @@ import pandas as pd
 from sklearn.utils import check_consistent_length, check_random_state
 
 from ecgsk._core.checks import check_distinct, check_groups
+from ecgsk._core.frames import as_pandas
 from ecgsk._core.metric_inputs import check_interval, check_target
 from ecgsk._core.public import public
 from ecgsk._core.ranked_scores import Ranked
@@ -102,6 +103,7 @@ def screen_predictors(
     ASMI         0.5    higher
     """
     y = check_target(y, "y")
+    table = as_pandas(table)
     if not isinstance(table, pd.DataFrame):
         table = np.asarray(table)
         if table.ndim != 2:

@@ -8,6 +8,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from ecgsk._core.checks import check_distinct
+from ecgsk._core.frames import as_pandas
 from ecgsk._core.public import public
 from ecgsk.inspection._ebm.terms import check_binary_ebm
 
@@ -61,7 +62,7 @@ def group_correlated(
     >>> group_correlated(table)
     [['LBBB', 'IVCD'], ['SR']]
     """
-    _check_table(table)
+    table = _check_table(table)
     if not 0 < min_correlation <= 1:
         raise ValueError(f"min_correlation={min_correlation!r} has to be above 0 and at most 1.")
     if method not in _METHODS:
@@ -141,7 +142,7 @@ def group_importances(ebm, table, groups=None, *, min_correlation: float = 0.7) 
     'LBBB, IVCD'
     """
     check_binary_ebm(ebm)
-    _check_table(table)
+    table = _check_table(table)
     names = list(ebm.feature_names_in_)
     columns = table.rename(columns=str)
     lacking = [name for name in names if name not in columns]
@@ -181,12 +182,14 @@ def group_importances(ebm, table, groups=None, *, min_correlation: float = 0.7) 
     )
 
 
-def _check_table(table) -> None:
+def _check_table(table) -> pd.DataFrame:
+    table = as_pandas(table)
     if not isinstance(table, pd.DataFrame):
         raise TypeError(
             f"table is a {type(table).__name__}; expected a DataFrame with named columns: of a "
             "Pipeline pipeline[:-1].transform(X)."
         )
+    return table
 
 
 def _absolute_correlation(table: pd.DataFrame, method: str) -> np.ndarray:

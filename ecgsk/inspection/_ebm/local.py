@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
+from ecgsk._core.frames import as_pandas
 from ecgsk._core.public import public
 from ecgsk._core.results import TableResult
 from ecgsk.inspection._ebm.terms import DEVIATIONS, bagged, check_binary_ebm, deviation
@@ -145,7 +146,7 @@ def _spread_of_contributions(ebm, row) -> np.ndarray:
 
 def _as_row(ebm, row) -> pd.DataFrame:
     """Return one row with the predictors of the training, in their order."""
-    names = list(ebm.feature_names_in_)
+    names, row = list(ebm.feature_names_in_), as_pandas(row)
     if isinstance(row, pd.Series) and not set(map(str, row.index)) & set(names):
         row = row.to_numpy()
     if isinstance(row, (pd.DataFrame, pd.Series)):

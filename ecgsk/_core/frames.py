@@ -10,15 +10,11 @@ import pandas as pd
 def as_pandas(X):
     """Return a DataFrame of pandas, with its names, for one of any library; other input as it is.
 
-    Raises ValueError for a table that is not computed yet, and for names that occur twice.
+    Raises ValueError for a table that is not computed yet.
     """
     frame = _to_pandas(X)
     if not isinstance(frame, pd.DataFrame):
         return X
-    names = frame.columns.map(str)
-    if not names.is_unique:
-        twice = sorted(set(names[names.duplicated()]))
-        raise ValueError(f"X has several columns with the name {twice[0]!r}; use different names.")
     changed = {
         position: _with_numpy_type(frame.iloc[:, position])
         for position, dtype in enumerate(frame.dtypes)
@@ -46,7 +42,7 @@ def _to_pandas(X):
             # pandas deprecates this older protocol; some libraries have no other.
             warnings.simplefilter("ignore", DeprecationWarning)
             return pd.api.interchange.from_dataframe(X)
-    if hasattr(X, "__arrow_c_stream__"):
+    if hasattr(X, "__arrow_c_stream__") and getattr(X, "ndim", 2) == 2:
         if hasattr(pd.DataFrame, "from_arrow"):
             return pd.DataFrame.from_arrow(X)
         return import_module("pyarrow").table(X).to_pandas()
