@@ -19,6 +19,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state, get_tags, indexable
 from tqdm.auto import tqdm
 
+from ecgsk._core.metadata import check_folds, check_groups_arrive
 from ecgsk._core.public import public
 from ecgsk._core.sklearn_compat import (
     BaseSearchCV,
@@ -242,6 +243,8 @@ class OptunaSearchCV(BaseSearchCV):
         routed = self._get_routed_params_for_fit(params)
         cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         folds = list(cv.split(X, y, **routed.splitter.split))
+        check_groups_arrive(self, params.get("groups"), params)
+        check_folds(folds, params.get("groups"), self.cv)
         self.n_splits_ = len(folds)
         distributions = self.param_distributions
         if distributions is None:

@@ -1,5 +1,6 @@
 """The Pipeline for low ejection fraction: probabilities of findings, then a classifier of them."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from math import inf
 from numbers import Integral, Real
@@ -14,7 +15,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.validation import has_fit_parameter
 
-from ecgsk._core.fitted import last_step
+from ecgsk._core.fitted import last_step, named_parts
+from ecgsk._core.metadata import splits_without_groups
 from ecgsk._core.public import public
 from ecgsk._core.sklearn_compat import RowAlignedFeatureUnion
 from ecgsk.tabular._columns import TableColumns
@@ -91,6 +93,11 @@ def make_lef_classifier(
     TypeError
         For an extractor without ``predict_proba`` and ``transform``.
 
+    Warns
+    -----
+    UserWarning
+        When a part of ``classifier`` has folds that ignore patients.
+
     Notes
     -----
     Patients: ``pipeline.fit(X, y, classifier__groups=patients)`` keeps a patient's records
@@ -99,7 +106,9 @@ def make_lef_classifier(
     ``sklearn.set_config(enable_metadata_routing=True)`` the steps already request what they take:
     ``pipeline.fit(X, y, groups=patients)`` and
     ``cross_validate(pipeline, X, y, cv=GroupKFold(), params={"groups": patients})``. If no step
-    takes groups, as with "logistic" and a frozen extractor, ``fit`` then raises.
+    takes groups, as with "logistic" and a frozen extractor, ``fit`` then raises. A classifier that
+    splits, such as a calibration or a search, gets patients only with metadata routing and
+    ``cv=GroupKFold()``.
 
     The published framework (arXiv:2603.28532) uses the extractor ST-MEM, whose license is
     non-commercial; its settings are not published.
@@ -136,6 +145,12 @@ def make_lef_classifier(
         predictors = RowAlignedFeatureUnion(parts, verbose_feature_names_out=several)
         predictors.set_output(transform="pandas")
     steps = [("predictors", predictors), *_steps_of(classifier, n_jobs, random_state)]
+    for split in splits_without_groups(steps[-1][1]):
+        warnings.warn(
+            f"classifier: {split}, which puts records of a patient on both sides where patients "
+            "have several. Use cv=GroupKFold() and metadata routing, see the notes.",
+            stacklevel=2,
+        )
     return _request_metadata(Pipeline(steps))
 
 
@@ -246,7 +261,14 @@ def _request_metadata(pipeline: Pipeline) -> Pipeline:
                 part.set_fit_request(groups=fitted, diagnoses=fitted, sample_weight=False)
             elif isinstance(part, TableColumns):
                 part.set_fit_request(groups=False, diagnoses=False)
-        last = pipeline[-1]
-        if has_fit_parameter(last, "groups") and hasattr(last, "set_fit_request"):
-            last.set_fit_request(groups=True)
+        _request_groups(pipeline[-1])
     return pipeline
+
+
+def _request_groups(classifier) -> None:
+    """Request groups for all parts of a classifier that take them and have not decided."""
+    if has_fit_parameter(classifier, "groups") and hasattr(classifier, "set_fit_request"):
+        if classifier.get_metadata_routing().fit.requests.get("groups") is None:
+            classifier.set_fit_request(groups=True)
+    for _, part in named_parts(classifier):
+        _request_groups(part)

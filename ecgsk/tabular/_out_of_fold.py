@@ -5,7 +5,6 @@ from numbers import Integral
 
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn import get_config
 from sklearn.base import clone
 from sklearn.model_selection import (
     GroupKFold,
@@ -14,13 +13,12 @@ from sklearn.model_selection import (
     StratifiedKFold,
     check_cv,
 )
-from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import has_fit_parameter
 
 from ecgsk._core.columns import Columns
-from ecgsk._core.sklearn_compat import BaseSearchCV, safe_indexing
+from ecgsk._core.metadata import check_folds, fit_arguments
+from ecgsk._core.sklearn_compat import safe_indexing
 
 
 def out_of_fold(
@@ -39,6 +37,7 @@ def out_of_fold(
     folds = list(splitter.split(np.zeros(len(target)), labels, groups))
     if not folds:
         raise ValueError(f"cv={cv!r} has no folds left: an iterator works only once. Give a list.")
+    check_folds(folds, groups, cv)
     times = np.bincount(np.concatenate([test for _, test in folds]), minlength=len(target))
     if (times != 1).any():
         raise ValueError(
@@ -52,41 +51,6 @@ def out_of_fold(
     )
     for (_, test), (of_fold, probabilities) in zip(folds, parts, strict=True):
         yield test, of_fold, probabilities
-
-
-def accepted(estimator, **params) -> dict:
-    """Return the given fit parameters that the estimator, or a step of it, accepts.
-
-    Groups are optional for it because the folds use them; ``sample_weight`` would be lost, so that
-    an estimator that does not accept it raises ValueError.
-    """
-    taken: dict = {}
-    for name, value in params.items():
-        if value is None:
-            continue
-        if isinstance(estimator, Pipeline):
-            # Other steps may use folds of patients as well; weights are for the last one.
-            steps = estimator.steps if name == "groups" else estimator.steps[-1:]
-            keys = [f"{step}__{name}" for step, part in steps if _takes(part, name)]
-            if keys and get_config()["enable_metadata_routing"]:
-                # The Pipeline routes, and raises where a step has not set its request.
-                keys = [name]
-        else:
-            keys = [name] if _takes(estimator, name) else []
-        if not keys and name == "sample_weight":
-            raise ValueError(
-                f"sample_weight was given, but the fit of {type(estimator).__name__} does not "
-                "take it. Leave it out or use a classifier that does."
-            )
-        taken |= dict.fromkeys(keys, value)
-    return taken
-
-
-def _takes(estimator, name: str) -> bool:
-    if has_fit_parameter(estimator, name):
-        return True
-    # A search accepts groups in **params for its splitter.
-    return name == "groups" and isinstance(estimator, BaseSearchCV)
 
 
 def _strata(target) -> np.ndarray | None:
@@ -113,7 +77,7 @@ def _fold(estimator, X, target, train, test, groups, sample_weight, columns):
     estimator.fit(
         safe_indexing(X, train),
         safe_indexing(target, train),
-        **accepted(estimator, groups=patients, sample_weight=weights),
+        **fit_arguments(estimator, groups=patients, sample_weight=weights),
     )
     known = columns(estimator)
     return known, known.table(estimator.predict_proba(safe_indexing(X, test)))

@@ -17,6 +17,7 @@ from sklearn.utils.multiclass import type_of_target
 from ecgsk._core.checks import check_distinct, check_groups, check_indicator
 from ecgsk._core.columns import Columns, columns_of
 from ecgsk._core.log_odds import log_odds
+from ecgsk._core.metadata import check_groups_arrive, fit_arguments
 from ecgsk._core.public import public
 from ecgsk._core.records import RecordArray, is_lazy
 from ecgsk._core.sklearn_compat import (
@@ -30,7 +31,7 @@ from ecgsk._core.sklearn_compat import (
 )
 from ecgsk._core.targets import plain_target
 from ecgsk.tabular._memory import memory_folder, remembered_probabilities
-from ecgsk.tabular._out_of_fold import accepted, out_of_fold
+from ecgsk.tabular._out_of_fold import out_of_fold
 from ecgsk.tabular._table_transformer import TableTransformer
 
 # Records on which the order of a user's columns is compared with `predict`.
@@ -190,7 +191,7 @@ class ProbabilityTransformer(MetaEstimatorMixin, TableTransformer):
             Probabilities or logits; an ndarray after ``set_output(transform="default")``. A binary
             classifier has one column, the probability of the second class.
         """
-        X, target, groups = self._fit(X, y, diagnoses, groups, sample_weight)
+        X, target, groups = self._fit(X, y, diagnoses, groups, sample_weight, folds=True)
         if not self._needs_fit():
             return self.transform(X)
         table = np.empty((len(target), len(self._names)))
@@ -232,7 +233,7 @@ class ProbabilityTransformer(MetaEstimatorMixin, TableTransformer):
             probabilities = remembered_probabilities(classifier, X, folder, limit, columns)
         return self._to_table(self._select_columns(columns, probabilities), X)
 
-    def _fit(self, X, y, diagnoses, groups, sample_weight):
+    def _fit(self, X, y, diagnoses, groups, sample_weight, *, folds=False):
         for name in ("_diagnosis_names", "_multilabel", "_n_labels", "estimator_"):
             self.__dict__.pop(name, None)
         if not self._needs_fit():
@@ -264,9 +265,9 @@ class ProbabilityTransformer(MetaEstimatorMixin, TableTransformer):
         X, target, sample_weight = indexable(_lazily(X), target, sample_weight)
         groups = check_groups(groups, len(target))
         self.estimator_ = clone(self.estimator)
-        self.estimator_.fit(
-            X, target, **accepted(self.estimator_, groups=groups, sample_weight=sample_weight)
-        )
+        arguments = fit_arguments(self.estimator_, groups=groups, sample_weight=sample_weight)
+        check_groups_arrive(self.estimator_, groups, arguments, folds=folds)
+        self.estimator_.fit(X, target, **arguments)
         self._n_labels = np.shape(target)[1] if np.ndim(target) == 2 else 0
         self._copy_n_features()
         self._names = self._column_names()

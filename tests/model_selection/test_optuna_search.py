@@ -294,10 +294,15 @@ def test_groups_and_weights_are_routed(table, routing):
             model.set_fit_request(sample_weight=True, groups=True)
             model.set_score_request(sample_weight=False)
         found = search(model, n_trials=2, cv=GroupKFold(3))
-        found.fit(X, y, groups=groups, sample_weight=weight)
+        if routing:
+            found.fit(X, y, groups=groups, sample_weight=weight)
+        else:
+            # As in GridSearchCV, groups would be for the splitter alone.
+            with pytest.raises(ValueError, match="does not hand them on to Logged"):
+                found.fit(X, y, groups=groups)
+            found.set_params(cv=3).fit(X, y, sample_weight=weight)
     fits = Logged.fits
-    assert all(weighted for *_, weighted, _ in fits)
-    # Without routing groups concern the splitter alone, as in GridSearchCV.
+    assert fits and all(weighted for *_, weighted, _ in fits)
     assert all(grouped is routing for *_, grouped in fits)
 
 
@@ -344,7 +349,8 @@ def test_steps_that_learn_nothing_run_once(covariates):
         found = search(lef, space, n_trials=4, scoring="roc_auc", refit=False).fit(X, y)
     finally:
         Extractor.predict_proba = plain
-    assert sum(asked) == 36
+    # All records once, and some of them to compare the order of the columns with `predict`.
+    assert sum(asked) == 36 + 32
     for params, score in zip(
         found.cv_results_["params"], found.cv_results_["mean_test_score"], strict=True
     ):

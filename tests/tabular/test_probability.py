@@ -20,8 +20,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ecgsk import ProbabilityTransformer, RecordArray
+from ecgsk._core.metadata import fit_arguments
 from ecgsk.preprocessing import Standardize
-from ecgsk.tabular._out_of_fold import accepted
 from tests._models import recordings, small_models
 
 NAMES = ["AFIB", "LVH", "SR"]
@@ -189,10 +189,10 @@ def test_containers(table):
 
 def test_sample_weight_and_groups_reach_the_last_step_of_a_pipeline(table):
     pipeline = make_pipeline(StandardScaler(), LogisticRegression())
-    given = accepted(pipeline, groups=np.ones(3), sample_weight=np.ones(3))
+    given = fit_arguments(pipeline, groups=np.ones(3), sample_weight=np.ones(3))
     assert list(given) == ["logisticregression__sample_weight"]
     model = make_pipeline(Standardize(), small_models()["mtecg"])
-    assert set(accepted(model, groups=np.ones(3), sample_weight=None)) == {
+    assert set(fit_arguments(model, groups=np.ones(3), sample_weight=None)) == {
         "mtecgclassifier__groups"
     }
 
