@@ -224,7 +224,8 @@ class OptunaSearchCV(BaseSearchCV):
             Targets.
         **params : dict
             ``groups`` for the splitter, and arguments of the estimator's ``fit``. With metadata
-            routing, everything that was requested.
+            routing, everything that was requested. Groups that would not reach all parts of the
+            estimator that split by patients are a ValueError.
 
         Returns
         -------

@@ -62,8 +62,9 @@ class ProbabilityTransformer(MetaEstimatorMixin, TableTransformer):
         "logit" is log(p / (1 - p)), where probabilities closer to 0 or 1 than 1.2e-7 are moved to
         that distance; values lie between -16 and 16.
     feature_names : list of str, default=None
-        Names of the columns. None uses the first that exists: the columns of ``diagnoses`` if it
-        is a DataFrame, the ``label_names_`` of the estimator, the class labels.
+        Names of the columns. None uses the first that exists: the columns of ``diagnoses`` or ``y``
+        if it is a DataFrame, the ``label_names_`` of the estimator, the class labels. A classifier
+        without ``classes_`` needs names, one for each column of its ``predict_proba``.
     n_jobs : int, default=None
         Folds that are fitted at the same time. Leave it at None for networks, which use all cores.
     random_state : int, RandomState instance or None, default=None
@@ -88,6 +89,17 @@ class ProbabilityTransformer(MetaEstimatorMixin, TableTransformer):
 
     Notes
     -----
+    The classifier may be nested in others, such as searches, calibrations, thresholds and
+    ensembles, or in a wrapper of your own. The columns are those of its own ``classes_``, or
+    ``multilabel_`` and ``label_names_``; otherwise those of the classifier that it wraps. If
+    ``predict_proba`` returns anything else, an error says what.
+
+    Patients: without metadata routing, ``groups`` reach the steps of Pipelines, the splitter of a
+    search and classifiers whose ``fit`` takes them. With
+    ``sklearn.set_config(enable_metadata_routing=True)`` they reach everything that requests them,
+    also the ``cv=GroupKFold()`` of a calibration or a threshold. Where a part would split without
+    them, ``fit`` raises an error.
+
     ``memory`` keeps the probabilities of each recording for exactly its samples (and its sampling
     rate, leads and row of the table, where it has them) and for exactly this classifier: its
     parameters, the content of its weights, the device, and the versions of ecgsk, torch and NumPy.
@@ -159,7 +171,7 @@ class ProbabilityTransformer(MetaEstimatorMixin, TableTransformer):
             Targets of the classifier where they differ from the ``y`` of the Pipeline: the findings
             in the columns, while ``y`` is the target of the model that reads the table.
         groups : array-like of shape (n_records,), default=None
-            Patients. Passed to the classifier's ``fit`` if it accepts groups.
+            Patients. Passed to all parts of the classifier that take them, see the notes.
         sample_weight : array-like of shape (n_records,), default=None
             Passed to the classifier's ``fit``.
 
@@ -171,7 +183,9 @@ class ProbabilityTransformer(MetaEstimatorMixin, TableTransformer):
         Raises
         ------
         ValueError
-            When the classifier has to be fitted and there are no targets.
+            When the classifier has to be fitted and there are no targets, or labels are missing;
+            when ``groups`` would not reach a split inside the classifier, or nothing takes
+            ``sample_weight``; when the columns of ``predict_proba`` are not known.
         """
         self._fit(X, y, diagnoses, groups, sample_weight)
         return self
