@@ -3,7 +3,7 @@
 from importlib import import_module
 
 from ecgsk._core.sklearn_compat import RowAlignedFeatureUnion
-from ecgsk.tabular._columns import TableColumns
+from ecgsk.tabular._columns import CovariateWarning, TableColumns
 from ecgsk.tabular._lef import make_lef_classifier
 from ecgsk.tabular._patient_bags import patient_bags
 from ecgsk.tabular._probability import ProbabilityTransformer
@@ -17,6 +17,7 @@ _LAZY = {
 }
 
 __all__ = [
+    "CovariateWarning",
     "PredictorScreening",
     "ProbabilityTransformer",
     "RowAlignedFeatureUnion",
