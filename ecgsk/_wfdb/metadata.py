@@ -9,7 +9,7 @@ from ecgsk._core.covariates import read_age
 from ecgsk._wfdb.header import Header
 
 _COMMENT = re.compile(
-    r"#\s*(age|sex|dx|(?:patient|subject)(?:[ _-]?(?:id|number|no))?)\s*:(.*)", re.IGNORECASE
+    r"#\s*(age|sex|dx|(?:patient|subject)[ _-]?(?:id|number|no))\s*:(.*)", re.IGNORECASE
 )
 _SEX = {"m": "male", "male": "male", "f": "female", "female": "female"}
 

@@ -107,7 +107,7 @@ def load_wfdb(
             ``data`` (None with ``lazy=True``).
         groups : ndarray of shape (n_records,), or None
             Patients, for splitters that keep a patient's records together: where each header has
-            a comment ``Patient`` or ``Subject`` (also ``Patient ID`` and the like); else None.
+            a comment such as ``Patient ID: 17`` or ``subject_id: 17``; else None.
         covariates : DataFrame
             ``age`` (years) and ``sex`` (0 male, 1 female), NaN where unknown: as in `load_ptbxl`
             and `load_echonext`. Ages that are hidden as over 89 (such as ">89", "90+" and the 300

@@ -102,7 +102,7 @@ def check_carried(estimator, X, *, reset: bool) -> None:
     settable = reset or source is not None
     if not settable:
         rate = vars(estimator).get("_rate_in", rate)
-        stated = f"{name} was fitted on recordings at {rate} Hz"
+        stated = f"{name} was fitted on recordings at {rate:g} Hz"
         if "lead_names_" in vars(estimator):
             leads = estimator.lead_names_
             stated_leads = f"{name} was fitted on {', '.join(leads)}"

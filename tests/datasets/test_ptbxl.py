@@ -481,6 +481,8 @@ def test_tables_saved_by_a_spreadsheet_are_read(own_folder, separator, encoding,
 def test_a_table_of_another_name_can_be_given(own_folder):
     (own_folder / "ptbxl_database.csv").rename(own_folder / "mine.csv")
     assert len(load_ptbxl(own_folder / "mine.csv").data) == 6
+    with pytest.raises(FileNotFoundError, match="ptbxl_database.csv' does not exist. Give the fol"):
+        load_ptbxl(own_folder / "ptbxl_database.csv")
 
 
 def test_only_the_names_of_the_chosen_rate_are_needed(own_folder):

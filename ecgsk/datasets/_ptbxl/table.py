@@ -36,7 +36,8 @@ def read_table(
             if below
             else "Give the folder of a PTB-XL download, which also holds records100/."
         )
-        raise FileNotFoundError(f"path={str(path)!r} holds no {_CSV}. {hint}")
+        lacks = "does not exist" if path.suffix.lower() == ".csv" else f"holds no {_CSV}"
+        raise FileNotFoundError(f"path={str(path)!r} {lacks}. {hint}")
     needed = ["ecg_id", "patient_id", "scp_codes", "strat_fold", FILENAME_COLUMN[sampling_rate]]
     table = read_csv(file, needed)
     absent = [column for column in needed if column not in table]
