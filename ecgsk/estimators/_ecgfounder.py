@@ -249,14 +249,22 @@ class ECGFounderClassifier(BaseECGClassifier):
             return ("I",)
         return STANDARD_LEADS if n_leads == len(STANDARD_LEADS) else None
 
+    def _examine(self, X):
+        check_carried(self, X, reset=False)
+        return super()._examine(self._lead_taken(X))
+
     def _check_X(self, X, *, reset):
         check_carried(self, X, reset=reset)
+        return super()._check_X(self._lead_taken(X), reset=reset)
+
+    def _lead_taken(self, X):
+        """Return lead I of twelve for a network of one lead, otherwise X."""
         shape = getattr(X, "shape", ())
         # By the contract the first of twelve leads is lead I.
         takes_first = len(shape) == 3 and shape[1] == len(STANDARD_LEADS) and self.leads is None
         if takes_first and self._wanted_leads() == ("I",):
-            X = transformed(X, [steps.SelectLeads(["I"])])
-        return super()._check_X(X, reset=reset)
+            return transformed(X, [steps.SelectLeads(["I"])])
+        return X
 
     def _prepare(self, X):
         wanted = self._wanted_leads()

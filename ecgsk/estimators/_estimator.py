@@ -218,6 +218,11 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             self._shape_read = tuple(X.shape[1:])
         return X
 
+    def _examine(self, X):
+        """Return valid recordings before their preparation; warn of those that look wrong."""
+        self._fitted_net()
+        return check_recordings(self, X, reset=False)
+
     def _fitted_net(self) -> ECGNet:
         """Return the net of the fit or of the weights; NotFittedError without either."""
         check_is_fitted(self)

@@ -116,6 +116,10 @@ class SignalTransformer(TransformerMixin, BaseEstimator):
         X = function(X)
         return X[:, 0] if ndim == 2 else X
 
+    def _examine(self, X):
+        """Return valid recordings before the transformation; warn of those that look wrong."""
+        return self._check_input(X, reset=False)[0]
+
     def _check_input(self, X, *, reset):
         """Return X in three dimensions, and how many it had."""
         if not reset:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from pickle import PicklingError
 
@@ -17,6 +18,7 @@ from ecgsk._core.content import computing_versions, content_digest
 from ecgsk._core.fitted import parts_in_order
 from ecgsk._core.records import RecordArray, batches, is_lazy
 from ecgsk._core.row_store import KEY_SIZE, RowStore
+from ecgsk._core.signal_doubts import without_doubts
 from ecgsk.tabular._columns import TableColumns
 
 _FOLDER = "ecgsk-probabilities"
@@ -52,6 +54,7 @@ def remembered_probabilities(
     if records is None or not len(records):
         return columns.table(classifier.predict_proba(X))
     model, store = _KnownModel(classifier, columns), RowStore(folder / _FOLDER, limit)
+    records, examined = _examined(classifier, records)
     failure = None
     parts = []
     for block in _blocks(records):
@@ -62,7 +65,9 @@ def remembered_probabilities(
             if key not in rows:
                 missing.setdefault(key, position)
         if missing:
-            computed = model.compute(_take(block, list(missing.values())))
+            # The recordings of a part have other numbers than those that the user knows.
+            with without_doubts() if examined else nullcontext():
+                computed = model.compute(_take(block, list(missing.values())))
             rows.update(zip(missing, computed, strict=True))
             # What is not finite may have been an accident.
             kept = np.isfinite(computed).all(axis=1) & model.is_certain(len(missing))
@@ -80,6 +85,21 @@ def remembered_probabilities(
             stacklevel=4,
         )
     return np.concatenate(parts)
+
+
+def _examined(classifier, records):
+    """Return recordings after all of them were examined, and whether they were.
+
+    Recordings on disk are examined as they are read. Warnings and errors occur as without memory,
+    whether or not probabilities are stored.
+    """
+    for part in parts_in_order(classifier):
+        if hasattr(part, "_examine"):
+            checked = part._examine(records)
+            return checked if isinstance(checked, RecordArray) else records, True
+        if hasattr(part, "transform") and not hasattr(part, "predict_proba"):
+            break
+    return records, False
 
 
 class _KnownModel:

@@ -498,3 +498,48 @@ def test_a_saved_model_does_not_name_the_folder(tmp_path):
     ecgsk.save(model, tmp_path / "model.ecgsk")
     assert b"secret-folder" not in (tmp_path / "model.ecgsk").read_bytes()
     assert ecgsk.load(tmp_path / "model.ecgsk")["predictors"].memory is None
+
+
+def shipped(first=None, **params):
+    network = MTECGClassifier.from_pretrained(sampling_rate=100, **params)
+    return network if first is None else FrozenEstimator(make_pipeline(first, network))
+
+
+@pytest.mark.parametrize("first", [None, Standardize()])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_doubts_about_recordings_are_warned_of_under_their_numbers(tmp_path, first, lazy):
+    X = ecgsk.make_ecg(6, sampling_rate=100, random_state=0)
+    X[4] *= 1000  # microvolt
+    records = RecordArray.wrap(X) if lazy else X
+    step = ProbabilityTransformer(shipped(first), memory=tmp_path)
+    step.transform(X[:3])
+    for _ in range(2):  # computed, then from the memory
+        with pytest.warns(ecgsk.ECGQualityWarning, match="record 4") as caught:
+            step.transform(records)
+        assert len([w for w in caught if w.category is ecgsk.ECGQualityWarning]) == 1
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_errors_name_the_record_as_without_memory(tmp_path, lazy):
+    X = ecgsk.make_ecg(6, sampling_rate=100, random_state=0)
+    step = ProbabilityTransformer(shipped(), memory=tmp_path)
+    step.transform(X)
+    damaged = X.copy()
+    damaged[4, 3, 7] = np.nan
+    for records in (damaged, X[:, :5], X[:, :, :300]):
+        records = RecordArray.wrap(records) if lazy else records
+        with pytest.raises(ValueError) as expected:
+            clone(step).set_params(memory=None).transform(records)
+        with pytest.raises(ValueError) as found:
+            step.transform(records)
+        assert str(found.value).splitlines() == str(expected.value).splitlines()
+    zero = ProbabilityTransformer(shipped(missing="zero"), memory=tmp_path)
+    same_as_without(zero, RecordArray.wrap(damaged) if lazy else damaged)
+
+
+def test_a_rate_that_contradicts_the_network_is_refused_from_the_memory_too(tmp_path):
+    X = ecgsk.make_ecg(3, sampling_rate=100, random_state=0)
+    step = ProbabilityTransformer(shipped(), memory=tmp_path)
+    step.transform(RecordArray.wrap(X, sampling_rate=100))
+    with pytest.raises(ValueError, match="carries sampling_rate=500"):
+        step.transform(RecordArray.wrap(X, sampling_rate=500))
