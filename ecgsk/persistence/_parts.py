@@ -12,8 +12,12 @@ from sklearn.base import BaseEstimator
 from ecgsk._core.records import RecordArray
 
 
-def copy_for_saving(value, copies: dict[int, tuple[object, object]] | None = None):
+def copy_for_saving(
+    value, copies: dict[int, tuple[object, object]] | None = None, place: str | None = "It"
+):
     """Return a copy of a model that a file can store; ``copies`` are parts already copied, by id.
+
+    ``place`` names the value in errors; None is for what an estimator of ecgsk stores itself.
 
     Estimators and helper objects of scikit-learn are copied. All other objects are shared with the
     original, which does not change. Caches (``memory``) and random generators for a later fit
@@ -24,11 +28,13 @@ def copy_for_saving(value, copies: dict[int, tuple[object, object]] | None = Non
     if id(value) in copies:
         return copies[id(value)][1]
     _check_storable(value)
+    if place is not None:
+        _check_no_torch(value, place)
     if type(value) in (list, tuple):
-        copied = type(value)(copy_for_saving(part, copies) for part in value)
+        copied = type(value)(copy_for_saving(part, copies, place) for part in value)
     elif type(value) is dict or type(value).__module__ == "sklearn.utils._bunch":
         copied = type(value)()
-        copied.update({key: copy_for_saving(part, copies) for key, part in value.items()})
+        copied.update({key: copy_for_saving(part, copies, place) for key, part in value.items()})
     elif isinstance(value, np.random.Generator):
         copied = None
     elif isinstance(value, pd.Index):
@@ -45,7 +51,9 @@ def copy_for_saving(value, copies: dict[int, tuple[object, object]] | None = Non
             elif name == "memory":
                 part = None
             else:
-                part = copy_for_saving(part, copies)
+                hidden = name.startswith("_") and "ecgsk" in _packages(value)
+                inner = None if hidden else f"{type(value).__name__}.{name}"
+                part = copy_for_saving(part, copies, inner)
             vars(copied)[name] = part
     else:
         return value
@@ -82,6 +90,22 @@ def _check_storable(value) -> None:
             f"it contains {value.__qualname__}, which cannot be imported by its name; define it at "
             "the top level of a module"
         )
+
+
+def _check_no_torch(value, place: str) -> None:
+    packages = set() if isinstance(value, type) else _packages(value)
+    if "torch" not in packages and ("skorch" not in packages or "ecgsk" in packages):
+        return
+    raise ValueError(
+        f"{place} is a {type(value).__module__}.{type(value).__name__}; tensors and networks of "
+        "torch can be stored in the classifiers of ecgsk only. Put your network into "
+        "ecgsk.NetworkClassifier, which stores its weights"
+    )
+
+
+def _packages(value) -> set[str]:
+    """Return the packages of a value's class and of its bases."""
+    return {cls.__module__.partition(".")[0] for cls in type(value).__mro__}
 
 
 def _is_copied(value) -> bool:

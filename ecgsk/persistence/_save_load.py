@@ -51,7 +51,8 @@ def save(estimator, path: str | os.PathLike, *, about: str = "") -> str:
         If ``estimator`` is not an estimator.
     ModelFileError
         If the model contains something that cannot be stored, such as recordings, tables, lambda
-        functions or boosted trees with categorical splits. The message names the place.
+        functions, boosted trees with categorical splits, or tensors and networks of torch outside
+        the classifiers of ecgsk. The message names the place.
 
     Warns
     -----
@@ -105,7 +106,7 @@ def save(estimator, path: str | os.PathLike, *, about: str = "") -> str:
             f"{type(estimator).__name__} cannot be saved: a part of it contains the whole model. "
             f"{_USE_PICKLE}."
         ) from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise ModelFileError(
             f"{type(estimator).__name__} cannot be saved: {error}. {_USE_PICKLE}."
         ) from error

@@ -472,3 +472,43 @@ def test_models_of_earlier_releases_answer_as_they_did(expected):
 
 def test_there_are_models_of_earlier_releases():
     assert RELEASES
+
+
+class HoldsTorch(TransformerMixin, BaseEstimator):
+    """A user's transformer with something of torch in it."""
+
+    def __init__(self, holds=None):
+        self.holds = holds
+
+    def fit(self, X, y=None):
+        self.part_ = self.holds
+        return self
+
+    def transform(self, X):
+        return X
+
+
+def torch_objects():
+    import skorch
+    import torch
+
+    net = torch.nn.Sequential(torch.nn.Conv1d(1, 2, 3), torch.nn.ReLU())
+    return {
+        "network": net,
+        "module without weights": torch.nn.ReLU(),
+        "tensor": torch.zeros(3),
+        "in a list": [net],
+        "in a dict": {"net": net},
+        "optimizer": torch.optim.SGD(net.parameters()),
+        "device": torch.device("cpu"),
+        "skorch": skorch.NeuralNetClassifier(torch.nn.Linear),
+    }
+
+
+@pytest.mark.parametrize("kind", list(torch_objects()))
+def test_a_users_network_is_refused_with_its_place(tmp_path, kind):
+    holds = torch_objects()[kind]
+    for model in (HoldsTorch(holds), make_pipeline(HoldsTorch(holds), LogisticRegression())):
+        with pytest.raises(ModelFileError, match=r"HoldsTorch.holds is a .*NetworkClassifier"):
+            save(model, tmp_path / "model.ecgsk")
+    assert not list(tmp_path.iterdir())
