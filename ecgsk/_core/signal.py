@@ -19,8 +19,21 @@ from ecgsk._core.signal_doubts import find_doubts, is_quiet, warn_of_doubts
 
 STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
-_LEADS_BY_LOWER_NAME = {lead.lower(): lead for lead in STANDARD_LEADS}
-_LEAD_PREFIX = re.compile(r"^(mdc_ecg_lead_|mdc_ecg_|lead|ecg)[\s_:-]*", re.IGNORECASE)
+_LEADS_BY_LOWER_NAME = {
+    **{lead.lower(): lead for lead in STANDARD_LEADS},
+    # In French, Spanish, Italian and Portuguese.
+    **dict(zip(("di", "dii", "diii", "d1", "d2", "d3"), STANDARD_LEADS[:3] * 2, strict=True)),
+}
+# The chest leads by IEC 60601. One of them alone could be an electrode of an EEG.
+_IEC_LEADS = tuple(f"C{number}" for number in range(1, 7))
+# A hyphen after a blank is a sign: "Lead -aVR" is the negative of aVR.
+_LEAD_PREFIX = re.compile(
+    r"^(?:(?:mdc_ecg_lead|mdc_ecg|ecg|ekg|lead)(?:-|[\s_:]*))+", re.IGNORECASE
+)
+_LEAD_SUFFIX = re.compile(
+    r"\s*[(\[]\s*(?:einthoven|goldberger|wilson|mv|uv|[µμ]v)\s*[)\]]$", re.IGNORECASE
+)
+_BLANK_IN_AUGMENTED = re.compile(r"^a[\s_]+(?=v[rlf]$)", re.IGNORECASE)
 
 _MILLIVOLT_PER_UNIT = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "nv": 1e-6}
 
@@ -32,12 +45,13 @@ _WARNINGS = 3
 
 
 def lead_name(name: str) -> str:
-    """Return a lead of a file, such as "AVR", "Lead II" or "MDC_ECG_LEAD_V1", as in STANDARD_LEADS.
+    """Return a lead of a file, such as "AVR", "ECG lead II" or "DII", as in STANDARD_LEADS.
 
     Other names are returned unchanged, without blanks around them.
     """
     stripped = str(name).strip()
-    return _LEADS_BY_LOWER_NAME.get(_LEAD_PREFIX.sub("", stripped).lower(), stripped)
+    core = _LEAD_SUFFIX.sub("", _LEAD_PREFIX.sub("", stripped))
+    return _LEADS_BY_LOWER_NAME.get(_BLANK_IN_AUGMENTED.sub("a", core).lower(), stripped)
 
 
 def lead_indices(names: Sequence[str], leads: Sequence[str] = STANDARD_LEADS) -> list[int]:
@@ -47,6 +61,8 @@ def lead_indices(names: Sequence[str], leads: Sequence[str] = STANDARD_LEADS) ->
     occurs twice.
     """
     present = [lead_name(name) for name in names]
+    if all(present.count(name) == 1 for name in _IEC_LEADS):
+        present = [name.replace("C", "V") if name in _IEC_LEADS else name for name in present]
     wanted = [lead_name(name) for name in leads]
     missing = [lead for lead in wanted if lead not in present]
     if missing:

@@ -33,6 +33,9 @@ _EXTREMES = ((30.0, 1), (10.0, 3), (4.5, 20))
 
 # Largest mean, and largest difference of the variance from 1, of standardized recordings.
 _STANDARDIZED = 0.01
+# How much more those of a few records differ whose set was standardized as a whole. The variance of
+# recordings in mV is 0.02 to 0.4.
+_PART_OF_SET = 30
 _STANDARDIZED_TEXT = (
     "its samples have mean 0 and standard deviation 1, where the weights were trained on mV"
 )
@@ -95,9 +98,11 @@ def find_doubts(
         typical.append(block.typical_deviations)
         moments.append(block.moments)
     mean, power = np.concatenate(moments).mean(axis=0)
+    if len(X) >= _ENOUGH_RECORDS:
+        mean, power = mean / _PART_OF_SET, (power - 1) / _PART_OF_SET + 1
     if abs(mean) < _STANDARDIZED and abs(power - 1) < _STANDARDIZED:
-        # All records together were standardized.
-        doubts = [doubt for doubt in doubts if doubt.kind != "amplitude"]
+        # All records together, or a set that they are part of, were standardized.
+        doubts = [doubt for doubt in doubts if doubt.kind not in ("amplitude", "lead_order")]
         if not standardized:
             doubts.append(Doubt("standardized", -1, _STANDARDIZED_TEXT.replace("its", "the")))
     elif not any(doubt.kind == "amplitude" for doubt in doubts):

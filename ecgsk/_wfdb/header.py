@@ -25,7 +25,7 @@ _SIGNAL_LINE = re.compile(
     r"(?P<file>\S+)\s+(?P<format>\d+)(?:x(?P<per_frame>\d+))?(?::(?P<skew>\d+))?"
     r"(?:\+(?P<offset>\d+))?"
     rf"(?:\s+(?P<gain>[-+]?{_NUMBER})(?:\((?P<baseline>-?\d+)\))?(?:/(?P<unit>\S+))?"
-    r"(?:\s+\d+(?:\s+(?P<zero>-?\d+)(?:\s+-?\d+(?:\s+-?\d+(?:\s+-?\d+(?:\s+(?P<name>\S.*)"
+    r"(?:\s+\d+(?:\s+(?P<zero>-?\d+)(?:\s+-?\d+(?:\s+(?P<checksum>-?\d+)(?:\s+-?\d+(?:\s+(?P<name>\S.*)"
     r")?)?)?)?)?)?)?",
     re.ASCII,
 )
@@ -72,7 +72,9 @@ class Header:
     ``data_file`` is set only for the plain case: every signal in that one file, format 16, one
     sample a frame, no skew. ``n_samples`` is None where the header leaves it open. ``segments``
     are the names and lengths of the pieces of a multi-segment record. ``files`` are name, format
-    and samples a frame of the signal files that are not plain.
+    and samples a frame of the signal files that are not plain. ``checksums`` has the sum of each
+    signal's counts modulo 65536; it is empty where the header has none. ``n_stored`` is the number
+    of samples in the files, which stays where a part of them is read.
     """
 
     path: str
@@ -84,6 +86,9 @@ class Header:
     segments: tuple[tuple[str, int], ...] = ()
     comments: tuple[str, ...] = ()
     files: tuple[tuple[str, str, int], ...] = ()
+    checksums: tuple[int, ...] = ()
+    n_stored: int | None = None
+    verify: bool = True
 
     @property
     def folder(self) -> str:
@@ -167,7 +172,16 @@ def _parse(text: str, path: str) -> Header:
         data_file=data_file and os.path.join(os.path.dirname(path), data_file),
         offset=offset,
         files=() if data_file else _files_of(signals),
+        checksums=_checksums(signals),
     )
+
+
+def _checksums(signals: list[re.Match]) -> tuple[int, ...]:
+    given = [signal["checksum"] for signal in signals]
+    # Some programs write 0 for all signals.
+    if None in given or not any(map(int, given)):
+        return ()
+    return tuple(int(checksum) % 65536 for checksum in given)
 
 
 def _signal_fields(line: str) -> re.Match:

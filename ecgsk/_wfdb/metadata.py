@@ -8,9 +8,8 @@ import numpy as np
 from ecgsk._core.covariates import read_age
 from ecgsk._wfdb.header import Header
 
-_COMMENT = re.compile(
-    r"#\s*(age|sex|dx|(?:patient|subject)[ _-]?(?:id|number|no))\s*:(.*)", re.IGNORECASE
-)
+_COMMENT = re.compile(r"#\s*([^:#]{1,100}?)\s*:\s*(.*)")
+_PATIENT = re.compile(r"(?:patient|subject)[ _-]?(?:id|number|no)", re.IGNORECASE)
 _SEX = {"m": "male", "male": "male", "f": "female", "female": "female"}
 
 
@@ -19,9 +18,8 @@ def record_metadata(header: Header, signal: np.ndarray | None) -> dict:
 
     ``signal`` is None for a record that has not been read.
     """
-    comments = [_COMMENT.fullmatch(comment) for comment in header.comments]
-    found = {match[1].lower(): match[2].strip() for match in comments if match}
-    codes = [code.strip() for code in found.get("dx", "").split(",")]
+    comments = header_comments(header)
+    found = {key.lower(): value for key, value in reversed(comments.items())}
     return {
         "record": os.path.basename(header.path).removesuffix(".hea"),
         "path": header.path,
@@ -31,7 +29,45 @@ def record_metadata(header: Header, signal: np.ndarray | None) -> dict:
         "age_text": found.get("age"),
         "sex_text": found.get("sex"),
         "sex": _SEX.get(found.get("sex", "").lower()),
-        "dx": [code for code in codes if code.lower() not in ("", "unknown", "nan")],
-        "patient": next((v for k, v in found.items() if k[0] in "ps" and k != "sex"), None),
+        "dx": _codes(found.get("dx", "")),
+        "patient": next((v for k, v in comments.items() if _PATIENT.fullmatch(k)), None),
+        "comments": comments,
         "n_missing": None if signal is None else int(np.isnan(signal).sum()),
     }
+
+
+def header_comments(header: Header) -> dict[str, str]:
+    """Return the comments of the form "key: value"; the first counts where a key occurs again."""
+    comments: dict[str, str] = {}
+    for comment in header.comments:
+        match = _COMMENT.fullmatch(comment)
+        if match:
+            comments.setdefault(match[1].strip(), match[2].strip())
+    return comments
+
+
+def _codes(text: str) -> list[str]:
+    """Return diagnosis codes that commas, semicolons or, between numbers, blanks separate."""
+    parts = [part.strip() for part in re.split("[,;]", text)]
+    pieces = (part.split() if re.fullmatch(r"[\d\s]+", part) else [part] for part in parts)
+    codes = [code for piece in pieces for code in piece]
+    return [code for code in codes if code.lower() not in ("", "unknown", "nan")]
+
+
+_TRUTH = {"true": 1, "yes": 1, "1": 1, "false": 0, "no": 0, "0": 0}
+
+
+def comment_target(records: list[dict], key: str) -> tuple[np.ndarray, list[str]]:
+    """Return the target that a comment of each header states, and the names of its labels.
+
+    Truth values become 0 and 1, with one name, the key; other texts stay as they are.
+    """
+    values = [comment_value(record["comments"], key) or "" for record in records]
+    if all(value.lower() in _TRUTH for value in values):
+        return np.array([_TRUTH[value.lower()] for value in values]), [key]
+    return np.array(values, dtype=object), sorted(set(values))
+
+
+def comment_value(comments: dict[str, str], key: str) -> str | None:
+    """Return the value of a comment, whose key may differ in capitals."""
+    return next((v for k, v in comments.items() if k.lower() == key.lower() and v), None)

@@ -19,6 +19,11 @@ _MATLAB_INT16 = 30
 _BYTES = {"8": 1.0, "16": 2.0, "24": 3.0, "32": 4.0, "61": 2.0, "80": 1.0, "160": 2.0, "212": 1.5,
           "310": 4 / 3, "311": 4 / 3}  # fmt: skip
 _LEAST_BYTES = 1 / 64
+# FLAC stores constant signals in next to nothing; so many samples fit into memory in any case.
+_SMALL = 10_000_000
+_CHANGES = "the text mode of FTP or git"
+# Bytes of a signal file beyond its samples that do not make it another file.
+_PADDING = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +54,21 @@ def _conversion(signals: Signals, leads: tuple[str, ...]) -> _Conversion:
     )
 
 
-def scan_record(path: str, leads: tuple[str, ...]) -> Header:
+def scan_record(path: str, leads: tuple[str, ...], *, verify: bool = True) -> Header:
     """Read a header and check what can be checked without samples; fill in ``n_samples``.
 
     Raises RecordError for missing leads, gains or units, and for a signal file that is missing or
-    too short. Records that are not plain 16-bit files are read once to find that out.
+    of another size than its header describes. Records that are not plain 16-bit files are read
+    once to find that out. With ``verify``, `read_signal` compares the checksums.
     """
-    header = read_header(path)
+    header = replace(read_header(path), verify=verify)
     if header.data_file is None:
-        return replace(header, n_samples=_read_with_wfdb(header, leads).shape[1])
+        n_samples = _read_with_wfdb(header, leads).shape[1]
+        return replace(header, n_samples=n_samples, n_stored=n_samples)
     try:
         _conversion(header.signals, leads)
-        return replace(header, n_samples=_check_size(header, header.data_file))
+        n_samples = _check_size(header, header.data_file)
+        return replace(header, n_samples=n_samples, n_stored=n_samples)
     except FileNotFoundError:
         name = os.path.basename(header.data_file)
         raise RecordError(path, f"its signal file {name} is missing", missing=True) from None
@@ -90,7 +98,55 @@ def _check_size(header: Header, data_file: str) -> int:
             f"{name} is truncated: {max(n_bytes, 0) // (2 * n_signals)} of {header.n_samples} "
             "samples are there"
         )
+    _check_excess(header, name, n_bytes - 2 * n_signals * header.n_samples)
     return header.n_samples
+
+
+def _check_excess(header: Header, name: str, n_excess: float) -> None:
+    """Raise for a signal file that is too long, unless its checksums will prove it right."""
+    if header.verify and not header.checksums and n_excess > _PADDING:
+        raise ValueError(
+            f"{name} has {int(n_excess)} bytes more than its header describes, and the header has "
+            f"no checksums: the file may have been changed on its way, as by {_CHANGES}"
+        )
+
+
+def _check_counts(header: Header, counts) -> None:
+    """Raise where the counts (n_signals, n_samples) of a record have other sums than its header."""
+    wrong = [
+        name or str(i)
+        for i, (name, checksum) in enumerate(
+            zip(header.signals.names, header.checksums, strict=True)
+        )
+        # Unsigned 16-bit sums overflow as the format's checksums do.
+        if int(np.asarray(counts[i]).astype(np.uint16).sum(dtype=np.uint16)) != checksum
+    ]
+    if wrong:
+        raise ValueError(
+            f"its samples of {', '.join(wrong[:3])}{', ...' if len(wrong) > 3 else ''} have "
+            "another checksum than its header: a file was changed on its way, as by "
+            f"{_CHANGES}, or belongs to another record. Fetch it again; verify=False reads it as "
+            "it is"
+        )
+
+
+def _check_plain_file(header: Header, n_samples: int | None) -> None:
+    """Compare the checksums of a whole plain signal file."""
+    if header.verify and header.checksums and n_samples and header.data_file:
+        shape = (n_samples, len(header.signals.names))
+        counts = np.memmap(header.data_file, "<i2", "r", header.offset, shape)
+        _check_counts(header, counts.T)
+
+
+def _check_decoded(header: Header) -> None:
+    """Compare the checksums of a record that wfdb decodes."""
+    import wfdb
+
+    if header.verify and header.checksums:
+        path = header.path.removesuffix(".hea")
+        raw = wfdb.rdrecord(path, physical=False, smooth_frames=False)
+        if not any(raw.skew or []):
+            _check_counts(header, [np.asarray(signal) for signal in raw.e_d_signal])
 
 
 def _size_of(path: str) -> int:
@@ -106,7 +162,10 @@ def _check_files(header: Header) -> None:
         if name in ("~", "-"):
             continue
         size = _size_of(os.path.join(header.folder, name))
-        needed = (header.n_samples or 0) * per_frame * _BYTES.get(sample_format, _LEAST_BYTES)
+        n_values = (header.n_samples or 0) * per_frame
+        needed = n_values * _BYTES.get(sample_format, 0 if n_values < _SMALL else _LEAST_BYTES)
+        if sample_format in _BYTES and needed:
+            _check_excess(header, name, size - needed - 8 * per_frame)
         if needed > size + 8 * per_frame:
             raise ValueError(
                 f"{name} is truncated: {size} bytes do not hold {header.n_samples} samples of "
@@ -130,6 +189,14 @@ def read_signal(header: Header, leads: tuple[str, ...], out: np.ndarray) -> np.n
         counts = counts.reshape(shape).T
     except (OSError, ValueError) as error:
         raise RecordError(header.path, f"its signal file cannot be read ({error})") from None
+    if header.verify and header.checksums:
+        try:
+            if header.n_stored in (None, shape[0]):
+                _check_counts(header, counts)
+            else:
+                _check_plain_file(header, header.n_stored)
+        except (OSError, ValueError) as error:
+            raise RecordError(header.path, str(error)) from None
     conversion = _conversion(header.signals, leads)
     if conversion.rows is not None:
         counts = counts[conversion.rows]
@@ -157,6 +224,7 @@ def _read_with_wfdb(header: Header, leads: tuple[str, ...]) -> np.ndarray:
         else:
             _conversion(header.signals, leads)
             _check_files(header)
+            _check_decoded(header)
         record = wfdb.rdrecord(header.path.removesuffix(".hea"))
         signal = record.p_signal.T
         if not header.segments and not _agrees(record, header.signals):
@@ -191,7 +259,7 @@ def _agrees(record, signals: Signals) -> bool:
 def _check_segments(header: Header, leads: tuple[str, ...]) -> None:
     """Refuse segments that wfdb would join although their leads or units differ."""
     segments = [
-        read_header(os.path.join(header.folder, f"{name}.hea"))
+        replace(read_header(os.path.join(header.folder, f"{name}.hea")), verify=header.verify)
         for name, _ in header.segments
         if name != "~"
     ]
@@ -207,8 +275,11 @@ def _check_segments(header: Header, leads: tuple[str, ...]) -> None:
             raise ValueError("its segments have segments of their own")
         if segment.data_file is None:
             _check_files(segment)
+            if segment.n_samples and segment.files and segment.files[0][0] != "~":
+                _check_decoded(segment)
         elif segment.n_samples:
             _check_size(segment, segment.data_file)
+            _check_plain_file(segment, segment.n_samples)
         signals = segment.signals
         if segment.sampling_rate != header.sampling_rate:
             raise ValueError("its segments differ in sampling rate")

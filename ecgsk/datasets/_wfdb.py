@@ -4,6 +4,7 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -19,7 +20,7 @@ from ecgsk._core.sampling_rate import Unify
 from ecgsk._core.signal import STANDARD_LEADS, lead_name
 from ecgsk._core.sklearn_compat import Interval, StrOptions, validate_params
 from ecgsk._wfdb.header import RATES, Header, RecordError
-from ecgsk._wfdb.metadata import record_metadata
+from ecgsk._wfdb.metadata import comment_target, comment_value, header_comments, record_metadata
 from ecgsk._wfdb.signal import scan_record
 from ecgsk.datasets._reading import (
     FileReader,
@@ -38,6 +39,8 @@ from ecgsk.datasets._reading import (
         "sampling_rate": [Interval(Real, *RATES, closed="both"), None],
         "n_samples": [Interval(Integral, 1, None, closed="left"), None],
         "lazy": ["boolean"],
+        "target": [str],
+        "verify": ["boolean"],
         "on_error": [StrOptions({"warn", "raise"})],
         "n_jobs": [Integral, None],
         "return_X_y": ["boolean"],
@@ -50,7 +53,9 @@ def load_wfdb(
     leads: Sequence[str] = STANDARD_LEADS,
     sampling_rate: float | None = None,
     n_samples: int | None = None,
+    target: str = "dx",
     lazy: bool = False,
+    verify: bool = True,
     on_error: str = "warn",
     n_jobs: int | None = None,
     return_X_y: bool = False,
@@ -75,11 +80,19 @@ def load_wfdb(
     n_samples : int or None, default=None
         Length to which each record is brought after resampling: it is cropped at the end, or
         padded there with 0 mV. None keeps the length of each record.
+    target : str, default="dx"
+        The comment of the headers that is the target: ``"dx"`` for the diagnosis codes, or the key
+        of another one, such as ``"Chagas label"`` of the CinC Challenge 2025. Records without
+        that comment are left out.
     lazy : bool, default=False
         Whether ``data`` is a `RecordArray` that reads the files when they are needed, for more
         records than memory holds. It carries ``sampling_rate``, ``lead_names`` and ``covariates``,
         which an array cannot. Headers and file sizes are checked at once all the same; the records
         have to be of one rate and length, see ``sampling_rate`` and ``n_samples``.
+    verify : bool, default=True
+        Whether to compare the samples with the checksums of the header, where it has them, and
+        refuse signal files that are longer than it describes. With ``lazy=True`` that happens as
+        records are read, and a record that differs raises an error.
     on_error : {"warn", "raise"}, default="warn"
         Whether to leave out malformed records with one warning that names them all, or to stop at
         the first.
@@ -95,15 +108,17 @@ def load_wfdb(
             float32, mV; NaN where the file marks a sample as not recorded. A list of arrays of
             shape (n_leads, n_samples) when the records differ in rate or length and
             ``sampling_rate`` and ``n_samples`` do not unify them.
-        target : ndarray of shape (n_records, n_codes), or None
-            1 where the header lists the diagnosis; None when no header lists any.
+        target : ndarray of shape (n_records, n_codes) or (n_records,), or None
+            1 where the header lists the diagnosis; None when no header lists any. With another
+            ``target``: 0 and 1 for comments such as "True" and "no", otherwise their texts.
         target_names : list of str
-            The diagnosis codes found, sorted.
+            The diagnosis codes found, sorted. With another ``target`` its key, or the texts.
         metadata : DataFrame
             A row per record: ``record``, ``path``, ``sampling_rate`` (Hz) and ``n_samples`` of the
             file, ``age`` (years, as in ``covariates``), ``sex`` ("male", "female" or None),
             ``age_text`` and ``sex_text`` (as in the header), ``dx`` (list of codes), ``patient``
-            (text, None where the header names none), and ``n_missing``, the number of NaN in
+            (text, None where the header names none), ``comments`` (a dict of all comments of the
+            form "key: value"), and ``n_missing``, the number of NaN in
             ``data`` (None with ``lazy=True``).
         groups : ndarray of shape (n_records,), or None
             Patients, for splitters that keep a patient's records together: where each header has
@@ -139,8 +154,8 @@ def load_wfdb(
     RecordsLeftOutWarning
         When records were left out.
     UserWarning
-        When ``data`` is a list because the records differ. When ages or sexes cannot be right;
-        they count as unknown.
+        When ``data`` is a list because the records differ. When records have the same samples.
+        When ages or sexes cannot be right; they count as unknown.
 
     References
     ----------
@@ -170,7 +185,10 @@ def load_wfdb(
     leads = tuple(lead_name(lead) for lead in leads)
     paths = _record_paths(source)
     scanned = attempt(
-        lambda path: scan_record(path, leads), paths, n_jobs=n_jobs, on_error=on_error
+        partial(_scan, leads=leads, target=target, verify=verify),
+        paths,
+        n_jobs=n_jobs,
+        on_error=on_error,
     )
     if isinstance(source, (str, os.PathLike)):
         scanned = _without_segments(scanned)
@@ -215,6 +233,7 @@ def load_wfdb(
         )
     if not uniform:
         _warn_of_differences(headers)
+    _warn_of_duplicates(headers)
     rows = [
         record_metadata(header, None if lazy else data[place])
         for place, header in enumerate(headers)
@@ -236,15 +255,13 @@ def load_wfdb(
             sampling_rate=rates[0],
             leads=leads,
         )
-    target_names = sorted({code for codes in metadata["dx"] for code in codes})
-    target = MultiLabelBinarizer(classes=target_names).fit_transform(metadata["dx"])
-    target = target if target_names else None
+    y, target_names = _target(rows, target)
     if return_X_y:
-        return data, target
+        return data, y
     patients = metadata["patient"]
     return Bunch(
         data=data,
-        target=target,
+        target=y,
         target_names=target_names,
         groups=patients.to_numpy() if patients.notna().all() else None,
         metadata=metadata,
@@ -257,6 +274,43 @@ def load_wfdb(
         DESCR=f"{len(headers)} WFDB records from {_source_name(source)}, in mV, leads "
         f"{' '.join(leads)}; {len(left_out)} left out.",
     )
+
+
+def _scan(path: str, *, leads: tuple[str, ...], target: str, verify: bool) -> Header:
+    header = scan_record(path, leads, verify=verify)
+    if target.lower() != "dx" and comment_value(header_comments(header), target) is None:
+        raise RecordError(path, f"the header has no comment {target!r}")
+    return header
+
+
+def _target(rows: list[dict], target: str) -> tuple[np.ndarray | None, list[str]]:
+    if target.lower() != "dx":
+        return comment_target(rows, target)
+    codes = [row["dx"] for row in rows]
+    names = sorted({code for row in codes for code in row})
+    binarizer = MultiLabelBinarizer(classes=names)
+    return (binarizer.fit_transform(codes) if names else None), names
+
+
+def _warn_of_duplicates(headers: list[Header]) -> None:
+    """Warn of recordings that occur twice, such as "A0001.hea" and "A0001 (1).hea"."""
+    first: dict[tuple, Header] = {}
+    pairs = []
+    for header in headers:
+        if not header.checksums and header.data_file is None:
+            continue
+        key = (header.n_samples, header.signals, header.checksums or header.data_file)
+        if key in first:
+            pairs.append(f"{header.path} and {first[key].path}")
+        first.setdefault(key, header)
+    if pairs:
+        warnings.warn(
+            f"{len(pairs)} recordings occur twice: {'; '.join(pairs[:5])}"
+            f"{'; ...' if len(pairs) > 5 else ''}. A patient on both sides of a split makes "
+            "results too good: leave one of each out.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _source_name(source) -> str:

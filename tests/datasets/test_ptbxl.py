@@ -265,7 +265,7 @@ def garbage(record):
     [
         (shorten, "999 of 1000 samples"),
         (wrong_rate, "1000 samples at 200 Hz; expected 1000 at 100 Hz"),
-        (wrong_length, "999 samples at 100 Hz"),
+        (wrong_length, "24 bytes more than its header describes"),
         (wrong_lead, "aVL are missing"),
         (garbage, "record line"),
     ],

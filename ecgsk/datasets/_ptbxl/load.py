@@ -49,6 +49,7 @@ Left out: {no_label} rows without a label of the task, {no_file} without a {samp
         "task": [StrOptions(set(PTBXL_TASKS))],
         "sampling_rate": [Options(Integral, {100, 500})],
         "lazy": ["boolean"],
+        "verify": ["boolean"],
         "on_error": [StrOptions({"warn", "raise"})],
         "n_jobs": [Integral, None],
         "return_X_y": ["boolean"],
@@ -62,6 +63,7 @@ def load_ptbxl(
     sampling_rate: int = 100,
     folds: int | Iterable[int] | None = None,
     lazy: bool = False,
+    verify: bool = True,
     on_error: str = "warn",
     n_jobs: int | None = None,
     return_X_y: bool = False,
@@ -90,6 +92,9 @@ def load_ptbxl(
         Whether ``data`` is a `RecordArray` that reads the files when they are needed, for more
         records than memory holds. It carries ``sampling_rate``, ``lead_names`` and ``covariates``,
         which an array cannot. Headers and file sizes are checked at once all the same.
+    verify : bool, default=True
+        Whether to compare the samples with the checksums of the headers. With ``lazy=True`` that
+        happens as records are read, and a record that differs raises an error.
     on_error : {"warn", "raise"}, default="warn"
         Whether to leave out records whose files are missing or malformed, or to stop at the first.
         Rows for which the table itself names no file are left out in both cases.
@@ -183,7 +188,7 @@ def load_ptbxl(
     names = table[FILENAME_COLUMN[sampling_rate]].iloc[rows]
     root = str((path.parent if path.is_file() else path).resolve())
     files = [os.path.join(root, f"{name}.hea") for name in names]
-    scan = _Scan(sampling_rate)
+    scan = _Scan(sampling_rate, verify)
     results = attempt(scan, files, n_jobs=n_jobs, on_error=on_error)
     places = [place for place, result in enumerate(results) if isinstance(result, Header)]
     failures += [result for result in results if isinstance(result, RecordError)]
@@ -242,11 +247,12 @@ def load_ptbxl(
 class _Scan:
     """Checks a record's header and file size against what PTB-XL promises."""
 
-    def __init__(self, sampling_rate: int):
+    def __init__(self, sampling_rate: int, verify: bool):
         self.sampling_rate = sampling_rate
+        self.verify = verify
 
     def __call__(self, file: str) -> Header:
-        header = scan_record(file, STANDARD_LEADS)
+        header = scan_record(file, STANDARD_LEADS, verify=self.verify)
         expected = (self.sampling_rate, _SECONDS * self.sampling_rate)
         if (header.sampling_rate, header.n_samples) != expected:
             raise RecordError(
