@@ -5,6 +5,7 @@ import csv
 import io
 import os
 import re
+import warnings
 from collections.abc import Sequence
 
 import pandas as pd
@@ -37,13 +38,19 @@ def read_csv(file: str | os.PathLike, columns: Sequence[str]) -> pd.DataFrame:
     try:
         text = _decoded(content)
         separator, start = _layout(text, columns)
-        table = pd.read_csv(io.StringIO(text[start:]), sep=separator, low_memory=False)
-    except (ValueError, csv.Error) as error:  # of pandas as well
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = pd.read_csv(
+                io.StringIO(text[start:]), sep=separator, low_memory=False, index_col=False
+            )
+    except (ValueError, csv.Error, pd.errors.ParserWarning) as error:  # ParserError is a ValueError
         reason = " ".join(str(error).split()) or "it holds no table"
         raise ValueError(
             f"{file} cannot be read as CSV: {reason}. {_SAVE_AGAIN}, or copy it again."
         ) from None
     table.columns = table.columns.str.strip()
+    if table.isna().all(axis=1).any():  # a spreadsheet saves empty rows as well
+        table = table.dropna(how="all").reset_index(drop=True)
     return table if separator == "," else _with_decimal_points(table)
 
 

@@ -48,6 +48,13 @@ def test_text_with_commas_stays_text(tmp_path):
     pd.testing.assert_frame_equal(read_csv(tmp_path / "t.csv", COLUMNS), whole)
 
 
+def test_empty_rows_are_no_records(tmp_path):
+    text = TABLE.to_csv(index=False, sep=";").replace("2;", ";;;\r\n2;") + ";;;\r\n;;;\r\n"
+    (tmp_path / "t.csv").write_bytes(text.encode("utf-8-sig"))
+    found = read_csv(tmp_path / "t.csv", COLUMNS)
+    pd.testing.assert_frame_equal(found, TABLE, check_dtype=False)
+
+
 def test_blanks_around_names_are_not_part_of_them(tmp_path):
     (tmp_path / "t.csv").write_text("id ; name\n1;a\n")
     assert read_csv(tmp_path / "t.csv", COLUMNS).columns.tolist() == ["id", "name"]
@@ -59,6 +66,7 @@ def test_blanks_around_names_are_not_part_of_them(tmp_path):
         (b"", "none of the columns id, name"),
         (b"x,y\n1,2\n", "none of the columns id, name, codes, age; it begins 'x,y'"),
         (b"id,name\n1,2,3\n1,2,3,4\n", "cannot be read as CSV: Error tokenizing"),
+        (b"id,name\n1,{'A': 1, 'B': 2}\n2,{'A': 1, 'B': 2}\n", "Length of header"),
         (b"\xff\xfei\x00d", "cannot be read as CSV"),
         (b"PK\x03\x04 and so on", "is a workbook of a spreadsheet"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is a workbook of a spreadsheet"),
