@@ -17,7 +17,8 @@ columns of the result, one row for each recording in the given order:
                class, or probability_LABEL for each label. Empty where error is not.
   decision     class that the model decides for; for multilabel models the labels that are present,
                joined by ';'
-  warning      problems with the signal of a recording that has a prediction
+  doubts       what looks wrong in a recording or in its covariates, each with its kind first:
+               amplitude, copied_lead, covariate, cropped, fill_value, flat_lead, lead_order, ...
   error        why there is no prediction; empty where there is one
 
 A recording without a prediction affects only its own row. Files in a folder that may be recordings
@@ -27,8 +28,9 @@ paths lead to is listed once. Hidden files and folders are not searched.
 To continue an interrupted run, give the same command again: the file will be the same, byte for
 byte. FILE.state.json next to the result holds the state of the run and is removed at its end.
 
-exit status: 0 all recordings have a prediction, 1 some have none or were not read, 2 nothing was
-done, 130 interrupted
+exit status: 0 all recordings have a prediction, with doubts or without, 1 some have none or were
+not read, 2 nothing was done, 3 with --strict: all have a prediction, but some have doubts, 130
+interrupted
 """
 
 
@@ -86,23 +88,13 @@ def _add_predict(commands) -> None:
         "files of shape (leads, samples) or (recordings, leads, samples) in mV")  # fmt: skip
     add("-o", "--out", metavar="FILE", required=True, type=_path,
         help=".csv, or .parquet (extra parquet)")  # fmt: skip
-    add("--sampling-rate", type=_positive, metavar="HZ",
-        help="sampling rate of .npy files, Hz; WFDB headers contain their own")  # fmt: skip
-    add("--model-rate", type=_positive, metavar="HZ",
-        help="sampling rate that the model takes, Hz; recordings are resampled to it (default: "
-        "the one stored in the model)")  # fmt: skip
-    add("--seconds", type=_positive, metavar="S",
-        help="length of the recordings that the model takes, s (default: "
-        "stored in the model)")  # fmt: skip
-    add("--leads", metavar="NAME,...", type=lambda text: text.split(","),
-        help="leads that the model takes, in its order (default: stored in the model)")  # fmt: skip
-    add("--crop", action="store_true",
-        help="use the beginning of recordings that are too long, with a warning")  # fmt: skip
+    _add_input(parser)
     add("--threshold", type=_share, metavar="P",
         help="probability from which on a binary model decides for its second class (default: "
         "the threshold of a threshold classifier in MODEL, otherwise its predict)")  # fmt: skip
     add("--batch-size", type=_count, default=64, metavar="N",
         help="recordings in memory at the same time (default: 64)")  # fmt: skip
+    add("--strict", action="store_true", help="exit with status 3 if predictions have doubts")
     add("--overwrite", action="store_true", help="start again and replace an existing result")
     add("--quiet", action="store_true", help="print only errors, no progress bar")
 
@@ -118,7 +110,7 @@ def _add_report(commands) -> None:
         "--echonext", metavar="DIR", type=_path, help="folder of EchoNext, or of make_echonext"
     )
     add_source("--ecg", metavar="RECORD", nargs="+", type=_path,
-               help="WFDB records: a section on each, no accuracy")  # fmt: skip
+               help="WFDB records, .npy files: a section on each, no accuracy")  # fmt: skip
     add = parser.add_argument
     add(
         "--out",
@@ -137,15 +129,11 @@ def _add_report(commands) -> None:
         "--validation)")  # fmt: skip
     add("--patients", metavar="KEY", nargs="*", default=[],
         help="ecg_key of records with a section of their own")  # fmt: skip
-    add("--leads", type=int, default=0, metavar="N",
+    add("--lead-importance", type=int, default=0, metavar="N",
         help="measure the importance of leads on N records (default: 0, not measured)")  # fmt: skip
     add("--resamples", type=int, default=1000, metavar="N",
         help="bootstrap resamples for intervals (default: 1000)")  # fmt: skip
-    add("--sampling-rate", type=float, metavar="HZ",
-        help="sampling rate that the model takes, Hz; --ecg is resampled to it (default: 250, as "
-        "in --echonext)")  # fmt: skip
-    add("--remove-baseline", action="store_true",
-        help="remove the baseline of --ecg in the same way as EchoNext did")  # fmt: skip
+    _add_input(parser)
     add("--about", metavar="TEXT", help="the training data, for the model card")
     add("--title", metavar="TEXT", help="title of the report")
 
@@ -173,6 +161,31 @@ def _add_convert(commands) -> None:
         help=".safetensors or .ecgsk")  # fmt: skip
     _add_trust(parser)
     add("--overwrite", action="store_true", help="replace an existing file")
+
+
+def _add_input(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--sampling-rate", type=_positive, metavar="HZ",
+        help="sampling rate of .npy files, Hz; WFDB headers contain their own")  # fmt: skip
+    add("--model-rate", type=_positive, metavar="HZ",
+        help="sampling rate that the model takes, Hz; recordings are resampled to it (default: "
+        "the one stored in the model)")  # fmt: skip
+    add("--seconds", type=_positive, metavar="S",
+        help="length of the recordings that the model takes, s (default: "
+        "stored in the model)")  # fmt: skip
+    add("--leads", metavar="NAME,...", type=lambda text: text.split(","),
+        help="leads that the model takes, in its order (default: stored in the model)")  # fmt: skip
+    add("--crop", action="store_true",
+        help="use the beginning of recordings that are too long, with a doubt")  # fmt: skip
+    add("--table", metavar="FILE", type=_path,
+        help="CSV file with a column record (as in the result, or the last part of it) and the "
+        "covariates that the model needs; they come before the age and sex of headers")  # fmt: skip
+    add("--remove-baseline", action="store_true",
+        help="remove the baseline in the same way as EchoNext did, for a model of its recordings "
+        "whose file does not state this; what a file states is done without it")  # fmt: skip
+    add("--preprocessed", action="store_true",
+        help="the recordings have gone through the preprocessing that the model states: do not "
+        "repeat it")  # fmt: skip
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:

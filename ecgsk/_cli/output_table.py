@@ -48,8 +48,8 @@ class OutputTable:
         if self.path.suffix.lower() == ".parquet":
             _parquet()  # fails now, not after an hour
             self._csv = Path(f"{self.path}.partial.csv")
-        # Bytes, records and failures: one tuple, so that Ctrl-C cannot change only some of them.
-        self._done = (0, 0, 0)
+        # Bytes, records, failures, doubts: a tuple, so that Ctrl-C cannot change only some.
+        self._done = (0, 0, 0, 0)
         self._finished = False
         # Name and error of a row without a prediction.
         self.first_failed = ""
@@ -72,6 +72,11 @@ class OutputTable:
     def n_failed(self) -> int:
         """Rows without a prediction."""
         return self._done[2]
+
+    @property
+    def n_doubted(self) -> int:
+        """Rows with a prediction and doubts about it."""
+        return self._done[3]
 
     def __enter__(self) -> "OutputTable":
         return self
@@ -103,7 +108,7 @@ class OutputTable:
         try:
             state = json.loads(self._state.read_text(encoding="utf-8"))
             before = dict(state["identity"])
-            counts = [state[name] for name in ("bytes", "records", "failed")]
+            counts = [state[name] for name in ("bytes", "records", "failed", "doubted")]
             if not all(type(count) is int and count >= 0 for count in counts):
                 raise ValueError(f"its counts are {counts}")
         except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -125,7 +130,7 @@ class OutputTable:
 
     def _continue(self, state: dict | None) -> None:
         if state is not None:
-            self._done = (state["bytes"], state["records"], state["failed"])
+            self._done = tuple(state[n] for n in ("bytes", "records", "failed", "doubted"))
             self.first_failed = str(state.get("first_failed", ""))
             self._finished = state.get("finished") is True and self.path.exists()
             if self._finished:
@@ -144,24 +149,24 @@ class OutputTable:
             self._add(_as_csv([self._columns]), 0, 0)
         self._checkpoint()
 
-    def write(self, rows: Iterable[Sequence[str]], n_failed: int) -> None:
+    def write(self, rows: Iterable[Sequence[str]], n_failed: int, n_doubted: int = 0) -> None:
         """Add rows, with one text for each column; the last is the error, of ``n_failed`` rows."""
         rows = list(rows)
         failed = (f"{row[0]!r}: {row[-1]}" for row in rows if row[-1])
         self.first_failed = self.first_failed or next(failed, "")
-        self._add(_as_csv(rows), len(rows), n_failed)
+        self._add(_as_csv(rows), len(rows), n_failed, n_doubted)
         if time.monotonic() - self._checkpoint_time > _CHECKPOINT:
             self._checkpoint()
 
-    def _add(self, content: bytes, n_records: int, n_failed: int) -> None:
+    def _add(self, content: bytes, n_records: int, n_failed: int, n_doubted: int = 0) -> None:
         rest = memoryview(content)
         try:
             while rest:
                 rest = rest[os.write(self._file, rest) :]
         except OSError as error:
             raise OSError(error.errno, error.strerror, os.fspath(self._csv)) from error
-        n_bytes, records, failed = self._done
-        self._done = (n_bytes + len(content), records + n_records, failed + n_failed)
+        added = (len(content), n_records, n_failed, n_doubted)
+        self._done = tuple(a + b for a, b in zip(self._done, added, strict=True))
 
     def _checkpoint(self) -> None:
         os.fsync(self._file)
@@ -169,12 +174,13 @@ class OutputTable:
         self._checkpoint_time = time.monotonic()
 
     def _write_state(self) -> None:
-        n_bytes, records, failed = self._done
+        n_bytes, records, failed, doubted = self._done
         state = {
             "identity": self._identity,
             "bytes": n_bytes,
             "records": records,
             "failed": failed,
+            "doubted": doubted,
             "first_failed": self.first_failed,
             "finished": self._finished,
         }

@@ -7,7 +7,8 @@ import sys
 from tqdm import tqdm
 
 from ecgsk._cli.model_file import load_model
-from ecgsk._cli.model_input import ModelInput, find_model_input
+from ecgsk._cli.model_input import ModelInput
+from ecgsk._cli.open_recordings import open_recordings, preprocessing_in_words
 from ecgsk._cli.output_path import check_output
 from ecgsk._cli.output_table import OutputTable
 from ecgsk._cli.predictor import Predictor
@@ -23,15 +24,12 @@ def run_predict(options: argparse.Namespace) -> int:
     check_output(options.out, (".csv", ".parquet"), inputs=[options.model, *options.records])
     model = load_model(options.model, allow_pickle=options.allow_pickle, trusted=options.trust)
     predictor = Predictor(model, options.threshold)
-    model_input = find_model_input(
-        model, sampling_rate=options.model_rate, seconds=options.seconds, leads=options.leads
-    )
-    recordings = Recordings(
-        options.records, model_input, sampling_rate=options.sampling_rate, crop=options.crop
-    )
-    columns = ["record", *predictor.columns, "decision", "warning", "error"]
+    recordings = open_recordings(options.records, model, options)
+    model_input = recordings.model_input
+    columns = ["record", *predictor.columns, "decision", "doubts", "error"]
     identity = _identity(options, model_input, recordings)
     if not options.quiet:
+        print(f"ecgsk predict: {preprocessing_in_words(model, options)}", file=sys.stderr)
         print(f"ecgsk predict: decisions: {predictor.decides}", file=sys.stderr)
     with OutputTable(options.out, columns, identity, overwrite=options.overwrite) as table:
         try:
@@ -51,6 +49,12 @@ def run_predict(options: argparse.Namespace) -> int:
             f"{_few(recordings.repeated)}",
             file=sys.stderr,
         )
+    if table.n_doubted and not options.quiet:
+        print(
+            f"ecgsk predict: {table.n_doubted} of {table.n_records - table.n_failed} predictions "
+            f"have doubts; see the column doubts of {table.path}",
+            file=sys.stderr,
+        )
     if table.n_failed:
         print(
             f"ecgsk predict: {table.n_failed} of {table.n_records} recordings have no prediction; "
@@ -65,7 +69,9 @@ def run_predict(options: argparse.Namespace) -> int:
         )
     if not options.quiet:
         print(f"Predictions: {table.path}")
-    return 1 if table.n_failed else 0
+    if table.n_failed:
+        return 1
+    return 3 if options.strict and table.n_doubted else 0
 
 
 def _few(names: list[str]) -> str:
@@ -75,6 +81,7 @@ def _few(names: list[str]) -> str:
 def _identity(options, model_input: ModelInput, recordings: Recordings) -> dict[str, str]:
     names = ("sampling_rate", "crop", "threshold", "batch_size")
     given = {name: getattr(options, name) for name in names}
+    given["table"] = None if options.table is None else file_sha256(options.table)
     return {
         "MODEL": file_sha256(options.model),
         "RECORDS": recordings.sha256,
@@ -91,11 +98,14 @@ def _fill(table: OutputTable, predictor: Predictor, recordings: Recordings, opti
     ) as bar:
         for done in predictor.batches(recordings, options.batch_size, start=table.n_records):
             rows = [_row(recording, n_columns) for recording in done]
-            table.write(rows, sum(bool(recording.error) for recording in done))
+            n_failed = sum(bool(recording.error) for recording in done)
+            n_doubted = sum(bool(recording.doubts) for recording in done if not recording.error)
+            table.write(rows, n_failed, n_doubted)
             bar.update(len(done))
 
 
 def _row(recording: Recording, n_columns: int) -> list[str]:
     prediction = recording.prediction or [""] * n_columns
-    texts = (printable(" ".join(text.split())) for text in (recording.warning, recording.error))
+    doubts = " ".join(recording.doubts)
+    texts = (printable(" ".join(text.split())) for text in (doubts, recording.error))
     return [recording.name, *prediction, *texts]

@@ -11,6 +11,7 @@ from ecgsk._core.columns import UnknownColumnsError, columns_of
 from ecgsk._core.decision import decision_rule
 from ecgsk._core.fitted import unwrap
 from ecgsk._core.signal_doubts import ECGQualityWarning
+from ecgsk.tabular import CovariateWarning
 
 _NOT_FINITE = "the model's probabilities of it are not finite."
 
@@ -70,6 +71,7 @@ class Predictor:
         with warnings.catch_warnings():
             # `ModelInput.check` has found them, one recording at a time.
             warnings.simplefilter("ignore", ECGQualityWarning)
+            warnings.simplefilter("ignore", CovariateWarning)
             probabilities, decisions = self._predict(X)
         shown = probabilities[:, 1:] if self._binary else probabilities
         finite = np.isfinite(probabilities).all(axis=1)

@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
+from ecgsk._cli.covariate_table import CovariateTable
 from ecgsk._cli.model_input import ModelInput
 from ecgsk._cli.sources import Source, is_array, list_sources, open_array
 from ecgsk._core.covariates import read_age
@@ -29,9 +30,8 @@ class Recording:
 
     name: str
     signal: np.ndarray | None = None  # float32 (n_leads, n_samples), mV
-    age: float = np.nan  # years; NaN where unknown
-    sex: float = np.nan  # 0 male, 1 female; NaN where unknown
-    warning: str = ""
+    covariates: dict[str, float] = field(default_factory=dict)  # NaN where unknown
+    doubts: list[str] = field(default_factory=list)  # each with its kind first
     error: str = ""  # why there is no prediction
     prediction: Sequence[str] = ()  # probabilities and decision, as they are written
 
@@ -59,6 +59,7 @@ class Recordings:
         *,
         sampling_rate: float | None = None,
         crop: bool = False,
+        table: str | None = None,
     ):
         self.model_input = model_input
         self.crop = crop
@@ -76,6 +77,14 @@ class Recordings:
             )
         self._array_rate = sampling_rate or 0.0
         self._leads = model_input.leads or ()
+        self._table = None if table is None else CovariateTable(table, model_input.columns)
+        known = {"age", "sex"} if self._table is None else {"age", "sex", *self._table.columns}
+        unknown = [name for name in model_input.columns if name not in known]
+        if unknown:
+            raise ValueError(
+                f"MODEL needs {', '.join(unknown)}, which headers do not contain: give a table "
+                "with them, and a column record, in --table."
+            )
 
     def __len__(self) -> int:
         return sum(source.n_records for source in self._sources)
@@ -113,23 +122,17 @@ class Recordings:
         try:
             header = scan_record(source.path, self._leads)
             n_samples = header.n_samples or 0
-            recording.warning = self._check_length(n_samples, header.sampling_rate)
-            if recording.warning and header.data_file is not None:
+            recording.doubts = self._check_length(n_samples, header.sampling_rate)
+            if recording.doubts and header.data_file is not None:
                 # One second more keeps the end of the resampled recording free of artifacts.
                 needed = int((self.model_input.seconds + 1) * header.sampling_rate) + 1
                 n_samples = min(n_samples, needed)
                 header = replace(header, n_samples=n_samples)
             signal = np.empty((len(self._leads), n_samples), dtype=np.float32)
             read_signal(header, self._leads, signal)
+            metadata = record_metadata(header, signal)
             self._set_signal(recording, signal, header.sampling_rate)
-            if self.model_input.table:
-                metadata = record_metadata(header, signal)
-                recording.age = metadata["age"]
-                recording.sex = {"male": 0.0, "female": 1.0}.get(metadata["sex"], np.nan)
-                doubt = read_age(metadata["age_text"]).doubt
-                if doubt:
-                    found = f"Its age {doubt!r} cannot be right and counts as unknown."
-                    recording.warning = " ".join(filter(None, [recording.warning, found]))
+            self._set_covariates(recording, metadata)
         except (OSError, ValueError) as error:
             recording.fail(error)
         return recording
@@ -142,7 +145,7 @@ class Recordings:
             if len(array) != source.n_records:
                 raise ValueError("it was replaced during the run.")
             self._check_leads(array.shape[1], array.shape[2])
-            warning = self._check_length(array.shape[2], self._array_rate)
+            doubts = self._check_length(array.shape[2], self._array_rate)
         except Exception as error:  # a file can be cut off, or replaced, in any way
             yield from (Recording(name, error=str(error)) for name in names)
             return
@@ -150,9 +153,10 @@ class Recordings:
         with np.errstate(over="ignore"):  # too large for float32: `ModelInput.check` refuses it
             signals = (signal for rows in blocks for signal in array.read(rows))
             for name, signal in zip(names, signals, strict=True):
-                recording = Recording(name, warning=warning)
+                recording = Recording(name, doubts=list(doubts))
                 try:
                     self._set_signal(recording, signal, self._array_rate)
+                    self._set_covariates(recording, None)
                 except ValueError as error:
                     recording.fail(error)
                 yield recording
@@ -164,32 +168,53 @@ class Recordings:
             turned = " Its axes look swapped: leads come before samples." * (n_samples == wanted)
             raise ValueError(f"it has {n_leads} leads; the model takes {wanted}.{turned}")
 
-    def _check_length(self, n_samples: int, rate: float) -> str:
-        """Return a warning for a recording that is cropped; raise for one of a wrong length."""
+    def _check_length(self, n_samples: int, rate: float) -> list[str]:
+        """Return a doubt for a recording that is cropped; raise for one of a wrong length."""
         seconds, wanted = n_samples / rate, self.model_input.seconds
         if abs(seconds - wanted) <= _TOLERANCE:
-            return ""
+            return []
         length = f"it is {seconds:g} s long ({n_samples} samples at {rate:g} Hz)"
         if seconds > wanted and self.crop:
-            return f"{length}; the prediction is for its first {wanted:g} s."
+            return [f"cropped: {length}; the prediction is for its first {wanted:g} s."]
         remedy = ", or --crop to use its beginning" if seconds > wanted else ""
         raise ValueError(f"{length}; the model takes {wanted:g} s{remedy}.")
 
     def _set_signal(self, recording: Recording, signal: np.ndarray, sampling_rate: float) -> None:
         signal = self._unify(signal, sampling_rate)
-        found = self.model_input.check(np.ascontiguousarray(signal, dtype=np.float32))
-        recording.signal = signal
-        recording.warning = " ".join(filter(None, [recording.warning, found]))
+        signal = np.ascontiguousarray(signal, dtype=np.float32)
+        recording.doubts += self.model_input.check(signal)
+        recording.signal = self.model_input.prepare(signal)
 
-    def stack(self, recordings: Sequence[Recording]):
-        """Return recordings as one array for the model, with age and sex where it reads them."""
+    def _set_covariates(self, recording: Recording, metadata: dict | None) -> None:
+        """Take covariates from the table, and otherwise age and sex from the header."""
+        where, doubt = "an .npy file", ""
+        values = dict.fromkeys(self.model_input.columns, np.nan)
+        if not values:
+            return
+        if metadata is not None:
+            where, doubt = "the header", read_age(metadata["age_text"]).doubt
+            sex = {"male": 0.0, "female": 1.0}.get(metadata["sex"], np.nan)
+            header = {"age": metadata["age"], "sex": sex}
+            values |= {name: header[name] for name in values if name in header}
+        given = {} if self._table is None else self._table.of(recording.name)
+        values |= given
+        if "age" in values and "age" not in given and doubt:
+            raise ValueError(
+                f"the model needs age; that of the header, {doubt!r}, cannot be right. Correct it, "
+                "or give it in --table."
+            )
+        recording.covariates = values
+        if self._table is not None:
+            where = f"--table or {where}"
+        recording.doubts += self.model_input.check_covariates(values, where)
+
+    def stack(self, recordings: Sequence[Recording]) -> RecordArray:
+        """Return recordings as one array for the model, with its covariates."""
         X = np.stack([r.signal for r in recordings if r.signal is not None])
-        if not self.model_input.table:
-            return X
-        table = {"age": [r.age for r in recordings], "sex": [r.sex for r in recordings]}
+        table = pd.DataFrame([r.covariates for r in recordings])
         return RecordArray.wrap(
             X,
-            table=pd.DataFrame(table),
+            table=table if self.model_input.columns else None,
             sampling_rate=self.model_input.sampling_rate,
             leads=self.model_input.leads,
         )

@@ -3,21 +3,17 @@
 import argparse
 import os
 import re
+import sys
 import warnings
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from ecgsk._cli.model_file import load_model
+from ecgsk._cli.open_recordings import open_recordings, preprocessing_in_words
 from ecgsk._cli.output_path import check_output
-from ecgsk._core.records import RecordArray
-from ecgsk.datasets import load_echonext, load_wfdb
+from ecgsk._core.signal_doubts import ECGQualityWarning
+from ecgsk.datasets import load_echonext
 from ecgsk.inspection import make_report
-from ecgsk.preprocessing import MedianBaseline
 
-# Length of recordings for the networks, and the largest difference that is not reported, s.
-_SECONDS, _TOLERANCE = 10.0, 0.05
 _SUBGROUPS = {"location": "location_setting", "race or ethnicity": "race_ethnicity"}
 
 
@@ -54,9 +50,10 @@ def _of_cohort(model, options, common):
             f"--target {options.target} has {cohort.target.shape[1]} flags; a report is about one. "
             f"Use one of {', '.join(cohort.target_names)}."
         )
-    if options.sampling_rate not in (None, cohort.sampling_rate):
+    given = options.model_rate or options.sampling_rate
+    if given not in (None, cohort.sampling_rate):
         raise ValueError(
-            f"--sampling-rate {options.sampling_rate:g} is not allowed with --echonext, which has "
+            f"--model-rate {given:g} is not allowed with --echonext, which has "
             f"{cohort.sampling_rate} Hz; leave it out. It is for --ecg."
         )
     validation = None
@@ -94,7 +91,7 @@ def _of_cohort(model, options, common):
         condition=_condition(cohort.target_names[0]),
         sampling_rate=cohort.sampling_rate,
         synthetic=cohort.synthetic,
-        n_lead_records=options.leads,
+        n_lead_records=options.lead_importance,
         **common,
     )  # fmt: skip
 
@@ -107,43 +104,26 @@ def _condition(target: str) -> str:
     return f"ejection fraction {'of at most' if match[1] == '<=' else 'below'} {match[2]} %"
 
 
-def _other_lengths(metadata: pd.DataFrame) -> str:
-    """Return which recordings were cropped or filled, with a warning where there are some."""
-    seconds = metadata["n_samples"] / metadata["sampling_rate"]
-    changed = [
-        f"{record} of {length:g} s"
-        for record, length in zip(metadata["record"], seconds, strict=True)
-        if abs(length - _SECONDS) > _TOLERANCE
-    ]
-    if not changed:
-        return ""
-    text = f"cropped, or filled with 0 mV, to {_SECONDS:g} s: {', '.join(changed)}"
-    warnings.warn(f"{text}. A model of whole recordings may be wrong on them.", stacklevel=2)
-    return f", {text}"
-
-
 def _of_recordings(model, options, common):
-    rate = 250.0 if options.sampling_rate is None else options.sampling_rate
-    if not 0 < rate < np.inf:
-        raise ValueError(f"--sampling-rate {rate:g} must be a positive number, Hz.")
-    found = load_wfdb(list(options.ecg), sampling_rate=rate, n_samples=round(_SECONDS * rate),
-                      on_error="raise")  # fmt: skip
-    data = found.data
-    steps = f"resampled to {rate:g} Hz{_other_lengths(found.metadata)}"
-    if options.remove_baseline:
-        data = MedianBaseline((0.2, 0.6), sampling_rate=rate).transform(data)
-        steps += ", baseline removed as in EchoNext"
+    recordings = open_recordings(options.ecg, model, options)
+    found = list(recordings.read())
+    for recording in found:
+        if recording.error:
+            raise ValueError(f"{recording.name}: {recording.error}")
+        for doubt in recording.doubts:
+            warnings.warn(f"{recording.name}: {doubt}", ECGQualityWarning, stacklevel=2)
+    if recordings.model_input.preprocessing or options.remove_baseline or options.preprocessed:
+        print(f"ecgsk report: {preprocessing_in_words(model, options)}", file=sys.stderr)
+    rate, leads = recordings.model_input.sampling_rate, recordings.model_input.leads
+    doubted = "; ".join(f"{r.name}: {' '.join(r.doubts)}" for r in found if r.doubts)
     return make_report(
         options.out,
         model,
-        RecordArray.wrap(
-            np.ascontiguousarray(data),
-            table=found.covariates,
-            sampling_rate=rate,
-            leads=found.lead_names,
-        ),
-        data=f"{len(data)} recording{'s' * (len(data) > 1)} from files, {steps}",
-        record_names=[str(name) for name in found.metadata["record"]],
+        recordings.stack(found),
+        data=f"{len(found)} recording{'s' * (len(found) > 1)} from files at {rate:g} Hz, "
+        f"{preprocessing_in_words(model, options)}" + (f". Doubts: {doubted}" if doubted else ""),
+        record_names=[os.path.basename(recording.name) for recording in found],
         sampling_rate=rate,
+        leads=leads or [f"lead {i}" for i in range(recordings.model_input.n_leads)],
         **common,
     )

@@ -14,6 +14,7 @@ class KnownInput(NamedTuple):
     seconds: float | None  # length of a recording
     leads: tuple[str, ...] | None  # names in the model's order
     n_leads: int | None
+    preprocessing: list[tuple[str, dict]] | None  # of the recordings, before the model
     missing: str  # "zero" where a part of the model replaces NaN by 0 mV, otherwise "error"
 
     @property
@@ -41,6 +42,7 @@ def known_input(model, *, sampling_rate: float | None = None) -> KnownInput:
         seconds=_first(parts, lambda part: _seconds_of(part, rate)),
         leads=names,
         n_leads=n_leads,
+        preprocessing=_first(parts, lambda part: vars(part).get("preprocessed_by_")),
         missing="zero" if any(vars(p).get("missing") == "zero" for p in parts) else "error",
     )
 

@@ -16,6 +16,7 @@ from ecgsk._core.record_checks import (
     own_table,
     unmasked,
 )
+from ecgsk._core.steps import as_named_steps
 
 
 @public("ecgsk")
@@ -44,6 +45,10 @@ class RecordArray:
         Hz, where it is known and the same for all records.
     leads : sequence of str or None, default=None
         Name of each lead, in their order, where they are known and the same for all records.
+    preprocessing : list of transformers or of (str, dict), or None, default=None
+        Transformers of `ecgsk.preprocessing`, or their names and parameters, that the records went
+        through before ``read`` returns them, such as those of EchoNext. Models that are fitted on
+        them keep this: see `ecgsk.save`.
 
     Attributes
     ----------
@@ -57,6 +62,8 @@ class RecordArray:
         Hz.
     leads : tuple of str or None
         As given.
+    preprocessing : list of (str, dict) or None
+        Name and parameters of each transformer.
 
     Raises
     ------
@@ -87,9 +94,10 @@ class RecordArray:
 
     ndim = 3
     dtype = np.dtype(np.float32)
-    # Pickles of version 0.1.0 have neither.
+    # Pickles of version 0.1.0 have none of them.
     sampling_rate: float | None = None
     leads: tuple[str, ...] | None = None
+    preprocessing: list | None = None
 
     def __init__(
         self,
@@ -99,6 +107,7 @@ class RecordArray:
         table=None,
         sampling_rate: float | None = None,
         leads: Sequence[str] | None = None,
+        preprocessing: Sequence | None = None,
         _indices: np.ndarray | range | None = None,
     ):
         self._read = read
@@ -108,6 +117,7 @@ class RecordArray:
         self.table = table if _indices is not None else own_table(table, len(self))
         self.sampling_rate = checked_rate(sampling_rate)
         self.leads = checked_leads(leads, self.shape[1])
+        self.preprocessing = None if preprocessing is None else as_named_steps(preprocessing)
 
     @classmethod
     def wrap(
@@ -117,6 +127,7 @@ class RecordArray:
         *,
         sampling_rate: float | None = None,
         leads: Sequence[str] | None = None,
+        preprocessing: Sequence | None = None,
     ) -> "RecordArray":
         """Wrap an array of shape (records, leads, samples), in memory or on disk.
 
@@ -130,13 +141,16 @@ class RecordArray:
             Hz, see `RecordArray`.
         leads : sequence of str or None, default=None
             See `RecordArray`.
+        preprocessing : list of transformers or of (str, dict), or None, default=None
+            See `RecordArray`.
         """
         shape = getattr(array, "shape", None)
         if shape is None or len(shape) != 3:
             was = f"is a {type(array).__name__}" if shape is None else f"has shape {tuple(shape)}"
             raise ValueError(f"array {was}; expected (n_records, n_leads, n_samples).")
         check_numbers(array, "array holds", "Convert it before.")
-        carried = {"table": table, "sampling_rate": sampling_rate, "leads": leads}
+        carried = {"table": table, "sampling_rate": sampling_rate, "leads": leads,
+                   "preprocessing": preprocessing}  # fmt: skip
         if isinstance(array, RecordArray):
             carried = {k: getattr(array, k) if v is None else v for k, v in carried.items()}
             return cls(array.read, shape, **carried)
@@ -188,6 +202,7 @@ class RecordArray:
             table=table,
             sampling_rate=self.sampling_rate,
             leads=self.leads,
+            preprocessing=self.preprocessing,
             _indices=rows,
         )
         parts = (slice(None), *rest)
@@ -293,6 +308,7 @@ class RecordArray:
             table=self.table,
             sampling_rate=sampling_rate,
             leads=leads,
+            preprocessing=self.preprocessing,
         )
 
 

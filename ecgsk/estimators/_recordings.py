@@ -19,6 +19,7 @@ from ecgsk._core.records import RecordArray, is_lazy
 from ecgsk._core.signal import STANDARD_LEADS, checked_ecg, lead_name
 from ecgsk._core.signal_doubts import warn_of_length
 from ecgsk._core.sklearn_compat import check_feature_names, check_n_features, validate_data
+from ecgsk._core.steps import keep_preprocessing
 
 
 def check_recordings(estimator, X, *, reset: bool, part: tuple[int, int] | None = None):
@@ -92,6 +93,8 @@ def check_carried(estimator, X, *, reset: bool) -> None:
     A network with weights resamples and rearranges recordings as its parameters state. One that
     was fitted without weights takes recordings like those of the fit.
     """
+    if reset:
+        keep_preprocessing(estimator, X)
     if not isinstance(X, RecordArray):
         return
     name, source = type(estimator).__name__, getattr(estimator, "_source", None)

@@ -47,6 +47,7 @@ def describe_model(estimator, about: str) -> dict:
         "seconds": _as_json_values(known.seconds),
         "leads": _as_json_values(known.leads),
         "n_samples": known.n_samples,
+        "preprocessing": _as_json_values(known.preprocessing),
     }
 
 
@@ -82,6 +83,8 @@ def _as_json_values(value):
         return value.item()
     if isinstance(value, np.ndarray):
         value = value.tolist()
+    if isinstance(value, dict):
+        return {str(name): _as_json_values(item) for name, item in value.items()}
     if not isinstance(value, (list, tuple)):
         return None
     return [_as_json_values(item) for item in value]

@@ -3,12 +3,15 @@
 import os
 import warnings
 from collections.abc import Iterable
+from copy import copy as shallow_copy
 from inspect import signature
 
 import safetensors.numpy
 from sklearn.exceptions import InconsistentVersionWarning
 
+from ecgsk import preprocessing as transformers
 from ecgsk._core.public import public
+from ecgsk._core.steps import as_named_steps
 from ecgsk._core.tensor_store import TensorStore, loading, saving
 from ecgsk.persistence import _types
 from ecgsk.persistence._audit import Audit
@@ -25,7 +28,7 @@ _USE_PICKLE = (
 
 
 @public("ecgsk")
-def save(estimator, path: str | os.PathLike, *, about: str = "") -> str:
+def save(estimator, path: str | os.PathLike, *, about: str = "", preprocessing=None) -> str:
     """Save a model to one file that runs no code when it is loaded.
 
     Parameters
@@ -38,6 +41,12 @@ def save(estimator, path: str | os.PathLike, *, about: str = "") -> str:
         the new file is complete.
     about : str, default=""
         Notes for users of the file, such as data, license and performance. `describe` returns them.
+    preprocessing : list of transformers or of (str, dict), or None, default=None
+        Transformers of `ecgsk.preprocessing`, or their names and parameters, that the training
+        recordings had gone through before they reached the model, which are not steps of it.
+        ``ecgsk predict`` and ``ecgsk report`` apply them to recordings; in Python, apply them
+        before the model. An empty list means that they were raw. None takes what a `RecordArray`
+        carried in ``fit``, as that of `load_echonext` does; arrays carry nothing.
 
     Returns
     -------
@@ -93,12 +102,17 @@ def save(estimator, path: str | os.PathLike, *, about: str = "") -> str:
         )
     if not isinstance(about, str):
         raise TypeError(f"about={about!r:.100} is not allowed; give a str.")
+    if preprocessing is not None:
+        preprocessing = _named_steps(preprocessing)
     from skops.io import dumps
 
     store = TensorStore()
     try:
         with saving(store):
             copy = copy_for_saving(estimator)
+            if preprocessing is not None:
+                copy = copy if copy is not estimator else shallow_copy(estimator)
+                vars(copy)["preprocessed_by_"] = preprocessing
             model = deduplicate(dumps(copy))
         audit = Audit(model)
     except RecursionError as error:
@@ -234,6 +248,8 @@ def describe(path: str | os.PathLike) -> dict:
           is multilabel;
         - ``n_features`` of the input (leads for recordings), and ``sampling_rate`` (Hz),
           ``seconds``, ``n_samples`` and ``leads`` (names) of its recordings, None if unknown;
+        - ``preprocessing``: name and parameters of the transformers that recordings have to go
+          through before the model, see `save`; None if unknown;
         - ``types``: types in the file;
         - ``to_trust``: types that `load` only accepts in ``trusted``.
 
@@ -262,6 +278,17 @@ def describe(path: str | os.PathLike) -> dict:
         "types": sorted(".".join(pair) for pair in audit.types),
         "to_trust": sorted(".".join(pair) for pair in audit.unknown),
     }
+
+
+def _named_steps(preprocessing) -> list[tuple[str, dict]]:
+    named = as_named_steps(preprocessing)
+    unknown = [name for name, _ in named if name not in transformers.__all__]
+    if unknown:
+        raise ValueError(
+            f"preprocessing contains {', '.join(unknown)}; only transformers of "
+            "ecgsk.preprocessing can be kept with a model. Make others steps of a Pipeline."
+        )
+    return named
 
 
 def _pairs(trusted: Iterable[str]) -> set[tuple[str, str]]:

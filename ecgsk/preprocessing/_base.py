@@ -20,6 +20,7 @@ from ecgsk._core.sklearn_compat import (
     set_output_container,
     validate_data,
 )
+from ecgsk._core.steps import keep_preprocessing
 
 # A chunk's float64 temporaries then stay in the processor's cache: larger ones are slower.
 _CHUNK_MEGABYTES = 4
@@ -74,6 +75,7 @@ class SignalTransformer(TransformerMixin, BaseEstimator):
             The transformer, with ``n_features_in_`` and ``n_samples_in_``.
         """
         X, ndim = self._check_input(X, reset=True)
+        keep_preprocessing(self, X)
         _, shape = self._plan(*X.shape[1:])
         self.n_samples_in_ = X.shape[2]
         self._ndim_in = ndim

@@ -9,6 +9,7 @@ from ecgsk._core.checks import check_distinct
 from ecgsk._core.frames import as_pandas
 from ecgsk._core.public import public
 from ecgsk._core.sklearn_compat import check_is_fitted, fit_context, validate_data
+from ecgsk._core.steps import keep_preprocessing
 from ecgsk.tabular._numbers import as_numbers
 from ecgsk.tabular._table_transformer import TableTransformer
 
@@ -47,6 +48,8 @@ class TableColumns(TableTransformer):
         different values for at least 10 times as many records. None for other columns.
     has_missing_ : ndarray of shape (n_columns,)
         Whether a training record had no value.
+    preprocessed_by_ : list of (str, dict) or None
+        What the recordings of fit had gone through, see `RecordArray`.
 
     Notes
     -----
@@ -101,6 +104,7 @@ class TableColumns(TableTransformer):
         names = table.columns if self.columns is None else self.columns
         # scikit-learn does not accept numpy.str_ next to str.
         self.columns_ = [str(name) if isinstance(name, str) else name for name in names]
+        keep_preprocessing(self, X)
         numbers = self._numbers(table)
         self.has_missing_ = np.isnan(numbers).any(axis=0)
         known = [column[~np.isnan(column)] for column in numbers.T]

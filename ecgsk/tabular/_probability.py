@@ -29,6 +29,7 @@ from ecgsk._core.sklearn_compat import (
     fit_context,
     safe_indexing,
 )
+from ecgsk._core.steps import keep_preprocessing
 from ecgsk._core.targets import plain_target
 from ecgsk.tabular._memory import memory_folder, remembered_probabilities
 from ecgsk.tabular._out_of_fold import out_of_fold
@@ -187,6 +188,7 @@ class ProbabilityTransformer(MetaEstimatorMixin, TableTransformer):
             when ``groups`` would not reach a split inside the classifier, or nothing takes
             ``sample_weight``; when the columns of ``predict_proba`` are not known.
         """
+        keep_preprocessing(self, X)
         self._fit(X, y, diagnoses, groups, sample_weight)
         return self
 
@@ -205,6 +207,7 @@ class ProbabilityTransformer(MetaEstimatorMixin, TableTransformer):
             Probabilities or logits; an ndarray after ``set_output(transform="default")``. A binary
             classifier has one column, the probability of the second class.
         """
+        keep_preprocessing(self, X)
         X, target, groups = self._fit(X, y, diagnoses, groups, sample_weight, folds=True)
         if not self._needs_fit():
             return self.transform(X)

@@ -14,7 +14,7 @@ from ecgsk._cli.output_table import OutputTable
 from tests._names import PIECES, original, random_name
 from tests._processes import DEAD, SERVER, die, start
 
-COLUMNS = ["record", "probability", "decision", "warning", "error"]
+COLUMNS = ["record", "probability", "decision", "doubts", "error"]
 
 
 def names(n, seed=0):

@@ -105,3 +105,6 @@ def tabular_name(split: str) -> str:
 
 
 DATA_NAMES = (CSV, *map(waveform_name, SPLITS), *map(tabular_name, SPLITS))
+
+# What the authors did to the baseline of the recordings.
+PREPROCESSING = [("MedianBaseline", {"window": (0.2, 0.6), "sampling_rate": SAMPLING_RATE})]

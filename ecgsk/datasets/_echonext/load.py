@@ -27,6 +27,7 @@ from ecgsk.datasets._echonext.layout import (
     CSV,
     MICROVOLT_PER_COUNT,
     N_SAMPLES,
+    PREPROCESSING,
     SAMPLING_RATE,
     SPLITS,
     TRUTH,
@@ -263,6 +264,7 @@ def load_echonext(
         table=covariates.iloc[kept].reset_index(drop=True),
         sampling_rate=SAMPLING_RATE,
         leads=STANDARD_LEADS,
+        preprocessing=PREPROCESSING,
     )
     data: RecordArray | np.ndarray = records
     if not lazy:
