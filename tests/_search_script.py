@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 from optuna.distributions import FloatDistribution
 from optuna.storages import JournalStorage
@@ -13,21 +14,20 @@ from sklearn.linear_model import LogisticRegression
 from ecgsk.model_selection import OptunaSearchCV
 from tests._processes import die, wait_until
 
+# The file that fits are written to, and what is called after each: no part of the search.
+HOOKS = SimpleNamespace(log=None, after_fit=lambda fits: None)
+
 
 class Logged(ClassifierMixin, BaseEstimator):
     """Logistic regression that writes down what it fits."""
 
-    # Called after each fit that was written down.
-    after_fit = staticmethod(lambda fits: None)
-
-    def __init__(self, C=1.0, log=None):
+    def __init__(self, C=1.0):
         self.C = C
-        self.log = log
 
     def fit(self, X, y):
-        with open(self.log, "a") as file:
+        with open(HOOKS.log, "a") as file:
             file.write(f"{os.getpid()} {len(X)} {self.C!r}\n")
-        self.after_fit(fits_of(self.log))
+        HOOKS.after_fit(fits_of(HOOKS.log))
         self.model_ = LogisticRegression(C=self.C).fit(X, y)
         self.classes_ = self.model_.classes_
         return self
@@ -47,9 +47,10 @@ def fits_of(log) -> list[list[str]]:
 def search(storage, log, n_trials=12):
     if storage is not None and storage.startswith("journal:"):
         storage = JournalStorage(JournalFileBackend(storage.removeprefix("journal:")))
+    HOOKS.log = log
     X, y = make_classification(120, random_state=0)
     found = OptunaSearchCV(
-        Logged(log=str(log)),
+        Logged(),
         {"C": FloatDistribution(1e-3, 1e2, log=True)},
         n_trials=n_trials,
         storage=storage,
@@ -74,7 +75,7 @@ def run(connection, storage, log, *, together=False, dies_after=None):
         if mine == dies_after:
             die()
 
-    Logged.after_fit = staticmethod(after_fit)
+    HOOKS.after_fit = after_fit
     results = search(storage, log).cv_results_
     names = {"C": "param_C", "score": "mean_test_score", "number": "trial_number"}
     names["state"] = "trial_state"

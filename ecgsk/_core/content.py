@@ -27,6 +27,11 @@ _WITHOUT_EFFECT = {
     "random_state",
     "verbose",
 }
+# Global values of a module that its functions may use.
+_USED = (
+    FunctionType, type, ModuleType, bool, int, float, complex, str, bytes, tuple, list, dict, set,
+    frozenset, np.ndarray, np.generic,
+)  # fmt: skip
 # Packages that compute what networks and their preprocessing return.
 _COMPUTING = ("numpy", "scipy", "torch", "openvino", "onnxruntime")
 
@@ -167,7 +172,7 @@ class _Digest:
         self._add_code(function.__code__)
         for name in sorted(_global_names(function.__code__)):
             used = function.__globals__.get(name)
-            if isinstance(used, (FunctionType, type, ModuleType)):
+            if isinstance(used, _USED):
                 self.add(used)
 
     def _add_code(self, code: CodeType) -> None:

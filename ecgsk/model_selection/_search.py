@@ -1,7 +1,6 @@
 """A scikit-learn search whose candidates are proposed by Optuna."""
 
 import contextlib
-import re
 import time
 import warnings
 from collections.abc import Iterator
@@ -275,9 +274,10 @@ class OptunaSearchCV(BaseSearchCV):
             y=y,
             folds=folds,
             params=params,
-            space=space.fingerprint_parts(),
+            space=space.content(),
             scoring=self._scoring_parts(scorers),
             estimator=self.estimator,
+            strict=self.storage is not None,
         )
         with _optuna_warnings_only():
             study = SharedStudy(
@@ -389,9 +389,10 @@ class OptunaSearchCV(BaseSearchCV):
     def _scoring_parts(self, scorers) -> list:
         """Return everything about scoring that changes the scores, for the fingerprint."""
         scorers = scorers._scorers if isinstance(scorers, MultimetricScorer) else {"score": scorers}
-        names = [(name, _scorer_name(scorer)) for name, scorer in sorted(scorers.items())]
+        if self.scoring is None:
+            scorers = {"score": "the estimator's own"}
         metric = self.refit if isinstance(self.refit, str) else None
-        return [names, metric, self.return_train_score, self.error_score]
+        return [scorers, metric, self.return_train_score, self.error_score]
 
     def __getstate__(self):
         state = super().__getstate__()
@@ -430,11 +431,6 @@ def _fold_rows(trial, n_splits: int, names: list[str] | None, train: bool) -> li
                 row[name] = dict.fromkeys(names, row[name])
         rows.append(row)
     return rows
-
-
-def _scorer_name(scorer) -> str:
-    """Return a name of a scorer without an address in memory."""
-    return getattr(scorer, "__qualname__", None) or re.sub(r" at 0x[0-9a-f]+", "", repr(scorer))
 
 
 @contextlib.contextmanager

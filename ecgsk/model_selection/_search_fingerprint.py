@@ -1,85 +1,138 @@
 """Fingerprints of a search, so that a study never mixes the trials of two searches."""
 
+import os
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 
+from ecgsk._core.content import content_digest
 from ecgsk._core.fingerprint import fingerprint
-from ecgsk._core.records import RecordArray, is_lazy
+from ecgsk._core.records import RecordArray, batches, is_lazy
 
 # Parameters that set where and how to compute, but do not change the result.
 _WITHOUT_EFFECT = {"backend", "checkpoint_dir", "device", "memory", "n_jobs", "verbose"}
+_FILE_BLOCK = 1 << 20
 
 
-def search_fingerprint(*, X, y, folds, params, space, scoring, estimator) -> dict[str, str]:
+class UnidentifiedError(ValueError):
+    """A part of a search whose content cannot be compared with that of another search."""
+
+
+def search_fingerprint(
+    *, X, y, folds, params, space, scoring, estimator, strict: bool
+) -> dict[str, str]:
     """Return fingerprints of all that a search's scores depend on, by names for error messages.
 
-    The representations in ``space`` and ``scoring`` are complete. Parts of the estimator that stay
-    fitted are compared also by their fitted attributes.
+    Objects enter with their content: parameters, code of the user's functions and classes, bytes of
+    files, and all that fitted parts have learned. With ``strict``, UnidentifiedError for what
+    cannot be examined, and recordings on disk enter whole; otherwise by the names of their types,
+    and by 64 of them.
     """
+    content = _Content(strict)
     return {
-        "data": fingerprint(*_comparable(X), *_comparable(y)),
-        "metadata": fingerprint(
-            *(part for k in sorted(params) for part in (k, *_comparable(params[k])))
+        "data": content.of_data("X", X, y),
+        "metadata": content.of_data(
+            "the metadata of fit",
+            *(part for name in sorted(params) for part in (name, params[name])),
         ),
         "folds": fingerprint(*(rows for fold in folds for rows in fold)),
-        "space": fingerprint(space),
-        "scoring": fingerprint(scoring),
-        "estimator": fingerprint(*_estimator_parts(estimator)),
+        "space": content.of("param_distributions", space),
+        "scoring": content.of("scoring", scoring),
+        "estimator": content.of("estimator", estimator),
     }
 
 
-def _comparable(values) -> list:
-    """Return data in the types that `fingerprint` reads completely."""
-    if values is None or isinstance(values, RecordArray):
-        return [values]
-    if is_lazy(values):
-        return [RecordArray.wrap(values)]
-    if isinstance(values, (pd.DataFrame, pd.Series)):
-        names = list(getattr(values, "columns", [values.name if values.ndim == 1 else None]))
-        return [names, pd.util.hash_pandas_object(values, index=False).to_numpy()]
-    if sparse.issparse(values):
-        values = values.tocsr()
-        return [values.shape, values.data, values.indices, values.indptr]
-    values = np.asarray(values)
-    return [values.astype(str) if values.dtype == object else values]
+def _flat(params: Mapping) -> list:
+    return [part for name in sorted(params) for part in (name, params[name])]
 
 
-def _estimator_parts(value, fitted: bool = False) -> list:
-    """Return the parameters of an estimator, and of the estimators in it, as comparable parts."""
-    if isinstance(value, (list, tuple)):
-        return ["[", *(part for item in value for part in _estimator_parts(item, fitted)), "]"]
-    if isinstance(value, dict):
-        items = sorted(value.items(), key=lambda item: str(item[0]))
-        return [part for k, v in items for part in (k, *_estimator_parts(v, fitted))]
-    if isinstance(value, np.ndarray):
-        return _comparable(value)
-    if value is None or isinstance(value, (bool, int, float, complex, str, bytes, np.generic)):
-        return [value]
-    kind = f"{type(value).__module__}.{type(value).__qualname__}"
-    if callable(value) and hasattr(value, "__qualname__"):
-        return [f"{value.__module__}.{value.__qualname__}"]
-    if not isinstance(value, BaseEstimator):
-        # The representation of other objects may contain an address in memory.
-        return [kind]
-    kept = set(getattr(value, "_kept_by_clones", ()))
-    parts = [kind]
-    for name, param in sorted(value.get_params(deep=False).items()):
-        if name not in _WITHOUT_EFFECT:
-            stays_fitted = fitted or name in kept or isinstance(value, FrozenEstimator)
-            parts += [name, *_estimator_parts(param, stays_fitted)]
-    return parts + _fitted_parts(value) if fitted else parts
+class _Content:
+    def __init__(self, strict: bool) -> None:
+        self.strict = strict
 
+    def of(self, name: str, value) -> str:
+        """Return the fingerprint of a parameter of the search."""
+        return fingerprint(*self._parts(name, value))
 
-def _fitted_parts(estimator) -> list:
-    """Return the fitted attributes of an estimator."""
-    parts = []
-    for name, value in sorted(vars(estimator).items()):
-        if name == "net_":
-            state = value.module_.state_dict()
-            parts += [tensor.cpu().numpy() for tensor in state.values()]
-        elif name.endswith("_") and not name.startswith("_"):
-            parts += [name, *_estimator_parts(value, fitted=True)]
-    return parts
+    def of_data(self, name: str, *values) -> str:
+        return fingerprint(*(part for value in values for part in self._data(name, value)))
+
+    def _data(self, name: str, values) -> list:
+        if values is None or isinstance(values, str):
+            return [values]
+        if is_lazy(values):
+            records = RecordArray.wrap(values)
+            table = self._data(name, records.table)
+            known = ["recordings", records.sampling_rate, records.leads, *table]
+            if not self.strict:
+                return [*known, records]
+            parts = batches(len(records), records.shape[1:])
+            rows = (np.arange(part.start, part.stop) for part in parts)
+            return [*known, records.shape, *(fingerprint(records.read(part)) for part in rows)]
+        if isinstance(values, (pd.DataFrame, pd.Series)):
+            names = list(getattr(values, "columns", [values.name if values.ndim == 1 else None]))
+            return [names, pd.util.hash_pandas_object(values, index=False).to_numpy()]
+        if sparse.issparse(values):
+            values = values.tocsr()
+            return [values.shape, values.data, values.indices, values.indptr]
+        try:
+            values = np.asarray(values)
+        except ValueError:  # lists of different lengths
+            return self._parts(name, values)
+        return self._parts(name, values.tolist()) if values.dtype == object else [values]
+
+    def _parts(self, name: str, value) -> list:
+        """Return the content of an object as parts that `fingerprint` reads completely."""
+        if isinstance(value, os.PathLike) or (isinstance(value, str) and os.path.isfile(value)):
+            return self._file(value)
+        if type(value) in (list, tuple):
+            items = (self._parts(f"{name}[{i}]", item) for i, item in enumerate(value))
+            return [type(value).__name__, len(value), *(part for item in items for part in item)]
+        if isinstance(value, Mapping):
+            items = sorted(value.items(), key=lambda item: (type(item[0]).__name__, repr(item[0])))
+            parts = [type(value).__name__, len(value)]
+            for key, item in items:
+                parts += [*self._parts(name, key), *self._parts(f"{name}[{key!r}]", item)]
+            return parts
+        if hasattr(value, "get_params") and not isinstance(value, type):
+            return self._estimator(name, value)
+        return self._digest(name, value)
+
+    def _estimator(self, name: str, estimator) -> list:
+        if isinstance(estimator, FrozenEstimator):
+            return ["frozen", *self._digest(name, estimator.estimator)]
+        parts = self._digest(name, type(estimator))
+        kept = set(getattr(estimator, "_kept_by_clones", ()))
+        for key, value in sorted(estimator.get_params(deep=False).items()):
+            if key in _WITHOUT_EFFECT:
+                continue
+            place = f"{name}.{key}"
+            fitted = key in kept and value is not None
+            parts += [key, *(self._digest if fitted else self._parts)(place, value)]
+        return parts
+
+    def _digest(self, name: str, value) -> list:
+        try:
+            return [content_digest(value)]
+        except Exception as error:  # objects of others can fail in any way
+            kind = f"{type(value).__module__}.{type(value).__qualname__}"
+            if not self.strict:
+                return [kind]
+            raise UnidentifiedError(
+                f"{name} has a {kind} whose content cannot be compared with that of another search "
+                f"({type(error).__name__}: {error}), and storage would go on with scores of it. "
+                "Leave storage out, or use an object that can be pickled."
+            ) from error
+
+    @staticmethod
+    def _file(path) -> list:
+        if not os.path.isfile(path):
+            return [os.fspath(path)]
+        blocks = []
+        with open(path, "rb") as file:
+            while block := file.read(_FILE_BLOCK):
+                blocks.append(fingerprint(block))
+        return ["file", *blocks]

@@ -1,7 +1,6 @@
 """Search spaces: the parameters that a search varies, and their ranges."""
 
 from collections.abc import Mapping
-from numbers import Real
 
 import numpy as np
 from optuna.distributions import (
@@ -134,6 +133,8 @@ class Space:
             self.distributions[name] = self._distribution(name, values)
 
     def _distribution(self, name: str, values) -> BaseDistribution:
+        if isinstance(values, CategoricalDistribution):
+            values = list(values.choices)
         if isinstance(values, BaseDistribution):
             return values
         if isinstance(values, np.ndarray):
@@ -145,10 +146,11 @@ class Space:
                 "optuna.distributions.FloatDistribution(1e-4, 1e-1, log=True)."
             )
         values = [v.item() if isinstance(v, np.generic) else v for v in values]
-        plain = all(isinstance(v, _PLAIN_TYPES) for v in values)
-        if plain and len(set(map(repr, values))) == len(values):
+        plain = all(isinstance(v, _PLAIN_TYPES) and v == v for v in values)
+        if plain and len(set(values)) == len(values):
             return CategoricalDistribution(values)
-        # Optuna only stores plain values; other choices are stored by their position in the list.
+        # Optuna stores plain values only, and finds them by equality, by which 1, 1.0 and True are
+        # the same. Other choices are stored by their position in the list.
         self._choices[name] = values
         return CategoricalDistribution(list(range(len(values))))
 
@@ -159,14 +161,12 @@ class Space:
             for name in self.distributions
         }
 
-    def fingerprint_parts(self) -> list:
-        """Return the complete search space as values with an unambiguous representation."""
-        parts = []
-        for name in sorted(self.distributions):
-            choices = self._choices.get(name)
-            names = choices and [_choice_name(choice) for choice in choices]
-            parts += [name, self.distributions[name], names]
-        return parts
+    def content(self) -> list:
+        """Return the complete search space: names, distributions and choices."""
+        return [
+            [name, str(self.distributions[name]), self._choices.get(name)]
+            for name in sorted(self.distributions)
+        ]
 
 
 def to_json(param_distributions: Mapping | None) -> dict | None:
@@ -191,12 +191,3 @@ def from_json(param_distributions: Mapping | None) -> dict | None:
         else values
         for name, values in param_distributions.items()
     }
-
-
-def _choice_name(choice) -> str:
-    if isinstance(choice, (*_PLAIN_TYPES, Real)):
-        return repr(choice)
-    kind = f"{type(choice).__module__}.{type(choice).__qualname__}"
-    params = choice.get_params(deep=False) if hasattr(choice, "get_params") else {}
-    plain = {k: v for k, v in params.items() if isinstance(v, _PLAIN_TYPES)}
-    return f"{kind}({plain})" if params else kind

@@ -268,7 +268,7 @@ def test_searches_hand_it_the_patients(routing):
 
 @pytest.fixture(scope="module")
 def ptbxl(ptbxl_path):
-    table, statements, _ = read_table(ptbxl_path, range(1, 10))
+    table, statements, _ = read_table(ptbxl_path, range(1, 10), 100)
     of_record = [labels_of(codes, "all") for codes in statements]
     y = np.array([[name in row for name in PTBXL_TASKS["all"]] for row in of_record]).astype(int)
     return y, table["patient_id"].to_numpy(), table["strat_fold"].to_numpy()
