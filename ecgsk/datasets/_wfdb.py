@@ -254,6 +254,7 @@ def load_wfdb(
             table=covariates,
             sampling_rate=rates[0],
             leads=leads,
+            preprocessing=[],
         )
     y, target_names = _target(rows, target)
     if return_X_y:

@@ -19,7 +19,7 @@ from ecgsk._core.records import RecordArray, is_lazy
 from ecgsk._core.signal import STANDARD_LEADS, checked_ecg, lead_name
 from ecgsk._core.signal_doubts import warn_of_length
 from ecgsk._core.sklearn_compat import check_feature_names, check_n_features, validate_data
-from ecgsk._core.steps import keep_preprocessing
+from ecgsk._core.steps import keep_preprocessing, warn_of_preprocessing
 
 
 def check_recordings(estimator, X, *, reset: bool, part: tuple[int, int] | None = None):
@@ -95,6 +95,8 @@ def check_carried(estimator, X, *, reset: bool) -> None:
     """
     if reset:
         keep_preprocessing(estimator, X)
+    else:
+        warn_of_preprocessing(estimator, X, stacklevel=3)
     if not isinstance(X, RecordArray):
         return
     name, source = type(estimator).__name__, getattr(estimator, "_source", None)

@@ -20,7 +20,7 @@ from ecgsk._core.sklearn_compat import (
     set_output_container,
     validate_data,
 )
-from ecgsk._core.steps import keep_preprocessing
+from ecgsk._core.steps import keep_preprocessing, with_step
 
 # A chunk's float64 temporaries then stay in the processor's cache: larger ones are slower.
 _CHUNK_MEGABYTES = 4
@@ -109,12 +109,14 @@ class SignalTransformer(TransformerMixin, BaseEstimator):
         function = partial(_apply, function, shape=shape, n_jobs=getattr(self, "n_jobs", 1))
         if isinstance(X, RecordArray):
             rate = carried_rate(X) or getattr(self, "sampling_rate", None)
-            return X.map(
+            result = X.map(
                 function,
                 shape,
                 sampling_rate=self._rate_out(rate),
                 leads=self._leads_out(carried_leads(X)),
             )
+            result.preprocessing = with_step(X.preprocessing, self)
+            return result
         X = function(X)
         return X[:, 0] if ndim == 2 else X
 

@@ -29,7 +29,7 @@ from ecgsk._core.sklearn_compat import (
     fit_context,
     safe_indexing,
 )
-from ecgsk._core.steps import keep_preprocessing
+from ecgsk._core.steps import keep_preprocessing, warn_of_preprocessing
 from ecgsk._core.targets import plain_target
 from ecgsk.tabular._memory import memory_folder, remembered_probabilities
 from ecgsk.tabular._out_of_fold import out_of_fold
@@ -241,6 +241,7 @@ class ProbabilityTransformer(MetaEstimatorMixin, TableTransformer):
             returns out-of-fold ones.
         """
         check_is_fitted(self)
+        warn_of_preprocessing(self, X, stacklevel=2)
         classifier, columns = self._classifier(), self._columns()
         folder = None if self._needs_fit() else memory_folder(self.memory)
         if folder is None:

@@ -1,6 +1,7 @@
 """What the training recordings went through travels with the model to both commands."""
 
 import re
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from ecgsk import ProbabilityTransformer, RecordArray, load, make_ecg, make_lef_classifier
+from ecgsk import (
+    ECGQualityWarning,
+    ProbabilityTransformer,
+    RecordArray,
+    load,
+    make_ecg,
+    make_lef_classifier,
+)
 from ecgsk._cli.main import main
 from ecgsk._core.model_input import known_input
 from ecgsk.datasets import load_echonext, make_echonext
@@ -131,3 +139,21 @@ def test_models_of_echonext_keep_what_echonext_did(tmp_path, capsys):
 def test_only_transformers_of_recordings_are_kept(steps, error, tmp_path):
     with pytest.raises(error, match="preprocessing"):
         save(LogisticRegression(), tmp_path / "x.ecgsk", preprocessing=steps)
+
+
+@pytest.mark.parametrize("kind", ["network", "probabilities", "pipeline"])
+def test_python_warns_of_recordings_that_went_through_other_steps(kind, cohort):
+    raw, _, y = cohort
+    X = RecordArray.wrap(raw, preprocessing=[], sampling_rate=RATE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("ignore", ECGQualityWarning)
+        model = learned(kind, STEPS[0].transform(X), y)
+        assert [name for name, _ in known_input(model).preprocessing] == ["MedianBaseline"]
+        model.predict_proba(STEPS[0].transform(X))
+        model.predict_proba(STEPS[0].transform(raw))  # arrays carry nothing
+    with pytest.warns(UserWarning, match="no preprocessing.*MedianBaseline|BandPass.*Median"):
+        model.predict_proba(X)
+    again = learned(kind, X, y)
+    with pytest.warns(UserWarning, match="MedianBaseline"):
+        again.predict_proba(STEPS[0].transform(X))

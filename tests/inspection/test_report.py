@@ -309,12 +309,12 @@ def test_the_command_on_files_of_patients(folder, model, cinc_path, capsys):
     files = sorted(str(path) for path in cinc_path.glob("*.hea"))[:2]
     out = folder / "files.html"
     status = main(
-        ["report", str(folder / "model.joblib"), "--allow-pickle", "--remove-baseline"]
+        ["report", str(folder / "model.joblib"), "--allow-pickle"]
         + ["--out", str(out), "--ecg", *files]
     )
     assert status == 0, capsys.readouterr().err
     text = out.read_text()
-    assert text.count("Patient: ") >= 2 and "baseline removed as in EchoNext" in text
+    assert text.count("Patient: ") >= 2 and "preprocessing: MedianBaseline" in text
 
 
 def test_records_need_their_table(folder, cohort, model):

@@ -216,6 +216,7 @@ def load_ptbxl(
             shape,
             table=covariates,
             sampling_rate=sampling_rate,
+            preprocessing=[],
             leads=STANDARD_LEADS,
         )
     if return_X_y:
