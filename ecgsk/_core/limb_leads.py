@@ -141,12 +141,12 @@ def _other_orders(leads: tuple[str, ...]) -> _Orders:
             sign = np.array([-1.0 if f"-{name}" in order.split() else 1.0 for name in leads])
             place = [names.index(name) for name in leads]
             found.append((f"the leads are in the order {order}", place, sign))
-    moved = [list(order) for order in itertools.permutations(limb)]
-    for order in sorted(moved, key=lambda order: sum(map(operator.ne, order, limb))):
+    moved = sorted(itertools.permutations(limb), key=lambda to: sum(map(operator.ne, to, limb)))
+    for places in moved:
         place = list(range(n))
-        for i, j in zip(limb, order, strict=True):
+        for i, j in zip(limb, places, strict=True):
             place[i] = j
-        given = " ".join(leads[limb[order.index(i)]] for i in limb)
+        given = " ".join(leads[limb[places.index(i)]] for i in limb)
         found.append((f"the limb leads are in the order {given}", place, np.ones(n)))
 
     def moved_weights(weights, place, sign):

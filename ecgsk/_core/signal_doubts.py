@@ -133,7 +133,7 @@ def _doubts_of_block(X, leads, standardized) -> _Block:
         warnings.simplefilter("ignore", RuntimeWarning)  # a record of flat leads only
         typical = np.nanmedian(live, axis=1)
     unit = _is_standardized(mean[:, :, 0], deviation, flat)
-    doubts = [_flat_lead(i, flat[i], leads) for i in np.flatnonzero(flat.any(axis=1))]
+    doubts = [_flat_lead(i, flat[i], leads) for i in np.flatnonzero(flat.any(axis=1)).tolist()]
     if X.shape[1] == 1:
         doubts = []
     if not standardized:
@@ -142,15 +142,15 @@ def _doubts_of_block(X, leads, standardized) -> _Block:
     doubts += filled
     spoiled = {doubt.record for doubt in filled}
     largest = deviation.max(axis=1)
-    for i in np.flatnonzero(~unit):
+    for i in np.flatnonzero(~unit).tolist():
         if i in spoiled:
             continue
         if typical[i] < _DEVIATIONS[0] or typical[i] > _DEVIATIONS[1]:
-            doubts.append(Doubt("amplitude", int(i), _amplitude(typical[i])))
+            doubts.append(Doubt("amplitude", i, _amplitude(typical[i])))
         elif largest[i] > _LARGEST_OF_LEAD:
             lead = _name(int(deviation[i].argmax()), leads)
             text = _amplitude(largest[i]).replace("its", f"the lead {lead} alone: its", 1)
-            doubts.append(Doubt("amplitude", int(i), text))
+            doubts.append(Doubt("amplitude", i, text))
     for i in range(len(X)):
         copied = _copied_leads(X[i], gram[i], flat[i], leads)
         if copied:
@@ -174,7 +174,7 @@ def _is_standardized(mean, deviation, flat) -> np.ndarray:
 
 
 def _flat_lead(record: int, flat: np.ndarray, leads) -> Doubt:
-    names = [_name(i, leads) for i in np.flatnonzero(flat)]
+    names = [_name(i, leads) for i in np.flatnonzero(flat).tolist()]
     plural = "lead is" if len(names) == 1 else "leads are"
     return Doubt("flat_lead", int(record), f"constant {plural} {', '.join(names)}")
 

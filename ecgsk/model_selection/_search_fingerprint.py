@@ -89,8 +89,10 @@ class _Content:
         if isinstance(value, os.PathLike) or (isinstance(value, str) and os.path.isfile(value)):
             return self._file(value)
         if type(value) in (list, tuple):
-            items = (self._parts(f"{name}[{i}]", item) for i, item in enumerate(value))
-            return [type(value).__name__, len(value), *(part for item in items for part in item)]
+            parts = [type(value).__name__, len(value)]
+            for i, item in enumerate(value):
+                parts += self._parts(f"{name}[{i}]", item)
+            return parts
         if isinstance(value, Mapping):
             items = sorted(value.items(), key=lambda item: (type(item[0]).__name__, repr(item[0])))
             parts = [type(value).__name__, len(value)]
