@@ -13,7 +13,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line (None: of this process) and return its exit status.
 
     0 for success, 1 when ``predict`` has no prediction for some recordings, 2 for errors that the
-    user can correct, 130 after Ctrl-C.
+    user can correct, 3 when ``predict --strict`` has doubts, 130 after Ctrl-C.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files may contain what the terminal cannot show: it is no reason to fail.

@@ -73,7 +73,7 @@ class ModelInput:
             raise ValueError("no sample of it is a number.")
         X = check_ecg(signal[np.newaxis], n_leads=self.n_leads, n_samples=self.n_samples,
                       missing=self.missing, warn=False)  # fmt: skip
-        return [f"{d.kind}: {d.message}." for d in find_doubts(X, self.leads)]
+        return [f"{d.kind}: {d.message}." for d in find_doubts(np.asarray(X), self.leads)]
 
 
 def find_model_input(

@@ -49,7 +49,7 @@ class OutputTable:
             _parquet()  # fails now, not after an hour
             self._csv = Path(f"{self.path}.partial.csv")
         # Bytes, records, failures, doubts: a tuple, so that Ctrl-C cannot change only some.
-        self._done = (0, 0, 0, 0)
+        self._done: tuple[int, ...] = (0, 0, 0, 0)
         self._finished = False
         # Name and error of a row without a prediction.
         self.first_failed = ""
