@@ -26,6 +26,10 @@ _CHANGES = "the text mode of FTP or git"
 _PADDING = 16
 
 
+class _RefusedError(ValueError):
+    """A record is refused for a reason that needs no explanation of the decoder."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Conversion:
     """How counts become millivolt; ``rows`` is None for all signals in their own order."""
@@ -122,7 +126,7 @@ def _check_counts(header: Header, counts) -> None:
         if int(np.asarray(counts[i]).astype(np.uint16).sum(dtype=np.uint16)) != checksum
     ]
     if wrong:
-        raise ValueError(
+        raise _RefusedError(
             f"its samples of {', '.join(wrong[:3])}{', ...' if len(wrong) > 3 else ''} have "
             "another checksum than its header: a file was changed on its way, as by "
             f"{_CHANGES}, or belongs to another record. Fetch it again; verify=False reads it as "
@@ -219,11 +223,8 @@ def _read_with_wfdb(header: Header, leads: tuple[str, ...]) -> np.ndarray:
     import wfdb
 
     try:
-        if header.segments:
-            _check_segments(header, leads)
-        else:
-            _conversion(header.signals, leads)
-            _check_files(header)
+        _check_before_decoding(header, leads)
+        if not header.segments:
             _check_decoded(header)
         record = wfdb.rdrecord(header.path.removesuffix(".hea"))
         signal = record.p_signal.T
@@ -231,11 +232,16 @@ def _read_with_wfdb(header: Header, leads: tuple[str, ...]) -> np.ndarray:
             raise ValueError("wfdb understands its signal lines in another way")
         if signal.shape[1] != (header.n_samples or signal.shape[1]) or not signal.shape[1]:
             raise ValueError(f"{signal.shape[1]} of {header.n_samples} samples could be read")
-        rows = lead_indices(record.sig_name, leads)
+        try:
+            rows = lead_indices(record.sig_name, leads)
+        except ValueError as error:
+            raise _RefusedError(error) from None
         factors = np.array([millivolt_factor(record.units[row]) for row in rows])
         return (signal[rows] * factors[:, np.newaxis]).astype(np.float32)
     except RecordError as error:
         raise RecordError(header.path, f"segment {error}", error.missing) from None
+    except _RefusedError as error:
+        raise RecordError(header.path, str(error)) from None
     except FileNotFoundError as error:
         name = os.path.basename(str(error.filename))
         raise RecordError(header.path, f"its file {name} is missing", missing=True) from None
@@ -244,6 +250,19 @@ def _read_with_wfdb(header: Header, leads: tuple[str, ...]) -> np.ndarray:
         raise RecordError(
             header.path, f"it cannot be decoded ({type(error).__name__}: {error})"
         ) from error
+
+
+def _check_before_decoding(header: Header, leads: tuple[str, ...]) -> None:
+    try:
+        if header.segments:
+            _check_segments(header, leads)
+        else:
+            _conversion(header.signals, leads)
+            _check_files(header)
+    except RecordError:
+        raise
+    except ValueError as error:
+        raise _RefusedError(error) from None
 
 
 def _agrees(record, signals: Signals) -> bool:

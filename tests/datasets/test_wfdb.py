@@ -416,7 +416,7 @@ MALFORMED = {
     odd_format_truncated: "is truncated: 1200 bytes do not hold 50 samples of format 24",
     packed_format_truncated: "is truncated: 400 bytes do not hold 50 samples of format 212",
     packed_format_a_little_short: "is truncated: 800 bytes do not hold 50 samples of format 212",
-    packed_format_absurd: "decoded",
+    packed_format_absurd: "do not hold 50000000000000 samples of format 212",
     odd_format_missing: "missing",
     segment_missing: "bad_1.*no such header",
     segments_unlisted: "announces 2 segments",
