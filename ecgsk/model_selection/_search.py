@@ -31,6 +31,7 @@ from ecgsk._core.sklearn_compat import (
 )
 from ecgsk._core.tensor_store import being_loaded, being_saved
 from ecgsk.model_selection._candidate_scorer import CandidateScorer
+from ecgsk.model_selection._folds import split_once
 from ecgsk.model_selection._search_fingerprint import search_fingerprint
 from ecgsk.model_selection._shared_study import SharedStudy, derived_seed, fold_results
 from ecgsk.model_selection._space import Space, from_json, search_space, to_json
@@ -242,7 +243,7 @@ class OptunaSearchCV(BaseSearchCV):
         params = check_method_params(X, params=params)
         routed = self._get_routed_params_for_fit(params)
         cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
-        folds = list(cv.split(X, y, **routed.splitter.split))
+        folds = split_once(cv, X, y, routed.splitter.split)
         check_groups_arrive(self, params.get("groups"), params)
         check_folds(folds, params.get("groups"), self.cv)
         self.n_splits_ = len(folds)
@@ -296,8 +297,9 @@ class OptunaSearchCV(BaseSearchCV):
         if self.refit:
             best = clone(self.estimator).set_params(**clone(self.best_params_, safe=False))
             start = time.time()
-            target = () if y is None else (y,)
-            self.best_estimator_ = best.fit(X, *target, **routed.estimator.fit)
+            best.fit(X, *(() if y is None else (y,)), **routed.estimator.fit)
+            # As in scikit-learn, where fit of a user's class need not return the estimator.
+            self.best_estimator_ = best
             self.refit_time_ = time.time() - start
             if hasattr(self.best_estimator_, "feature_names_in_"):
                 self.feature_names_in_ = self.best_estimator_.feature_names_in_

@@ -8,11 +8,11 @@ import sklearn
 from joblib import Parallel, delayed
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
 from ecgsk._core.sklearn_compat import BaseScorer, check_method_params, safe_indexing
-from ecgsk.tabular import TableColumns
+from ecgsk.model_selection._row_wise import is_row_wise
 
 _LAST = "last steps"
 
@@ -37,8 +37,8 @@ class UnchangedSteps:
         self.steps, self.memory, self.last_steps = steps, memory, last_steps
         self.X, self.y, self.folds = X, y, folds
         self.fit_params, self.score_params = fit_params, score_params
-        # The output of steps that learn nothing from other records is the same in each fold.
-        learning = (i for i, (_, part) in enumerate(steps) if _learns(part))
+        # The output of steps that transform each record by itself is the same in each fold.
+        learning = (i for i, (_, part) in enumerate(steps) if not is_row_wise(part))
         self._n_same_in_each_fold = next(learning, len(steps))
         self._tables: dict[int, object] = {}
 
@@ -123,15 +123,6 @@ def _routed_params(pipeline: Pipeline, method: str, params: dict) -> dict:
         steps = set(pipeline.named_steps)
         names = [name for name in params if name.partition("__")[0] in steps]
     return {name: params[name] for name in names}
-
-
-def _learns(part) -> bool:
-    """Return whether the output of a step for a record depends on the records of its fit."""
-    if isinstance(part, FeatureUnion):
-        return any(_learns(inner) for _, inner in part.transformer_list)
-    if isinstance(part, (str, TableColumns, type(None))):
-        return False
-    return get_tags(part).requires_fit
 
 
 def _output(pipeline: Pipeline, X, y, train, test, params: dict):
