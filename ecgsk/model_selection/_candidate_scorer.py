@@ -1,5 +1,7 @@
 """Cross-validation of one candidate of a search."""
 
+import warnings
+
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from optuna.trial import Trial, TrialState
@@ -112,6 +114,13 @@ class CandidateScorer:
         if any(isinstance(score, dict) for score in scores):
             # A failed fold has no names of metrics if scoring is a function.
             metric = self.metric or next(iter(next(s for s in scores if isinstance(s, dict))))
+            named = next(score for score in scores if isinstance(score, dict))
+            if metric not in named:
+                raise ValueError(
+                    "For multi-metric scoring, the parameter refit must be set to a scorer key; "
+                    f"got refit={metric!r}, and scoring returns {', '.join(map(str, named))}. Set "
+                    "refit to one of them, or to False."
+                )
             scores = [score[metric] if isinstance(score, dict) else score for score in scores]
         return float(np.mean(scores))
 
@@ -127,3 +136,42 @@ def _as_json(result: dict) -> dict:
             as_is = value is None or isinstance(value, (dict, str))
             stored[name] = value if as_is else float(value)
     return stored
+
+
+def fold_rows(trial, n_splits: int, names: list[str] | None, train: bool) -> list[dict]:
+    """Return a row for each fold of a trial, with NaN for folds that were not run."""
+    missing_score = np.nan if names is None else dict.fromkeys(names, np.nan)
+    missing = {"test_scores": missing_score, "train_scores": missing_score}
+    missing |= {"fit_time": np.nan, "score_time": np.nan}
+    results = fold_results(trial)
+    scores = ["test_scores", "train_scores"] if train else ["test_scores"]
+    rows = []
+    for result in results + [missing] * (n_splits - len(results)):
+        row = {name: result[name] for name in [*scores, "fit_time", "score_time"]}
+        for name in scores:
+            if names is not None and not isinstance(row[name], dict):
+                row[name] = dict.fromkeys(names, row[name])
+        rows.append(row)
+    return rows
+
+
+def warn_about_nan_scores(trials) -> None:
+    """Warn as scikit-learn does of folds that were run and have a score that is not finite."""
+    bad = [
+        trial.number
+        for trial in trials
+        for fold in fold_results(trial)
+        if not fold["fit_error"] and not np.all(np.isfinite(_values(fold["test_scores"])))
+    ]
+    if bad:
+        numbers = ", ".join(map(str, dict.fromkeys(bad)))
+        warnings.warn(
+            f"One or more of the test scores are non-finite: those of trials {numbers}. Such "
+            "candidates are not chosen. Check scoring, and whether each fold has all classes.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def _values(scores) -> list:
+    return list(scores.values()) if isinstance(scores, dict) else [scores]

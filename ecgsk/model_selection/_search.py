@@ -30,11 +30,15 @@ from ecgsk._core.sklearn_compat import (
     warn_about_failed_fits,
 )
 from ecgsk._core.tensor_store import being_loaded, being_saved
-from ecgsk.model_selection._candidate_scorer import CandidateScorer
+from ecgsk.model_selection._candidate_scorer import (
+    CandidateScorer,
+    fold_rows,
+    warn_about_nan_scores,
+)
 from ecgsk.model_selection._folds import split_once
 from ecgsk.model_selection._search_fingerprint import search_fingerprint
 from ecgsk.model_selection._shared_study import SharedStudy, derived_seed, fold_results
-from ecgsk.model_selection._space import Space, from_json, search_space, to_json
+from ecgsk.model_selection._space import from_json, search_space, space_of, to_json
 from ecgsk.model_selection._unchanged_steps import unchanged_steps
 
 _SAMPLERS = {"tpe": TPESampler, "random": RandomSampler}
@@ -52,9 +56,10 @@ class OptunaSearchCV(BaseSearchCV):
     ----------
     estimator : estimator
         Estimator or Pipeline; it is cloned for each candidate.
-    param_distributions : dict or None, default=None
+    param_distributions : dict, list of dict or None, default=None
         Names of parameters, as ``set_params`` takes them, with a distribution of
-        ``optuna.distributions`` or a list of choices of any type for each. None uses
+        ``optuna.distributions`` or a list of choices of any type for each. Of a list of such dicts,
+        each candidate has the parameters of one. None uses
         `search_space(estimator) <ecgsk.model_selection.search_space>`.
     n_trials : int, default=10
         Total number of candidates. With ``storage``, the trials that the study already has count,
@@ -165,7 +170,7 @@ class OptunaSearchCV(BaseSearchCV):
 
     _parameter_constraints: dict = {
         **{k: v for k, v in BaseSearchCV._parameter_constraints.items() if k != "pre_dispatch"},
-        "param_distributions": [dict, None],
+        "param_distributions": [dict, list, None],
         "n_trials": [Interval(Integral, 1, None, closed="left")],
         "timeout": [Interval(Real, 0, None, closed="neither"), None],
         "sampler": [StrOptions(set(_SAMPLERS)), BaseSampler, callable],
@@ -250,7 +255,7 @@ class OptunaSearchCV(BaseSearchCV):
         distributions = self.param_distributions
         if distributions is None:
             distributions = search_space(self.estimator)
-        space = Space(distributions, self.estimator)
+        space = space_of(distributions, self.estimator)
         data = {
             "X": X,
             "y": y,
@@ -261,14 +266,14 @@ class OptunaSearchCV(BaseSearchCV):
         scorer = CandidateScorer(
             clone(self.estimator),
             **data,
-            unchanged=unchanged_steps(self.estimator, space.distributions, self.scoring, **data),
+            unchanged=unchanged_steps(self.estimator, space.names, self.scoring, **data),
             metric=self.refit if isinstance(self.refit, str) else None,
             prunes=self.pruner is not None,
             n_jobs=self.n_jobs,
             scorer=scorers,
             return_train_score=self.return_train_score,
             error_score=self.error_score,
-            verbose=max(0, int(self.verbose) - 1),
+            verbose=int(self.verbose),
         )
         fingerprints = search_fingerprint(
             X=X,
@@ -291,7 +296,13 @@ class OptunaSearchCV(BaseSearchCV):
                 seed=int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max)),
                 deadline=deadline,
             )
-            self._run(scorer, study, space)
+            try:
+                self._run(scorer, study, space)
+            except KeyboardInterrupt:
+                self.study_ = study.in_memory()
+                with contextlib.suppress(ValueError):  # no trial was finished
+                    self._store_results(space, scorers)
+                raise
             self.study_ = study.in_memory()
         self._store_results(space, scorers)
         if self.refit:
@@ -305,8 +316,8 @@ class OptunaSearchCV(BaseSearchCV):
                 self.feature_names_in_ = self.best_estimator_.feature_names_in_
         return self
 
-    def _run(self, scorer: CandidateScorer, study: SharedStudy, space: Space) -> None:
-        with tqdm(total=self.n_trials, unit="trial", disable=not self.verbose) as bar:
+    def _run(self, scorer: CandidateScorer, study: SharedStudy, space) -> None:
+        with tqdm(total=self.n_trials, unit="trial", disable=self.verbose != 1) as bar:
             while True:
                 finished = study.finished()
                 bar.update(len(finished) - bar.n)
@@ -320,9 +331,9 @@ class OptunaSearchCV(BaseSearchCV):
                 with study.heartbeat(trial):
                     study.finish(trial, *scorer.score(trial, space.decode(trial.params)))
 
-    def _store_results(self, space: Space, scorers) -> None:
+    def _store_results(self, space, scorers) -> None:
         """Set the attributes that scikit-learn's searches have."""
-        trials = self.study_.trials
+        trials = [trial for trial in self.study_.trials if trial.state != TrialState.RUNNING]
         folds = [fold for trial in trials for fold in fold_results(trial)]
         if not folds:
             raise ValueError(
@@ -346,9 +357,10 @@ class OptunaSearchCV(BaseSearchCV):
                 self._check_refit_for_multimetric(dict.fromkeys(names))
             refit_metric = self.refit
         options = (self.n_splits_, names, self.return_train_score)
-        rows = [row for trial in trials for row in _fold_rows(trial, *options)]
+        rows = [row for trial in trials for row in fold_rows(trial, *options)]
         state = np.array([trial.state.name for trial in trials])
         more = {"trial_number": [t.number for t in trials], "trial_state": state}
+        warn_about_nan_scores(trials)
         with warnings.catch_warnings():
             if (state != "COMPLETE").any():
                 # Folds that were not run are NaN, but did not fail.
@@ -396,6 +408,15 @@ class OptunaSearchCV(BaseSearchCV):
         metric = self.refit if isinstance(self.refit, str) else None
         return [scorers, metric, self.return_train_score, self.error_score]
 
+    def set_callbacks(self, *callbacks) -> "OptunaSearchCV":
+        """Refuse callbacks of scikit-learn, which a study with many processes could not call."""
+        if callbacks:
+            raise NotImplementedError(
+                "OptunaSearchCV calls no callbacks of scikit-learn. verbose shows its progress; "
+                "storage lets you follow its study with optuna."
+            )
+        return self
+
     def __getstate__(self):
         state = super().__getstate__()
         if being_saved() is None:
@@ -416,23 +437,6 @@ class OptunaSearchCV(BaseSearchCV):
         tags.input_tags = deepcopy(inner.input_tags)
         tags.target_tags = deepcopy(inner.target_tags)
         return tags
-
-
-def _fold_rows(trial, n_splits: int, names: list[str] | None, train: bool) -> list[dict]:
-    """Return a row for each fold of a trial, with NaN for folds that were not run."""
-    missing_score = np.nan if names is None else dict.fromkeys(names, np.nan)
-    missing = {"test_scores": missing_score, "train_scores": missing_score}
-    missing |= {"fit_time": np.nan, "score_time": np.nan}
-    results = fold_results(trial)
-    scores = ["test_scores", "train_scores"] if train else ["test_scores"]
-    rows = []
-    for result in results + [missing] * (n_splits - len(results)):
-        row = {name: result[name] for name in [*scores, "fit_time", "score_time"]}
-        for name in scores:
-            if names is not None and not isinstance(row[name], dict):
-                row[name] = dict.fromkeys(names, row[name])
-        rows.append(row)
-    return rows
 
 
 @contextlib.contextmanager

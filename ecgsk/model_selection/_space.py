@@ -36,6 +36,7 @@ _SPACES: dict[str, dict[str, BaseDistribution]] = {
         "l2_regularization": FloatDistribution(1e-6, 10.0, log=True),
     },
 }
+_SPACE = "space"
 _JSON_KEY = "optuna distribution"
 _PLAIN_TYPES = (bool, int, float, str, type(None))
 
@@ -105,6 +106,13 @@ def _own_space(estimator) -> dict[str, BaseDistribution]:
     return {}
 
 
+def space_of(param_distributions, estimator) -> "Space | SpaceChoice":
+    """Return a search space in types that Optuna can store; a list is a choice of spaces."""
+    if isinstance(param_distributions, (list, tuple)) and param_distributions:
+        return SpaceChoice([Space(space, estimator) for space in param_distributions])
+    return Space(param_distributions, estimator)
+
+
 class Space:
     """A search space in types that Optuna can store.
 
@@ -116,8 +124,8 @@ class Space:
         if not isinstance(param_distributions, Mapping) or not param_distributions:
             raise ValueError(
                 f"param_distributions={param_distributions!r} is not allowed; give a dict of "
-                "parameter names and optuna distributions or lists, or None for "
-                "search_space(estimator)."
+                "parameter names and optuna distributions or lists, a list of such dicts, or None "
+                "for search_space(estimator)."
             )
         self.distributions: dict[str, BaseDistribution] = {}
         self._choices: dict[str, list] = {}
@@ -154,6 +162,11 @@ class Space:
         self._choices[name] = values
         return CategoricalDistribution(list(range(len(values))))
 
+    @property
+    def names(self) -> list[str]:
+        """The estimator's parameters that candidates change."""
+        return list(self.distributions)
+
     def decode(self, params: Mapping) -> dict:
         """Return the estimator's parameters for those of a trial that Optuna stores."""
         return {
@@ -169,10 +182,43 @@ class Space:
         ]
 
 
-def to_json(param_distributions: Mapping | None) -> dict | None:
+class SpaceChoice:
+    """Several search spaces, of which each candidate has one.
+
+    Optuna proposes values for all of them; those of the other spaces have no effect.
+    """
+
+    def __init__(self, spaces: list[Space]) -> None:
+        self._spaces = spaces
+        self.distributions: dict[str, BaseDistribution] = {
+            _SPACE: CategoricalDistribution(list(range(len(spaces))))
+        }
+        for i, space in enumerate(spaces):
+            own = space.distributions.items()
+            self.distributions |= {f"{i}.{name}": values for name, values in own}
+
+    @property
+    def names(self) -> list[str]:
+        """The estimator's parameters that candidates change."""
+        return sorted({name for space in self._spaces for name in space.names})
+
+    def decode(self, params: Mapping) -> dict:
+        """Return the estimator's parameters for those of a trial that Optuna stores."""
+        i = params[_SPACE]
+        space = self._spaces[i]
+        return space.decode({name: params[f"{i}.{name}"] for name in space.names})
+
+    def content(self) -> list:
+        """Return the complete search spaces: names, distributions and choices."""
+        return [space.content() for space in self._spaces]
+
+
+def to_json(param_distributions) -> dict | list | None:
     """Return a search space with its distributions as JSON."""
     if param_distributions is None:
         return None
+    if isinstance(param_distributions, (list, tuple)):
+        return [to_json(space) for space in param_distributions]
     return {
         name: {_JSON_KEY: distribution_to_json(values)}
         if isinstance(values, BaseDistribution)
@@ -181,10 +227,12 @@ def to_json(param_distributions: Mapping | None) -> dict | None:
     }
 
 
-def from_json(param_distributions: Mapping | None) -> dict | None:
+def from_json(param_distributions) -> dict | list | None:
     """Return the search space that `to_json` converted."""
     if param_distributions is None:
         return None
+    if isinstance(param_distributions, (list, tuple)):
+        return [from_json(space) for space in param_distributions]
     return {
         name: json_to_distribution(values[_JSON_KEY])
         if isinstance(values, dict) and _JSON_KEY in values
