@@ -78,6 +78,17 @@ def contradiction(gram: np.ndarray, flat: np.ndarray, leads: tuple[str, ...]) ->
     return f"{message}; it looks as if {orders.texts[best]}" if explained else message
 
 
+def is_one_recording(x: np.ndarray) -> bool:
+    """Return whether the rows of x (12, n_samples) are the standard leads of one recording."""
+    centered = x - x.mean(axis=1, keepdims=True)
+    gram = (centered @ centered.T).astype(np.float64) / x.shape[1]
+    lead, others = _equations(("I", "II", *list(_LIMB)[2:], *("",) * (len(x) - len(_LIMB))))
+    power = np.diagonal(gram)[: len(_LIMB)]
+    if not np.isfinite(gram).all() or not (power > 0).all():
+        return False
+    return bool(_misfits(gram, lead[None], others[None])[0] <= _LARGEST_MISFIT)
+
+
 def _are_filtered(gram: np.ndarray, leads: tuple[str, ...], n_equations: int) -> bool:
     """Return whether leads of any order fulfill no linear equations."""
     places = [i for i, lead in enumerate(leads) if lead]

@@ -15,7 +15,16 @@ _KINDS = {
     "V": "structures",
     "b": "truth values",
 }
-_NOT_NUMBERS = (str, bytes, datetime.date, datetime.timedelta, np.datetime64, np.timedelta64)
+_NOT_NUMBERS = (
+    str,
+    bytes,
+    complex,
+    datetime.date,
+    datetime.timedelta,
+    np.complexfloating,
+    np.datetime64,
+    np.timedelta64,
+)
 
 
 def check_values(X, name: str = "X") -> None:

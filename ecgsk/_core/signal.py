@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.utils import check_array
 
+from ecgsk._core.limb_leads import is_one_recording
 from ecgsk._core.number_values import check_values
 from ecgsk._core.public import public
 from ecgsk._core.records import RecordArray, batches, is_lazy
@@ -242,7 +243,20 @@ def _as_float32(X) -> np.ndarray:
         )
     if X.ndim not in (2, 3):
         return _as_float32(X)
-    return X[:, np.newaxis, :] if X.ndim == 2 else X
+    if X.ndim == 2:
+        _refuse_one_recording(X)
+        return X[:, np.newaxis, :]
+    return X
+
+
+def _refuse_one_recording(X: np.ndarray) -> None:
+    """Raise where the rows, or columns, of an array are the twelve leads of one recording."""
+    for x, remedy in ((X, "X[np.newaxis]"), (X.T, "X.T[np.newaxis]")):
+        if len(x) == len(STANDARD_LEADS) and x.shape[1] > len(x) and is_one_recording(x):
+            raise ValueError(
+                f"X has shape {X.shape} and looks like a single recording of the twelve leads; "
+                f"two dimensions read as {len(X)} recordings of one lead. Pass {remedy}."
+            )
 
 
 def _check_shape(X, n_leads, n_samples, lazy) -> None:

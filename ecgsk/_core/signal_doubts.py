@@ -1,7 +1,7 @@
 """Doubts about recordings: what is possible but unlikely in a 12-lead ECG.
 
 One pass over the recordings finds them all. The limits were chosen on PTB-XL and Chapman-Shaoxing
-recordings; `benchmarks/false_alarms.py` counts alarms on real ones.
+recordings; `benchmarks/signal_checks.py` counts alarms on real ones.
 """
 
 import itertools
@@ -36,9 +36,7 @@ _STANDARDIZED = 0.01
 # How much more those of a few records differ whose set was standardized as a whole. The variance of
 # recordings in mV is 0.02 to 0.4.
 _PART_OF_SET = 30
-_STANDARDIZED_TEXT = (
-    "its samples have mean 0 and standard deviation 1, where the weights were trained on mV"
-)
+_STANDARDIZED_TEXT = "its samples look standardized, where the weights were trained on mV"
 
 _BLOCK_BYTES = 8 << 20
 # Relations between leads show in fewer samples than recordings at 500 Hz have.
@@ -100,13 +98,14 @@ def find_doubts(
     mean, power = np.concatenate(moments).mean(axis=0)
     if len(X) >= _ENOUGH_RECORDS:
         mean, power = mean / _PART_OF_SET, (power - 1) / _PART_OF_SET + 1
-    if abs(mean) < _STANDARDIZED and abs(power - 1) < _STANDARDIZED:
+    of_records = np.concatenate(typical)
+    if len(of_records) and abs(mean) < _STANDARDIZED and abs(power - 1) < _STANDARDIZED:
         # All records together, or a set that they are part of, were standardized.
         doubts = [doubt for doubt in doubts if doubt.kind not in ("amplitude", "lead_order")]
         if not standardized:
             doubts.append(Doubt("standardized", -1, _STANDARDIZED_TEXT.replace("its", "the")))
     elif not any(doubt.kind == "amplitude" for doubt in doubts):
-        doubts += _amplitude_of_all(np.concatenate(typical))
+        doubts += _amplitude_of_all(of_records)
     return sorted(doubts, key=lambda doubt: doubt.record)
 
 
@@ -132,7 +131,8 @@ def _doubts_of_block(X, leads, standardized) -> _Block:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a record of flat leads only
         typical = np.nanmedian(live, axis=1)
-    unit = _is_standardized(mean[:, :, 0], deviation, flat)
+    scaled = _leads_are_scaled(mean[:, :, 0], deviation, low, high, flat)
+    unit = scaled | _is_standardized(mean[:, :, 0], deviation)
     doubts = [_flat_lead(i, flat[i], leads) for i in np.flatnonzero(flat.any(axis=1)).tolist()]
     if X.shape[1] == 1:
         doubts = []
@@ -155,7 +155,7 @@ def _doubts_of_block(X, leads, standardized) -> _Block:
         copied = _copied_leads(X[i], gram[i], flat[i], leads)
         if copied:
             doubts.append(Doubt("copied_lead", i, copied))
-        elif leads is not None and not unit[i] and i not in spoiled:
+        elif leads is not None and not scaled[i] and i not in spoiled:
             order = contradiction(gram[i], flat[i], tuple(leads))
             doubts += [Doubt("lead_order", i, order)] if order else []
     typical[unit | np.isin(np.arange(len(X)), list(spoiled))] = np.nan
@@ -164,13 +164,21 @@ def _doubts_of_block(X, leads, standardized) -> _Block:
     return _Block(doubts, typical[~np.isnan(typical)], moments)
 
 
-def _is_standardized(mean, deviation, flat) -> np.ndarray:
-    """Return which records have mean 0 and standard deviation 1, in each lead or as a whole."""
-    near = (np.abs(mean) < 0.05) & (np.abs(deviation - 1) < 0.05)
-    each = (near | flat).all(axis=1) & ~flat.all(axis=1)
+def _leads_are_scaled(mean, deviation, low, high, flat) -> np.ndarray:
+    """Return in which records each lead has standard deviation 1, range 1, or largest value 1."""
+    scales = (
+        (np.abs(mean) < 0.05) & (np.abs(deviation - 1) < 0.05),
+        np.abs(high - low - 1) < 1e-3,
+        np.abs(np.maximum(np.abs(high), np.abs(low)) - 1) < 1e-3,
+    )
+    live = ~flat.all(axis=1)
+    return live & np.any([(scale | flat).all(axis=1) for scale in scales], axis=0)
+
+
+def _is_standardized(mean, deviation) -> np.ndarray:
+    """Return which records have mean 0 and standard deviation 1 as a whole."""
     whole = np.mean(deviation**2 + mean**2, axis=1)
-    near = (np.abs(mean.mean(axis=1)) < _STANDARDIZED) & (np.abs(whole - 1) < _STANDARDIZED)
-    return each | near
+    return (np.abs(mean.mean(axis=1)) < _STANDARDIZED) & (np.abs(whole - 1) < _STANDARDIZED)
 
 
 def _flat_lead(record: int, flat: np.ndarray, leads) -> Doubt:
@@ -192,7 +200,8 @@ def _fill_values(X, low, high, unit) -> list[Doubt]:
         found: dict[float, int] = {}
         for lead in range(X.shape[1]):
             # Samples in another unit are large everywhere.
-            for value in (low[i, lead], high[i, lead]) if usual[lead] < _LARGEST_USUAL else ():
+            is_small = min(usual[lead], np.median(usual)) < _LARGEST_USUAL
+            for value in (low[i, lead], high[i, lead]) if is_small else ():
                 count = int((X[i, lead] == value).sum())
                 # An offset of a flat lead is another doubt.
                 if count < X.shape[2] and any(

@@ -21,6 +21,9 @@ from ecgsk._core.signal_doubts import warn_of_length
 from ecgsk._core.sklearn_compat import check_feature_names, check_n_features, validate_data
 from ecgsk._core.steps import keep_preprocessing, warn_of_preprocessing
 
+# The typical standard deviation of recordings is 0.15 mV, and 1 after standardization.
+_LARGEST_SCALE_IN_MILLIVOLT = 0.6
+
 
 def check_recordings(estimator, X, *, reset: bool, part: tuple[int, int] | None = None):
     """Return valid recordings of shape (n_records, n_leads, n_samples).
@@ -42,9 +45,8 @@ def check_recordings(estimator, X, *, reset: bool, part: tuple[int, int] | None 
         # With weights, _prepare checks the length and has the better message.
         n_samples = None if getattr(estimator, "_source", None) else estimator.n_samples_in_
     source = getattr(estimator, "_source", None)
-    # A fresh network learns the amplitude of the recordings; weights expect mV.
     check = partial(checked_ecg, n_leads=n_leads, n_samples=n_samples, missing=estimator.missing,
-                    leads=estimator.leads, standardized=source is None)  # fmt: skip
+                    leads=estimator.leads, standardized=not _expects_millivolt(source))  # fmt: skip
     n_dims = 3
     if len(getattr(X, "shape", ())) == 3:
         X = check(X)
@@ -75,6 +77,12 @@ def check_recordings(estimator, X, *, reset: bool, part: tuple[int, int] | None 
             for start in range(256 * number, len(X), 256 * count):
                 X.read(np.arange(start, min(start + 256, len(X))))
     return X
+
+
+def _expects_millivolt(source) -> bool:
+    """Return whether weights are known to have learned recordings in mV."""
+    scale = None if source is None else source.network.get("input_scale")
+    return scale is not None and scale < _LARGEST_SCALE_IN_MILLIVOLT
 
 
 def rate_of_recordings(estimator, X) -> float | None:

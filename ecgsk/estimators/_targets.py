@@ -141,7 +141,8 @@ def teacher_logits(teacher, X, targets: Targets) -> np.ndarray:
         expected = (targets.label_names if multilabel else None) or targets.classes.tolist()
         raise ValueError(
             f"teacher predicts {'labels' if columns.multilabel else 'classes'} "
-            f"{', '.join(columns.names)}; y has {', '.join(map(str, expected))}. Use a teacher "
+            f"{', '.join(columns.names)}; y has {'labels' if multilabel else 'classes'} "
+            f"{', '.join(map(str, expected))}. Use a teacher "
             "fitted on the same task."
         )
     probabilities = columns.table(teacher.predict_proba(X)).astype(np.float64)

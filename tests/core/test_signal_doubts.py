@@ -190,6 +190,30 @@ def test_standardized_recordings_are_no_doubt_for_a_new_network(ecgs, shipped):
         assert any("trained on mV" in m for m in caught(lambda X=X: shipped.predict_proba(X)))
 
 
+def test_a_wrong_order_is_noticed_in_standardized_recordings(ecgs):
+    X = Standardize("record").transform(ecgs)
+    assert find_doubts(X, STANDARD_LEADS) == []
+    doubts = find_doubts(X[:, [0, 1, 2, 3, 5, 4, *range(6, 12)]], STANDARD_LEADS)
+    assert {doubt.kind for doubt in doubts} == {"lead_order"}
+
+
+def test_leads_that_are_scaled_one_by_one_are_no_other_order(ecgs):
+    low, high = ecgs.min(2, keepdims=True), ecgs.max(2, keepdims=True)
+    largest = np.maximum(np.abs(low), np.abs(high))
+    for X in ((ecgs - low) / (high - low), ecgs / largest):
+        assert find_doubts(X, STANDARD_LEADS) == []
+
+
+@pytest.mark.parametrize("turn", [lambda x: x, lambda x: x.T], ids=["leads first", "turned"])
+@pytest.mark.parametrize("way", ["check_ecg", "filter", "weights", "fit", "pre-training"])
+def test_a_single_recording_without_its_axis_is_refused(ecgs, shipped, way, turn):
+    with pytest.raises(ValueError, match=r"np\.newaxis"):
+        WAYS[way](shipped)(turn(ecgs[0]))
+    with pytest.raises(ValueError, match="looks like a single recording"):
+        check_ecg(turn(ecgs[0]), n_leads=None)
+    assert check_ecg(ecgs[:, 1], n_leads=1).shape == (N_RECORDS, 1, 1000)
+
+
 def test_leads_that_are_named_are_checked_under_their_names(ecgs):
     names = ["II", "aVF", "I", "V1", "III"]
     X = ecgs[:, [STANDARD_LEADS.index(name) for name in names]]
@@ -261,6 +285,7 @@ NOT_NUMBERS = {
     "list of texts": lambda X: X.astype(str).tolist(),
     "truth values": lambda X: X > 0,
     "complex": lambda X: X + 1j,
+    "complex as objects": lambda X: (X + 1j).astype(object),
 }
 
 

@@ -211,7 +211,11 @@ def test_a_teacher_may_be_very_sure():
     found = teacher_logits(Teacher(both), None, encode([0, 1, 1, 0]))
     np.testing.assert_allclose(found, logit(p))
     labels = encode(np.array([[0, 1], [1, 0], [0, 0], [1, 1]]))
-    np.testing.assert_allclose(teacher_logits(Teacher(both), None, labels), logit(both))
+    of_labels = Teacher(both)
+    of_labels.multilabel_ = True
+    np.testing.assert_allclose(teacher_logits(of_labels, None, labels), logit(both))
+    with pytest.raises(ValueError, match="teacher predicts classes 0, 1; y has labels 0, 1"):
+        teacher_logits(Teacher(both), None, labels)
     three = Teacher([[1e-5, 0.3, 0.7 - 1e-5]] * 3)
     three.classes_ = np.arange(3)
     found = teacher_logits(three, None, encode([0, 1, 2]))

@@ -497,7 +497,6 @@ def test_recordings_of_another_length_are_told(folder, tmp_path, capsys):
         )  # fmt: skip
     out = tmp_path / "files.html"
     words = ["report", str(tmp_path / "model.joblib"), "--out", str(out), "--ecg"]
-    for names, is_told in ((["short", "whole"], True), (["whole"], False)):
-        assert main([*words, *(str(tmp_path / name) for name in names), "--allow-pickle"]) == 0
-        said = "filled with 0 mV, to 10 s: short of 5 s"
-        assert (said in out.read_text()) == (said in capsys.readouterr().err) == is_told
+    assert main([*words, str(tmp_path / "short"), "--allow-pickle"]) == 2
+    assert "it is 5 s long" in capsys.readouterr().err
+    assert main([*words, str(tmp_path / "whole"), "--allow-pickle"]) == 0
