@@ -118,7 +118,8 @@ class Service:
                 f"Hz); the model takes {self.seconds:g} s."
             )
         with np.errstate(over="ignore"):  # check_ecg refuses infinity
-            X = ecgsk.check_ecg(signal[np.newaxis] * MILLIVOLTS[unit], n_leads=len(leads))
+            X = signal[np.newaxis] * MILLIVOLTS[unit]
+            X = ecgsk.check_ecg(X, n_leads=len(leads), leads=leads)
         X = SelectLeads(self.leads, input_leads=leads).transform(X)
         if sampling_rate != self.rate:
             X = Resample(sampling_rate, self.rate).transform(X)
