@@ -16,6 +16,7 @@ from ecgsk._core.records import RecordArray, is_lazy
 from ecgsk._core.resampling import Resamples, percentiles
 from ecgsk._core.results import TableResult
 from ecgsk._core.signal import STANDARD_LEADS, lead_indices
+from ecgsk._core.signal_doubts import without_doubts
 from ecgsk.inspection._class_probability import (
     ClassProbability,
     check_carried,
@@ -171,7 +172,8 @@ def lead_importance(
     base, resampled_base = float(metric(y, untouched)), resampled(untouched)
     rows = {}
     for name, some in taken.items():
-        changed = [probability(_without(X, some, order)) for order in donors]
+        with without_doubts():
+            changed = [probability(_without(X, some, order)) for order in donors]
         drops = [base - float(metric(y, scores)) for scores in changed]
         spread = np.mean([resampled_base - resampled(scores) for scores in changed], axis=0)
         low, high = percentiles(spread, 0.95)

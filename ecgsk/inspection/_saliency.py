@@ -8,6 +8,7 @@ import numpy as np
 from ecgsk._core.log_odds import log_odds
 from ecgsk._core.public import public
 from ecgsk._core.signal import STANDARD_LEADS
+from ecgsk._core.signal_doubts import without_doubts
 from ecgsk.inspection._class_probability import (
     ClassProbability,
     check_carried,
@@ -164,7 +165,10 @@ def saliency(
         occluded = np.repeat(signal[np.newaxis], len(batch), axis=0)
         for copy, (some, start) in zip(occluded, batch, strict=True):
             copy[some, start : start + width] = _line(signal[some], start, width)
-        answers = probability(with_table(record, occluded, rows=np.zeros(len(batch), dtype=int)))
+        with without_doubts():
+            answers = probability(
+                with_table(record, occluded, rows=np.zeros(len(batch), dtype=int))
+            )
         change[first : first + len(batch)] = original - log_odds(answers)
 
     values = np.zeros((len(hidden_leads), n_samples))

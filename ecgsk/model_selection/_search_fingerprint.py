@@ -13,7 +13,9 @@ from ecgsk._core.fingerprint import fingerprint
 from ecgsk._core.records import RecordArray, batches, is_lazy
 
 # Parameters that set where and how to compute, but do not change the result.
-_WITHOUT_EFFECT = {"backend", "checkpoint_dir", "device", "memory", "n_jobs", "verbose"}
+_WITHOUT_EFFECT = {
+    "backend", "checkpoint_dir", "device", "memory", "memory_limit", "n_jobs", "verbose"
+}  # fmt: skip
 _FILE_BLOCK = 1 << 20
 
 

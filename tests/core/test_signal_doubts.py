@@ -16,6 +16,7 @@ from ecgsk import (
     make_ecg,
 )
 from ecgsk._core.signal_doubts import doubt_of_length, find_doubts
+from ecgsk.inspection import lead_importance, saliency
 from ecgsk.preprocessing import BandPass, CropPad, MedianBaseline, SelectLeads, Standardize
 
 N_RECORDS = 12
@@ -212,6 +213,14 @@ def test_a_single_recording_without_its_axis_is_refused(ecgs, shipped, way, turn
     with pytest.raises(ValueError, match="looks like a single recording"):
         check_ecg(turn(ecgs[0]), n_leads=None)
     assert check_ecg(ecgs[:, 1], n_leads=1).shape == (N_RECORDS, 1, 1000)
+
+
+def test_explanations_do_not_warn_of_their_own_changes(ecgs, shipped):
+    for X in (ecgs, RecordArray.wrap(ecgs)):
+        assert not caught(lambda X=X: lead_importance(shipped, X, Y, label="NORM", n_repeats=2))
+    assert not caught(
+        lambda: saliency(shipped, ecgs[0], sampling_rate=100, label="NORM", step=5, window=5)
+    )
 
 
 def test_leads_that_are_named_are_checked_under_their_names(ecgs):
