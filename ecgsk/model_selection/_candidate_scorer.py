@@ -117,9 +117,9 @@ class CandidateScorer:
             named = next(score for score in scores if isinstance(score, dict))
             if metric not in named:
                 raise ValueError(
-                    "For multi-metric scoring, the parameter refit must be set to a scorer key; "
-                    f"got refit={metric!r}, and scoring returns {', '.join(map(str, named))}. Set "
-                    "refit to one of them, or to False."
+                    "For multi-metric scoring, the parameter refit must be set to a scorer key or "
+                    f"a callable to refit; got refit={metric!r}, and scoring returns "
+                    f"{', '.join(map(str, named))}. Set refit to one of them, or to False."
                 )
             scores = [score[metric] if isinstance(score, dict) else score for score in scores]
         return float(np.mean(scores))
@@ -157,20 +157,22 @@ def fold_rows(trial, n_splits: int, names: list[str] | None, train: bool) -> lis
 
 def warn_about_nan_scores(trials) -> None:
     """Warn as scikit-learn does of folds that were run and have a score that is not finite."""
-    bad = [
-        trial.number
-        for trial in trials
-        for fold in fold_results(trial)
-        if not fold["fit_error"] and not np.all(np.isfinite(_values(fold["test_scores"])))
-    ]
-    if bad:
-        numbers = ", ".join(map(str, dict.fromkeys(bad)))
-        warnings.warn(
-            f"One or more of the test scores are non-finite: those of trials {numbers}. Such "
-            "candidates are not chosen. Check scoring, and whether each fold has all classes.",
-            UserWarning,
-            stacklevel=4,
-        )
+    for kind in ("test", "train"):
+        bad = [
+            trial.number
+            for trial in trials
+            for fold in fold_results(trial)
+            if not fold["fit_error"]
+            and not np.all(np.isfinite(_values(fold.get(f"{kind}_scores", 0.0))))
+        ]
+        if bad:
+            numbers = ", ".join(map(str, dict.fromkeys(bad)))
+            warnings.warn(
+                f"One or more of the {kind} scores are non-finite: those of trials {numbers}. Such "
+                "candidates are not chosen. Check scoring, and whether each fold has all classes.",
+                UserWarning,
+                stacklevel=4,
+            )
 
 
 def _values(scores) -> list:
