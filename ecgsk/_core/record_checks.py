@@ -6,6 +6,8 @@ from numbers import Real
 import numpy as np
 import pandas as pd
 
+from ecgsk._core.number_values import check_values
+
 
 def as_records(returned, expected: tuple[int, ...], read: Callable) -> np.ndarray:
     """Return what ``read`` returned as float32, or raise if its shape or type is another."""
@@ -49,6 +51,8 @@ def check_numbers(array, what: str, remedy: str) -> None:
     dtype = getattr(array, "dtype", None)
     if getattr(dtype, "kind", "f") not in "fiubO":
         raise TypeError(f"{what} {dtype}; expected numbers, float32 in mV. {remedy}")
+    if isinstance(array, np.ndarray) and array.dtype.kind == "O":
+        check_values(array, what)
 
 
 def checked_rate(sampling_rate) -> float | None:

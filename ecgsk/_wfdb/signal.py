@@ -129,8 +129,8 @@ def _check_counts(header: Header, counts) -> None:
         raise _RefusedError(
             f"its samples of {', '.join(wrong[:3])}{', ...' if len(wrong) > 3 else ''} have "
             "another checksum than its header: a file was changed on its way, as by "
-            f"{_CHANGES}, or belongs to another record. Fetch it again; verify=False reads it as "
-            "it is"
+            f"{_CHANGES}, or belongs to another record. Fetch it again, or use verify=False of the "
+            "loader, which reads it as it is"
         )
 
 
