@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ecgsk._cli.output_path import check_output
-from ecgsk._core.files import replacing, temporary_files, write_file
+from ecgsk._core.files import LONGEST_START, replacing, temporary_files, write_file
 from ecgsk._core.optional import import_optional
 
 # Most work that a killed process loses, s.
@@ -92,9 +92,11 @@ class OutputTable:
 
     def _remove_temporary_files(self) -> None:
         """Remove those of killed runs; the lock excludes that one is in use."""
+        # The names of their temporary files are cut: those of a long name may be another run's.
         for path in {self.path, self._state}:
-            for file in temporary_files(path):
-                file.unlink(missing_ok=True)
+            if len(path.name) <= LONGEST_START:
+                for file in temporary_files(path):
+                    file.unlink(missing_ok=True)
 
     def _interrupted_state(self) -> dict | None:
         """Return the state of an interrupted run of the same identity, if there is one."""

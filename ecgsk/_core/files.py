@@ -8,6 +8,9 @@ from glob import escape
 from pathlib import Path
 from uuid import uuid4
 
+# Characters of a file's name in the names of its temporary files.
+LONGEST_START = 40
+
 
 def expanded(path: str | os.PathLike) -> Path:
     """Return a path with "~" and "~name" replaced by the home folders that exist."""
@@ -47,7 +50,7 @@ def replacing(
 
 def _start(path: Path) -> str:
     # A name as long as file systems allow leaves no room for an addition.
-    return f".{path.name[:40]}."
+    return f".{path.name[:LONGEST_START]}."
 
 
 def temporary_files(path: Path) -> list[Path]:

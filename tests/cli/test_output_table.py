@@ -11,6 +11,7 @@ import pytest
 
 from ecgsk._cli import output_table
 from ecgsk._cli.output_table import OutputTable
+from ecgsk._core.files import replacing
 from tests._names import PIECES, original, random_name
 from tests._processes import DEAD, SERVER, die, start
 
@@ -222,6 +223,17 @@ def test_a_file_that_was_removed_before_the_lock_is_opened_again(tmp_path, monke
     monkeypatch.setattr(fcntl, "flock", late)
     write(out, rows_of("ab"))
     assert len(read_csv_module(out)) == 2
+
+
+def test_temporary_files_of_another_run_are_left_alone(tmp_path):
+    first, second = (tmp_path / f"{'x' * 45}{name}.csv" for name in "ab")
+    with replacing(Path(f"{first}.state.json")) as in_use:
+        write(second, rows_of("a"))
+        assert in_use.exists()
+    left = tmp_path / ".short.csv.0123.tmp"
+    left.touch()
+    write(tmp_path / "short.csv", rows_of("a"))
+    assert not left.exists()
 
 
 def test_a_full_disk_leaves_a_state_to_continue_from(tmp_path, monkeypatch):
