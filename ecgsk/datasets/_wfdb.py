@@ -19,6 +19,7 @@ from ecgsk._core.records import RecordArray
 from ecgsk._core.sampling_rate import Unify
 from ecgsk._core.signal import STANDARD_LEADS, lead_name
 from ecgsk._core.sklearn_compat import Interval, StrOptions, validate_params
+from ecgsk._wfdb.folder import find_unread, list_folder, summarize
 from ecgsk._wfdb.header import RATES, Header, RecordError
 from ecgsk._wfdb.metadata import comment_target, comment_value, header_comments, record_metadata
 from ecgsk._wfdb.signal import scan_record
@@ -152,7 +153,8 @@ def load_wfdb(
     Warns
     -----
     RecordsLeftOutWarning
-        When records were left out.
+        When records were left out, and when a folder has files that may be recordings in formats
+        that are not read.
     UserWarning
         When ``data`` is a list because the records differ. When records have the same samples.
         When ages or sexes cannot be right; they count as unknown.
@@ -231,6 +233,7 @@ def load_wfdb(
             RecordsLeftOutWarning,
             stacklevel=3,
         )
+    left_out += _unread(source, headers, [file.removesuffix(".hea") for file, _ in left_out])
     if not uniform:
         _warn_of_differences(headers)
     _warn_of_duplicates(headers)
@@ -291,6 +294,24 @@ def _target(rows: list[dict], target: str) -> tuple[np.ndarray | None, list[str]
     names = sorted({code for row in codes for code in row})
     binarizer = MultiLabelBinarizer(classes=names)
     return (binarizer.fit_transform(codes) if names else None), names
+
+
+def _unread(source, headers: list[Header], named: list[str]) -> list[tuple[str, str]]:
+    """Return files of a folder that may be recordings in other formats, and warn of them."""
+    folder = None if isinstance(source, (list, tuple)) else expanded(source)
+    if folder is None or not folder.is_dir():
+        return []
+    content = list_folder(str(folder.resolve()))
+    found = [*content.unread, *find_unread(content.files, headers)]
+    unread = [file for file in found if os.path.splitext(file.path)[0] not in named]
+    if unread:
+        warnings.warn(
+            f"{len(unread)} files in {str(source)!r} may be recordings that load_wfdb does not "
+            f"read: {summarize(unread)}. left_out has all of them with a reason.",
+            RecordsLeftOutWarning,
+            stacklevel=4,
+        )
+    return [(file.path, file.reason) for file in unread]
 
 
 def _warn_of_duplicates(headers: list[Header]) -> None:

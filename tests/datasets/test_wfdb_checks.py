@@ -246,3 +246,15 @@ def test_gaps_of_a_header_are_not_checked(tmp_path):
     edit_header(record, "16 0 0 0 0 I\n", "16 0 0 77 0 I\n")
     with pytest.raises(ValueError, match="checksum"):
         load_wfdb([record], on_error="raise")
+
+
+def test_files_in_other_formats_are_named(tmp_path):
+    write(tmp_path)
+    for name in ("x.xml", "y.dcm", "notes.txt", "alone.dat"):
+        (tmp_path / name).write_bytes(b"some bytes")
+    with pytest.warns(RecordsLeftOutWarning, match="3 files in .* may be recordings.*x.xml"):
+        ecgs = load_wfdb(tmp_path)
+    assert {Path(path).name for path, _ in ecgs.left_out} == {"x.xml", "y.dcm", "alone.dat"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_wfdb([tmp_path / "r"])
