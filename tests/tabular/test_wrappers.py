@@ -391,7 +391,9 @@ def test_a_wrapped_network_keeps_its_labels(tmp_path, wrap):
         ecgsk.save(fitted, tmp_path / "model.ecgsk")
         assert ecgsk.persistence.describe(tmp_path / "model.ecgsk")["label_names"] == list(table)
         student = clone(network).set_params(distillation=ecgsk.estimators.Distillation(fitted))
-        with pytest.raises(ValueError, match="teacher predicts labels SLOW, FAST; y has A, B"):
+        with pytest.raises(
+            ValueError, match="teacher predicts labels SLOW, FAST; y has labels A, B"
+        ):
             student.fit(records, labels.set_axis(["A", "B"], axis=1))
     with pytest.raises(ValueError, match="2 labels; a report needs two classes"):
         make_report(tmp_path / "report.html", fitted, np.zeros((2, 12, 1000)), data="zeros")
