@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from types import SimpleNamespace
 
 from optuna.distributions import FloatDistribution
 from optuna.storages import JournalStorage
@@ -14,8 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from ecgsk.model_selection import OptunaSearchCV
 from tests._processes import die, wait_until
 
-# The file that fits are written to, and what is called after each: no part of the search.
-HOOKS = SimpleNamespace(log=None, after_fit=lambda fits: None)
+# No part of the search: the file that fits are written to, and what happens after one.
+LOG, TOGETHER, DIES_AFTER = "TEST_LOG", "TEST_TOGETHER", "TEST_DIES_AFTER"
 
 
 class Logged(ClassifierMixin, BaseEstimator):
@@ -25,9 +24,9 @@ class Logged(ClassifierMixin, BaseEstimator):
         self.C = C
 
     def fit(self, X, y):
-        with open(HOOKS.log, "a") as file:
+        with open(os.environ[LOG], "a") as file:
             file.write(f"{os.getpid()} {len(X)} {self.C!r}\n")
-        HOOKS.after_fit(fits_of(HOOKS.log))
+        after_fit(os.environ[LOG])
         self.model_ = LogisticRegression(C=self.C).fit(X, y)
         self.classes_ = self.model_.classes_
         return self
@@ -44,10 +43,18 @@ def fits_of(log) -> list[list[str]]:
     return [line.split() for line in Path(log).read_text().splitlines()]
 
 
+def after_fit(log) -> None:
+    mine = sum(pid == str(os.getpid()) for pid, *_ in fits_of(log))
+    if os.environ.get(TOGETHER) and mine == 1:
+        wait_until(lambda: len({pid for pid, *_ in fits_of(log)}) == 2)
+    if str(mine) == os.environ.get(DIES_AFTER):
+        die()
+
+
 def search(storage, log, n_trials=12):
     if storage is not None and storage.startswith("journal:"):
         storage = JournalStorage(JournalFileBackend(storage.removeprefix("journal:")))
-    HOOKS.log = log
+    os.environ[LOG] = str(log)
     X, y = make_classification(120, random_state=0)
     found = OptunaSearchCV(
         Logged(),
@@ -67,15 +74,7 @@ def run(connection, storage, log, *, together=False, dies_after=None):
     ``together`` makes it wait, in its first fit, until a second process fits as well;
     ``dies_after`` kills it in its fit of that number, while no lock is held.
     """
-
-    def after_fit(fits):
-        mine = sum(pid == str(os.getpid()) for pid, *_ in fits)
-        if together and mine == 1:
-            wait_until(lambda: len({pid for pid, *_ in fits_of(log)}) == 2)
-        if mine == dies_after:
-            die()
-
-    HOOKS.after_fit = after_fit
+    os.environ |= {TOGETHER: "yes" * together, DIES_AFTER: str(dies_after)}
     results = search(storage, log).cv_results_
     names = {"C": "param_C", "score": "mean_test_score", "number": "trial_number"}
     names["state"] = "trial_state"

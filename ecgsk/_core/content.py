@@ -1,12 +1,26 @@
 """A digest of all that an object consists of, such as a fitted model."""
 
+import dis
 import hashlib
+import os
 import platform
 import sys
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import cache, cached_property
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+from importlib.util import resolve_name
+from pathlib import Path
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    GetSetDescriptorType,
+    MappingProxyType,
+    MemberDescriptorType,
+    ModuleType,
+)
 from typing import Any
 
 import numpy as np
@@ -27,23 +41,23 @@ _WITHOUT_EFFECT = {
     "random_state",
     "verbose",
 }
-# Global values of a module that its functions may use.
-_USED = (
-    FunctionType, type, ModuleType, bool, int, float, complex, str, bytes, tuple, list, dict, set,
-    frozenset, np.ndarray, np.generic,
-)  # fmt: skip
+# Methods that change a container, such as a log of calls.
+_CHANGING = {"add", "append", "clear", "extend", "insert", "pop", "remove", "setdefault", "update"}
+_FILE_BLOCK = 1 << 20
 # Packages that compute what networks and their preprocessing return.
 _COMPUTING = ("numpy", "scipy", "torch", "openvino", "onnxruntime")
 
 
-def content_digest(*values) -> bytes:
+def content_digest(*values, files: bool = False) -> bytes:
     """Return 32 bytes that change with the content of the values.
 
     Estimators enter with their parameters and what they have learned, networks with their weights
     instead of the path of these, classes and functions of the user's with their code, others with
-    the version of their package. TypeError for objects that cannot be examined.
+    the version of their package. With ``files``, texts and paths that name a file enter with its
+    bytes. Variables that the user's code itself changes, such as counters, do not
+    enter. TypeError for objects that cannot be examined.
     """
-    digest = _Digest()
+    digest = _Digest(files)
     for value in values:
         digest.add(value)
     return digest.hash.digest()
@@ -64,14 +78,17 @@ def computing_versions() -> tuple[str, ...]:
 class _Digest:
     """A hash to which objects are added."""
 
-    def __init__(self) -> None:
+    def __init__(self, files: bool) -> None:
+        self.files = files
         self.hash = hashlib.blake2b(digest_size=32)
         self.open: list[int] = []  # ids of the objects that are being added
         self.code: set[int] = set()  # ids of the functions and classes that were added
 
     def add(self, value) -> None:
         """Add the content of any object."""
-        if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
+        if self.files and isinstance(value, (str, os.PathLike)) and (path := existing_file(value)):
+            self._add_file(path)
+        elif value is None or type(value) in (bool, int, float, complex, str, bytes):
             self._write(type(value).__name__, repr(value))
         elif isinstance(value, (np.ndarray, np.generic)) and value.dtype != object:
             array = np.ascontiguousarray(value)
@@ -102,13 +119,18 @@ class _Digest:
         elif type(value) is dict:
             self._add_mapping(value)
         elif isinstance(value, (set, frozenset)):
-            self._add_all("set", sorted(content_digest(item) for item in value))
+            digests = (content_digest(item, files=self.files) for item in value)
+            self._add_all("set", sorted(digests))
+        elif isinstance(value, MappingProxyType):
+            self._add_mapping(dict(value))
         elif hasattr(value, "get_params"):
             self._add_estimator(value)
         else:
             reduced = value.__reduce_ex__(4)
             if isinstance(reduced, str):
                 self._write("name", f"{type(value).__module__}.{reduced}")
+                # What functools.lru_cache and other decorators return has no content of its own.
+                self.add(getattr(value, "__wrapped__", None))
                 return
             function, arguments, state, *rest = (*reduced, None, None, None)[:5]
             self._add_all("object", [type(value), function, arguments, state])
@@ -120,14 +142,13 @@ class _Digest:
             estimator._fitted_net()  # weights that are named are read late
         state: Any = estimator.__getstate__()
         state = dict(state if isinstance(state, dict) else vars(estimator))
-        params = estimator.get_params(deep=False)
         if "_from_weights" in state:
             # The content of the weights counts, not where they are.
             state["_from_weights"] = _net_without_settings(state["_from_weights"][1])
             state.pop("weights", None)
         state = _net_without_settings(state)
         self.add(type(estimator))
-        self._add_mapping({k: v for k, v in state.items() if _has_effect(k, params)})
+        self._add_mapping({k: v for k, v in state.items() if k not in _WITHOUT_EFFECT})
 
     def _add_mapping(self, mapping: dict) -> None:
         self._write("dict", str(len(mapping)))
@@ -150,11 +171,16 @@ class _Digest:
         self.code.add(id(cls))
         for base in cls.__bases__:
             self.add(base)
-        for name, value in sorted(vars(cls).items()):
-            value = getattr(value, "__func__", getattr(value, "fget", value))
-            if isinstance(value, FunctionType):
-                self._write(name)
-                self._add_function(value)
+        own = {name: _plain_attribute(value) for name, value in vars(cls).items()}
+        functions = [f for part in own.values() for f in part if isinstance(f, FunctionType)]
+        changed = {name for f in functions for name in _changed_names(f.__code__)}
+        for name, parts in sorted(own.items()):
+            # Python's own attributes describe the class; of these only methods compute.
+            special = name.startswith("__") and name.endswith("__") or name == "_abc_impl"
+            for part in parts:
+                if isinstance(part, FunctionType) or not (special or name in changed):
+                    self._write(name)
+                    self.add(part)
 
     def _add_function(self, function: FunctionType) -> None:
         module = function.__module__ or ""
@@ -170,10 +196,14 @@ class _Digest:
                 continue
         self._add_all("values", [function.__defaults__, function.__kwdefaults__, *cells])
         self._add_code(function.__code__)
-        for name in sorted(_global_names(function.__code__)):
-            used = function.__globals__.get(name)
-            if isinstance(used, _USED):
-                self.add(used)
+        changed = _changed_names(function.__code__)
+        for name in sorted(_global_names(function.__code__) - changed):
+            if name in function.__globals__:
+                self._write(name)
+                self.add(function.__globals__[name])
+        for name in sorted(_imported_names(function)):
+            with suppress(ImportError):  # a function may try a package that is not there
+                self._add_module(import_module(name))
 
     def _add_code(self, code: CodeType) -> None:
         self._write("code", code.co_code.hex(), repr(code.co_names), repr(code.co_varnames))
@@ -182,20 +212,25 @@ class _Digest:
     def _add_module(self, module: ModuleType) -> None:
         self._write("module", module.__name__, _version_of(module.__name__))
         path = getattr(module, "__file__", None)
-        if path is not None and not _is_of_a_package(module.__name__):
-            with open(path, "rb") as file:
-                self._write(file.read().hex())
+        if path is None or id(module) in self.code or _is_of_a_package(module.__name__):
+            return
+        self.code.add(id(module))
+        self._add_file(Path(path))
+        for _, value in sorted(vars(module).items()):
+            name = value.__name__ if isinstance(value, ModuleType) else _module_of(value)
+            if name in sys.modules and name != module.__name__ and not _is_of_a_package(name):
+                self._add_module(sys.modules[name])
+
+    def _add_file(self, path: Path) -> None:
+        self._write("file", str(path.stat().st_size))
+        with open(path, "rb") as file:
+            while block := file.read(_FILE_BLOCK):
+                self.hash.update(block)
 
     def _write(self, *texts: str) -> None:
         for text in texts:
             content = text.encode("utf-8", "surrogatepass")
             self.hash.update(len(content).to_bytes(8, "little") + content)
-
-
-def _has_effect(name: str, params: dict) -> bool:
-    """Return whether an attribute is a parameter, or learned, by the names of scikit-learn."""
-    learned = name.startswith("_") or name.endswith("_")
-    return name not in _WITHOUT_EFFECT and (name in params or learned)
 
 
 def _net_without_settings(attributes: dict) -> dict:
@@ -207,9 +242,82 @@ def _net_without_settings(attributes: dict) -> dict:
     return {**attributes, "net_": {k: v for k, v in net.items() if k not in settings}}
 
 
+def existing_file(value: str | os.PathLike) -> Path | None:
+    """Return the path of the file that a value names, if there is one."""
+    with suppress(OSError, ValueError, TypeError, RuntimeError):
+        if value and (path := Path(value).expanduser()).is_file():
+            return path
+    return None
+
+
+def _plain_attribute(value) -> list:
+    """Return what an attribute of a class consists of, without descriptors around it."""
+    if isinstance(value, (MemberDescriptorType, GetSetDescriptorType)):
+        return []
+    if isinstance(value, property):
+        return [value.fget, value.fset, value.fdel]
+    if isinstance(value, cached_property):
+        return [value.func]
+    return [getattr(value, "__func__", value)]
+
+
+def _module_of(value) -> str:
+    name = getattr(value, "__module__", None)
+    return name if isinstance(name, str) else ""
+
+
+def _instructions(code: CodeType) -> Iterator[list[dis.Instruction]]:
+    """Yield the instructions of a function, and of the functions in it."""
+    yield [i for i in dis.get_instructions(code) if i.opname not in ("CACHE", "EXTENDED_ARG")]
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _instructions(constant)
+
+
 def _global_names(code: CodeType) -> set[str]:
-    inner = (constant for constant in code.co_consts if isinstance(constant, CodeType))
-    return set(code.co_names).union(*map(_global_names, inner))
+    loading = ("LOAD_GLOBAL", "LOAD_NAME")
+    return {i.argval for part in _instructions(code) for i in part if i.opname in loading}
+
+
+def _changed_names(code: CodeType) -> set[str]:
+    """Return global names, and attributes of classes, that a function itself changes."""
+    changed = set()
+    for part in _instructions(code):
+        for i, instruction in enumerate(part):
+            before = part[i - 1] if i else instruction
+            if instruction.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
+                changed.add(instruction.argval)
+            elif instruction.opname == "STORE_ATTR":
+                if _owner(part, i).opname in ("LOAD_GLOBAL", "LOAD_DEREF", "LOAD_NAME"):
+                    changed.add(instruction.argval)
+            elif instruction.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+                loads = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_ATTR")
+                if instruction.argval in _CHANGING and before.opname in loads:
+                    changed.add(before.argval)
+    return changed
+
+
+def _owner(part: list[dis.Instruction], store: int) -> dis.Instruction:
+    """Return what loads the object whose attribute is stored, as in ``Class.count += 1``."""
+    for i in range(store - 1, 1, -1):
+        augmented = part[i].opname == "LOAD_ATTR" and part[i].argval == part[store].argval
+        if augmented and part[i - 1].opname in ("COPY", "DUP_TOP"):
+            return part[i - 2]
+    return part[store - 1]
+
+
+def _imported_names(function: FunctionType) -> set[str]:
+    """Return the user's modules that a function imports."""
+    names = set()
+    for part in _instructions(function.__code__):
+        for i, instruction in enumerate(part):
+            if instruction.opname == "IMPORT_NAME":
+                level = part[i - 2].argval if i > 1 else 0
+                dots = "." * level if isinstance(level, int) else ""
+                package = function.__globals__.get("__package__")
+                with suppress(ImportError, ValueError):
+                    names.add(resolve_name(f"{dots}{instruction.argval}", package))
+    return {name for name in names if name and not _is_of_a_package(name)}
 
 
 def _version_of(module: str) -> str:
@@ -220,6 +328,8 @@ def _version_of(module: str) -> str:
 def _is_of_a_package(module: str) -> bool:
     """Return whether a module belongs to Python or an installed package, which has a version."""
     top = module.partition(".")[0]
+    if top == "__main__":  # the user's, also where a package runs it
+        return False
     if top == "ecgsk" or top in sys.stdlib_module_names:
         return True
     path = getattr(sys.modules.get(top), "__file__", None) or ""

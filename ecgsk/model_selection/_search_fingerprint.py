@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,7 +18,9 @@ from ecgsk._core.records import RecordArray, batches, is_lazy
 _WITHOUT_EFFECT = {
     "backend", "checkpoint_dir", "device", "memory", "memory_limit", "n_jobs", "verbose"
 }  # fmt: skip
-_FILE_BLOCK = 1 << 20
+# Words in the names of parameters for files and folders that a fit writes.
+_WRITTEN = {"cache", "checkpoint", "checkpoints", "log", "logs", "out", "output", "temp", "tmp"}
+_MAX_FILES = 1000
 
 
 class UnidentifiedError(ValueError):
@@ -47,10 +51,6 @@ def search_fingerprint(
     }
 
 
-def _flat(params: Mapping) -> list:
-    return [part for name in sorted(params) for part in (name, params[name])]
-
-
 class _Content:
     def __init__(self, strict: bool) -> None:
         self.strict = strict
@@ -76,7 +76,12 @@ class _Content:
             return [*known, records.shape, *(fingerprint(records.read(part)) for part in rows)]
         if isinstance(values, (pd.DataFrame, pd.Series)):
             names = list(getattr(values, "columns", [values.name if values.ndim == 1 else None]))
-            return [names, pd.util.hash_pandas_object(values, index=False).to_numpy()]
+            kinds = [str(kind) for kind in np.atleast_1d(np.asarray(values.dtypes, dtype=object))]
+            try:
+                rows = pd.util.hash_pandas_object(values, index=False).to_numpy()
+            except TypeError:  # cells such as lists
+                return [names, kinds, *self._parts(name, values.to_numpy().tolist())]
+            return [names, kinds, rows]
         if sparse.issparse(values):
             values = values.tocsr()
             return [values.shape, values.data, values.indices, values.indptr]
@@ -88,8 +93,13 @@ class _Content:
 
     def _parts(self, name: str, value) -> list:
         """Return the content of an object as parts that `fingerprint` reads completely."""
-        if isinstance(value, os.PathLike) or (isinstance(value, str) and os.path.isfile(value)):
-            return self._file(value)
+        # A text without a separator, such as "auto", may be the name of a folder by chance.
+        if isinstance(value, os.PathLike) or (isinstance(value, str) and os.sep in value):
+            folder = os.path.expanduser(value)
+            if os.path.isdir(folder):
+                return self._folder(name, folder)
+        if isinstance(value, os.PathLike):
+            value = os.fspath(value)
         if type(value) in (list, tuple):
             parts = [type(value).__name__, len(value)]
             for i, item in enumerate(value):
@@ -109,9 +119,15 @@ class _Content:
         if isinstance(estimator, FrozenEstimator):
             return ["frozen", *self._digest(name, estimator.estimator)]
         parts = self._digest(name, type(estimator))
+        # Clones keep these settings; a request has a representation without its estimator.
+        parts.append(repr(vars(estimator).get("_metadata_request")))
+        parts.append(repr(vars(estimator).get("_sklearn_output_config")))
         kept = set(getattr(estimator, "_kept_by_clones", ()))
         for key, value in sorted(estimator.get_params(deep=False).items()):
             if key in _WITHOUT_EFFECT:
+                continue
+            if _WRITTEN & set(key.split("_")) and isinstance(value, (str, os.PathLike)):
+                parts += [key, os.fspath(value)]
                 continue
             place = f"{name}.{key}"
             fitted = key in kept and value is not None
@@ -120,7 +136,7 @@ class _Content:
 
     def _digest(self, name: str, value) -> list:
         try:
-            return [content_digest(value)]
+            return [content_digest(value, files=True)]
         except Exception as error:  # objects of others can fail in any way
             kind = f"{type(value).__module__}.{type(value).__qualname__}"
             if not self.strict:
@@ -131,12 +147,16 @@ class _Content:
                 "Leave storage out, or use an object that can be pickled."
             ) from error
 
-    @staticmethod
-    def _file(path) -> list:
-        if not os.path.isfile(path):
-            return [os.fspath(path)]
-        blocks = []
-        with open(path, "rb") as file:
-            while block := file.read(_FILE_BLOCK):
-                blocks.append(fingerprint(block))
-        return ["file", *blocks]
+    def _folder(self, name: str, folder: str) -> list:
+        paths = (path for path in Path(folder).rglob("*") if path.is_file())
+        files = list(islice(paths, _MAX_FILES + 1))
+        if len(files) > _MAX_FILES:
+            if not self.strict:
+                return [folder]
+            raise UnidentifiedError(
+                f"{name}={folder!r} has more than {_MAX_FILES} files, too many to compare "
+                "them with those of another search. Leave storage out, or use a smaller folder."
+            )
+        files.sort()
+        named = [str(path.relative_to(folder)) for path in files]
+        return ["folder", named, *(part for path in files for part in self._digest(name, path))]

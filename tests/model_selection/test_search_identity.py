@@ -4,11 +4,15 @@ import functools
 import pickle
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import sklearn
 from optuna.distributions import CategoricalDistribution
+from optuna.storages import InMemoryStorage
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import make_classification
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
@@ -21,6 +25,8 @@ from sklearn.preprocessing import FunctionTransformer
 from ecgsk import OptunaSearchCV, RecordArray
 
 X, Y = make_classification(60, 4, random_state=0)
+# One for the folder of each test: a database would take most of the time.
+STORAGES: defaultdict = defaultdict(InMemoryStorage)
 
 
 class Model(ClassifierMixin, BaseEstimator):
@@ -50,7 +56,7 @@ def run(tmp_path, model=None, space=None, data=(X, Y), fit=None, **params):
         {"b": [1, 2]} if space is None else space,
         **{"scoring": "accuracy", "cv": 2, "n_trials": 2, "refit": False, "random_state": 0}
         | params,
-        storage=f"sqlite:///{tmp_path / 'a.db'}",
+        storage=STORAGES[tmp_path],
     ).fit(*data, **(fit or {}))
     return found, Model.fits - before
 
@@ -123,6 +129,64 @@ CHANGES = {
     "data": [{"data": (X + n, Y)} for n in (0, 1e-9)],
     "target": [{"data": (X, n)} for n in (Y, 1 - Y)],
     "folds": [{"cv": n} for n in (2, 3)],
+}
+
+
+def evaluated(code, name="metric", **variables):
+    """Return what a program of the user defines."""
+    space = {"__name__": "__main__", "BaseEstimator": BaseEstimator, "Model": Model, **variables}
+    exec(code, space)
+    return space[name]
+
+
+METRIC = "def metric(estimator, X, y):\n    return "
+OF_CLASS = (
+    "class Own(Model):\n    factor = {}\n    {}\n    def score(self, X, y): return self.factor"
+)
+
+
+class Unnamed(Model):
+    """Learns under a name that does not end in an underscore."""
+
+    def fit(self, X, y):
+        self.mean = X.mean()
+        return super().fit(X, y)
+
+
+CHANGES |= {
+    "global number": [{"scoring": evaluated(METRIC + "K", K=n)} for n in (1, 2)],
+    "global object": [{"scoring": evaluated(METRIC + "K.value", K=Callable(n))} for n in (1, 2)],
+    "global partial": [
+        {"scoring": evaluated(METRIC + "K(2)", K=functools.partial(pow, n))} for n in (1, 2)
+    ],
+    "global function": [
+        {"scoring": evaluated(f"def K(): return {n}\n" + METRIC + "K()")} for n in (1, 2)
+    ],
+    "cached function": [
+        {
+            "scoring": evaluated(
+                f"@functools.lru_cache\ndef K(): return {n}\n" + METRIC + "K()",
+                functools=functools,
+            )
+        }
+        for n in (1, 2)
+    ],
+    "class attribute": [
+        {"model": evaluated(OF_CLASS.format(n, "pass"), "Own")(), "scoring": None} for n in (1, 2)
+    ],
+    "cached property": [
+        {
+            "model": evaluated(
+                OF_CLASS.format(0, f"@cached\n    def b(self): return {n}"),
+                "Own",
+                cached=functools.cached_property,
+            )()
+        }
+        for n in (1, 2)
+    ],
+    "frozen class without underscores": [
+        {"model": Model(inner=fitted(Unnamed, n))} for n in (1, 2)
+    ],
 }
 
 
@@ -252,3 +316,125 @@ def test_pipelines_are_examined_step_by_step(tmp_path):
         model = make_pipeline(step, Model())
         assert run(tmp_path, model, {"model__b": [1, 2]})[1]
         assert not run(tmp_path, model, {"model__b": [1, 2]})[1]
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        lambda path: {"model": Model(a=Callable(str(path)))},
+        lambda path: {"model": Model(a={"k": [path]})},
+        lambda path: {"space": {"a": [path, None]}},
+        lambda path: {"model": Model(a=path.parent)},
+        lambda path: {"model": Model(a=str(path.parent))},
+        lambda path: {"scoring": evaluated(METRIC + "len(K)", K=str(path))},
+        lambda path: {"scoring": make_scorer(with_default(1), factor=Weight(path))},
+    ],
+)
+def test_files_are_found_in_any_part(tmp_path, params):
+    path = tmp_path / "files" / "weights"
+    path.parent.mkdir()
+    path.write_bytes(b"one")
+    assert run(tmp_path, **params(path))[1]
+    assert not run(tmp_path, **params(path))[1]
+    path.write_bytes(b"two")
+    assert run(tmp_path, **params(path))[1]
+
+
+class Weight(float):
+    """A number that knows its file."""
+
+    def __new__(cls, path):
+        self = super().__new__(cls, 1.0)
+        self.path = path
+        return self
+
+
+def test_files_in_the_home_folder_and_folders_of_many_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for content in (b"one", b"two"):
+        (tmp_path / "weights").write_bytes(content)
+        assert run(tmp_path, Model(a="~/weights"))[1]
+        assert not run(tmp_path, Model(a="~/weights"))[1]
+    monkeypatch.setattr("ecgsk.model_selection._search_fingerprint._MAX_FILES", 1)
+    (tmp_path / "files").mkdir()
+    for name in "ab":
+        (tmp_path / "files" / name).touch()
+    with pytest.raises(ValueError, match="estimator.a=.* has more than 1 files"):
+        run(tmp_path, Model(a=tmp_path / "files"))
+
+
+def test_what_the_code_itself_changes_is_not_compared(tmp_path):
+    calls = []
+    log = evaluated("def metric(estimator, X, y):\n    K.append(1)\n    return 1.0", K=calls)
+    assert run(tmp_path, scoring=log)[1] and calls
+    assert not run(tmp_path, scoring=log)[1]
+
+    class Counting(Model):
+        fits_of_class: list = []
+        count = 0
+
+        def fit(self, X, y):
+            Counting.fits_of_class.append(1)
+            Counting.count += 1
+            return super().fit(X, y)
+
+    assert run(tmp_path, Counting())[1] and Counting.count
+    assert not run(tmp_path, Counting())[1]
+
+
+class Logging(Model):
+    def __init__(self, log_file=None, b=None):
+        super().__init__(b=b)
+        self.log_file = log_file
+
+    def fit(self, X, y):
+        with open(self.log_file, "a") as file:
+            file.write("fit")
+        return super().fit(X, y)
+
+
+def test_files_that_a_fit_writes_are_named_only(tmp_path):
+    assert run(tmp_path, Logging(str(tmp_path / "log")))[1]
+    assert not run(tmp_path, Logging(str(tmp_path / "log")))[1]
+
+
+def test_modules_that_a_function_imports_are_compared(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    metric = evaluated(
+        "def metric(estimator, X, y):\n    import weighting\n    return weighting.f()"
+    )
+    for n in (1, 22):
+        (tmp_path / "weighting.py").write_text(f"def f(): return {n}\n")
+        sys.modules.pop("weighting", None)
+        assert run(tmp_path, scoring=metric)[1]
+        assert not run(tmp_path, scoring=metric)[1]
+    sys.modules.pop("weighting", None)
+
+
+@pytest.mark.parametrize("cells", [[{1: 2}], [[1]], [(1,)]])
+def test_tables_of_any_cells_are_metadata(tmp_path, cells):
+    class Reading(Model):
+        def fit(self, X, y, table=None):
+            return super().fit(X, y)
+
+    table = pd.DataFrame({"a": cells * len(Y)})
+    assert run(tmp_path, Reading(), fit={"table": table})[1]
+    assert not run(tmp_path, Reading(), fit={"table": table.copy()})[1]
+    table.iat[3, 0] = {1: 3}
+    assert run(tmp_path, Reading(), fit={"table": table})[1]
+
+
+def test_metadata_requests_are_compared(tmp_path):
+    before: set = set()
+    with sklearn.config_context(enable_metadata_routing=True):
+        for wanted in (True, False):
+            model = LogisticRegression().set_fit_request(sample_weight=wanted)
+            names = {
+                OptunaSearchCV(
+                    model, {"C": [1.0]}, n_trials=1, cv=2, storage=f"sqlite:///{tmp_path / 'a.db'}"
+                ).fit(X, Y).study_.study_name
+                for _ in range(2)
+            }  # fmt: skip
+            assert len(names) == 1
+            assert names != before
+            before = names
