@@ -223,7 +223,7 @@ def _files() -> list[tuple[str, Callable[[Path], Path], str, str]]:
     made = [
         ("empty signals", of(plain, bad_dat=b""), "error", "truncated"),
         ("one byte short", of(plain, bad_dat=plain["bad.dat"][:-1]), "error", "truncated"),
-        ("more samples than said", of(plain, bad_dat=plain["bad.dat"] * 9), "answer", ""),
+        ("more samples than said", of(plain, bad_dat=plain["bad.dat"] * 9), "error", "bytes more"),
         ("empty header", of(plain, bad_hea=b""), "error", "empty"),
         ("header of NUL", of(plain, bad_hea=b"\0" * 5000), "error", ""),
         ("header of bytes", of(plain, bad_hea=bytes(range(256)) * 20), "error", ""),
