@@ -210,6 +210,18 @@ def _headers(origin: str, name: str, *changes) -> Case:
     return Case(KIND, f"{name} ({origin})", partial(_build, files))
 
 
+def _with_checksums(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Return a record of format 16 whose header has the checksums of its signals."""
+    lines = files["bad.hea"].decode().splitlines()
+    signals = [i for i, line in enumerate(lines) if line.startswith("bad.dat")]
+    counts = np.frombuffer(files["bad.dat"], "<i2").reshape(-1, len(signals))
+    for i, signal in zip(signals, counts.T, strict=True):
+        fields = lines[i].split(maxsplit=8)
+        fields[6] = str(int(signal.astype(int).sum()) % 65536)
+        lines[i] = " ".join(fields)
+    return files | {"bad.hea": ("\n".join(lines) + "\n").encode()}
+
+
 def _files() -> list[tuple[str, Callable[[Path], Path], str, str]]:
     plain, mat = record("bad"), matlab("bad")
     content = mat["bad.mat"]
@@ -220,7 +232,20 @@ def _files() -> list[tuple[str, Callable[[Path], Path], str, str]]:
     def start(*numbers):
         return np.array(numbers, "<i4").tobytes() + content[20:]
 
+    verified = _with_checksums(plain)
+    data = verified["bad.dat"]
+    longer = data.replace(data[:1], b"\r" + data[:1])  # as line feeds become two bytes
+    swapped = np.frombuffer(data, ">i2").astype("<i2").tobytes()
+
+    def changed(bytes_):
+        return of(verified, bad_dat=bytes_)
+
     made = [
+        ("line ends changed", changed(longer), "error", "checksum"),
+        ("a byte lost", changed(data[:7] + data[8:] + b"\0"), "error", "checksum"),
+        ("bytes swapped", changed(swapped), "error", "checksum"),
+        ("signals moved", changed(data[2:] + data[:2]), "error", "checksum"),
+        ("checksums right", of(verified), "answer", ""),
         ("empty signals", of(plain, bad_dat=b""), "error", "truncated"),
         ("one byte short", of(plain, bad_dat=plain["bad.dat"][:-1]), "error", "truncated"),
         ("more samples than said", of(plain, bad_dat=plain["bad.dat"] * 9), "error", "bytes more"),
