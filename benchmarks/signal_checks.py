@@ -3,8 +3,8 @@
     python benchmarks/signal_checks.py PTBXL [WFDB_FOLDER ...] [--npy NAME=FILE ...] \
         --out docs/signal_checks.json
 
-PTBXL is a folder of PTB-XL, of which a part is enough; WFDB_FOLDERs hold 12-lead records; .npy
-files hold recordings (n, 12, samples) in mV. Recordings are examined as `check_ecg` examines them.
+PTBXL is a folder of PTB-XL; a part is enough. WFDB_FOLDERs hold 12-lead records; .npy files
+hold recordings (n, 12, samples) in mV. Recordings are examined as `check_ecg` examines them.
 Then PTB-XL's are made wrong in several ways, and each is examined alone, as a single recording is.
 """
 

@@ -20,7 +20,7 @@ from ecgsk._core.public import public
 _DEVIATIONS = (0.025, 1.0)
 # Median distance of the samples from a lead's median, mV; beyond it the lead is large everywhere.
 _LARGEST_USUAL = 0.25
-# A single lead that is no longer that of a patient, however loose its electrode, mV.
+# Largest standard deviation of a single lead, mV; a loose electrode stays below it.
 _LARGEST_OF_LEAD = 10.0
 # The median over so many records is nearer to 0.15 mV than that of a single one.
 _ENOUGH_RECORDS = 10

@@ -7,7 +7,7 @@ def split_once(cv, X, y, params: dict) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the training and test rows of each fold, as indices.
 
     Masks are converted, because steps that are fitted once rearrange the records of a fold.
-    ValueError if there is no fold, or if the splitter announces another number of folds.
+    ValueError without a fold, or if the splitter announces another number of folds.
     """
     expected = cv.get_n_splits(X, y, **params)
     folds = [(_indices(train), _indices(test)) for train, test in cv.split(X, y, **params)]

@@ -183,7 +183,7 @@ class Space:
 
 
 class SpaceChoice:
-    """Several search spaces, of which each candidate has one.
+    """Several search spaces; each candidate has the parameters of one.
 
     Optuna proposes values for all of them; those of the other spaces have no effect.
     """

@@ -1,4 +1,4 @@
-"""A study is continued by the same search only, whatever a search consists of."""
+"""Only the same search continues a study."""
 
 import functools
 import pickle
