@@ -8,6 +8,7 @@ from ecgsk._training.device import PRECISIONS, resolve_device, resolve_precision
 from ecgsk._training.device_lock import on_device
 from ecgsk._training.distributed import SharedDataset, together
 from ecgsk._training.losses import DistillationLoss
+from ecgsk._training.memory import is_out_of_memory
 from ecgsk._training.prediction import predict_features, predict_logits
 from ecgsk._training.reconstruction import fill_masked, masked_losses
 from ecgsk._training.skorch_net import ECGNet, MaskedNet

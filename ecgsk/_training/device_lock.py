@@ -4,13 +4,14 @@ import os
 import tempfile
 import threading
 import time
-import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
+
+from ecgsk._training.memory import explained_memory_errors
 
 try:
     import fcntl
@@ -31,23 +32,18 @@ def on_device(device: str, batch_size: int, *, in_turn: bool = True) -> Iterator
     device. Processes that exchange gradients wait for one another and must not respect it
     (``in_turn=False``); a block must not wait for workers that compute on the device.
     """
-    if torch.device(device).type not in _LOCKED_TYPES:
+    lock: AbstractContextManager = nullcontext()
+    remedy = "Lower batch_size."
+    if torch.device(device).type in _LOCKED_TYPES:
+        refuse_after_fork(device)
+        if in_turn and _JOBS in os.environ:
+            lock = _lock_of(torch.device(device).index)
+        remedy = (
+            "Lower batch_size, or start fewer workers on the device (n_jobs, or "
+            f"{_JOBS}=1 for one process at a time)."
+        )
+    with lock, explained_memory_errors(device, batch_size, remedy):
         yield
-        return
-    refuse_after_fork(device)
-    with _lock_of(torch.device(device).index) if in_turn and _JOBS in os.environ else nullcontext():
-        try:
-            yield
-        except torch.OutOfMemoryError as error:
-            # The frames that failed hold the batch for as long as anyone keeps the error.
-            traceback.clear_frames(error.__traceback__)
-            if isinstance(error.__cause__, torch.OutOfMemoryError):
-                raise
-            raise torch.OutOfMemoryError(
-                f"The memory of {device} does not suffice for batch_size={batch_size}. Lower "
-                f"batch_size, or start fewer workers on it (n_jobs, or {_JOBS}=1 for one process "
-                f"at a time). torch's error: {error}"
-            ) from error
 
 
 def refuse_after_fork(device: str) -> None:

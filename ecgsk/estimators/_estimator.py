@@ -23,6 +23,7 @@ from ecgsk._core.sklearn_compat import (
 )
 from ecgsk._core.tensor_store import TensorStore, being_loaded, being_saved
 from ecgsk._training import PRECISIONS, Checkpoint, ECGNet, predict_features, resolve_precision
+from ecgsk._training.memory import clear_failed_frames
 from ecgsk.estimators._fit_context import FitContext, StartingWeights
 from ecgsk.estimators._old_states import with_present_names
 from ecgsk.estimators._options import check_option, numbers_of_short_forms, objects_to_set
@@ -134,8 +135,9 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self._forget()
         try:
             yield self._starting_point()
-        except BaseException:
+        except BaseException as error:
             self._forget()
+            clear_failed_frames(error)
             raise
         self.__dict__.pop("_from_weights", None)
 

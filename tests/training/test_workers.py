@@ -1,6 +1,5 @@
 """Fits in several processes: locks of a GPU, threads of a CPU, workers of a cluster."""
 
-import gc
 import importlib.util
 import json
 import multiprocessing
@@ -10,7 +9,6 @@ import shutil
 import tempfile
 import time
 import warnings
-import weakref
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +20,7 @@ import pytest
 import torch
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
-from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.model_selection import cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import gen_batches
 
@@ -236,38 +234,6 @@ def test_cuda_in_a_forked_process_says_what_to_do(monkeypatch):
     with pytest.raises(RuntimeError, match="forked"), on_device("cuda", 8):
         pass
     assert resolve_device("cpu") == "cpu"
-
-
-def test_the_error_at_the_end_of_memory_has_a_remedy(tmp_path, monkeypatch):
-    X, y = recordings(16)
-    execute, kept = Trainer.execute, []
-
-    def too_large(trainer):
-        if trainer.net.batch_size == 8:
-            return execute(trainer)
-        batch = torch.zeros(8)
-        kept.append(weakref.ref(batch))
-        # As an inner block would have said it already.
-        with on_device(trainer.net.device, 16):
-            raise torch.OutOfMemoryError("Tried to allocate 20 GiB.")
-
-    monkeypatch.setattr(Trainer, "execute", too_large)
-    model = MTECGClassifier(
-        "nano", sampling_rate=RATE, max_epochs=1, device="cpu", batch_size=16, random_state=0
-    )
-    with cpu_as_gpu(tmp_path):
-        with pytest.raises(torch.OutOfMemoryError) as caught:
-            model.fit(X, y)
-        said = str(pickle.loads(pickle.dumps(caught.value)))
-        assert said.startswith("The memory of cpu does not suffice for batch_size=16. Lower")
-        assert said.count("batch_size=16") == 1 and said.endswith("Tried to allocate 20 GiB.")
-        gc.collect()
-        assert kept[0]() is None
-        search = GridSearchCV(model, {"batch_size": [8, 16]}, cv=2, error_score=np.nan)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of two fits that failed
-            search.fit(X, y)
-        assert search.best_params_ == {"batch_size": 8}
 
 
 class OnItsTurn(MTECGClassifier):
