@@ -380,6 +380,18 @@ def is_lazy(X) -> bool:
     return module in ("h5py", "zarr") and len(getattr(X, "shape", ())) == 3
 
 
+def is_prepared(X: RecordArray) -> bool:
+    """Return whether a function of `RecordArray.map` changes records each time they are read."""
+    read = X._read
+    while not isinstance(read, _Mapped):
+        # A check, or another reader in between, holds the records that it reads.
+        records = getattr(read, "records", getattr(read, "__self__", None))
+        if not isinstance(records, RecordArray):
+            return False
+        read = records._read
+    return True
+
+
 def batches(n_records: int, record_shape: tuple[int, ...], megabytes: int = 32) -> Iterator[slice]:
     """Yield slices over the records that are about so many megabytes of float32 each."""
     size = max(1, (megabytes << 18) // max(1, int(np.prod(record_shape))))

@@ -12,7 +12,7 @@ from torch import nn
 
 from ecgsk import STANDARD_LEADS, NetworkClassifier, RecordArray, check_ecg, make_ecg
 from ecgsk._core.fingerprint import fingerprint
-from ecgsk._core.records import is_lazy
+from ecgsk._core.records import is_lazy, is_prepared
 from ecgsk.inspection._class_probability import with_table
 from ecgsk.preprocessing import BandPass
 
@@ -297,3 +297,13 @@ def test_a_fingerprint_tells_rates_and_leads_apart(array):
 def test_a_table_of_other_records_is_refused(array):
     with pytest.raises(ValueError, match="19 rows for 20 records"):
         RecordArray.wrap(array, table=pd.DataFrame({"age": np.zeros(19)}))
+
+
+def test_prepared_recordings_are_recognized_behind_checks_slices_and_wrappers(array):
+    stored = RecordArray.wrap(array)
+    for records in (stored, check_ecg(stored, n_leads=None), RecordArray.wrap(stored)[::2]):
+        assert not is_prepared(records)
+        prepared = records.map(np.negative, records.shape[1:])
+        for further in (prepared, prepared[:1], check_ecg(prepared, n_leads=None)):
+            assert is_prepared(further)
+            assert is_prepared(RecordArray.wrap(further))
