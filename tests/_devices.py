@@ -1,0 +1,149 @@
+"""Devices, launches and errors of other machines, for tests on a machine without a GPU."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
+from unittest import mock
+
+import torch
+
+_GIB = 1 << 30
+_LAUNCH = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_OF_OTHERS = ("SLURM_", "OMPI_", "PMI_", "TORCHELASTIC_")
+
+
+@contextmanager
+def machine(
+    *,
+    cuda: int = 0,
+    xpu: int = 0,
+    mps: bool = False,
+    current: int = 0,
+    initialized: bool = False,
+    forked: bool = False,
+    capability: tuple[int, int] = (9, 0),
+    free: int = 64 * _GIB,
+) -> Iterator[list[tuple]]:
+    """Let torch report so many devices, on which nothing can be computed.
+
+    Yields a list of the calls that change something on a device: name and arguments of each.
+    """
+    changes: list[tuple] = []
+
+    def recorded(name):
+        return lambda *args, **kwargs: changes.append((name, *args, *kwargs.values()))
+
+    def state_of(device=0):
+        # Another state for each device, as long as one of cuda.
+        return torch.full((16,), torch.device(device).index or 0, dtype=torch.uint8)
+
+    def patch(owner, **replacements):
+        for name, replacement in replacements.items():
+            if hasattr(owner, name):  # versions of torch differ
+                stack.enter_context(mock.patch.object(owner, name, replacement))
+
+    with ExitStack() as stack:
+        for kind, count in {"cuda": cuda, "xpu": xpu}.items():
+            patch(
+                getattr(torch, kind),
+                is_available=lambda count=count: count > 0,
+                device_count=lambda count=count: count,
+                is_initialized=lambda count=count: initialized and count > 0,
+                current_device=lambda: current,
+                get_device_capability=lambda *device: capability,
+                get_device_properties=lambda device: SimpleNamespace(
+                    uuid=f"uuid-{torch.device(device).index or 0}", total_memory=80 * _GIB
+                ),
+                mem_get_info=lambda *device: (free, 80 * _GIB),
+                memory_reserved=lambda *device: 0,
+                memory_allocated=lambda *device: 0,
+                get_rng_state=state_of,
+                _is_in_bad_fork=lambda: forked,
+                **{name: recorded(f"{kind}.{name}") for name in _CHANGES},
+            )
+        patch(torch.backends.mps, is_available=lambda: mps)
+        patch(
+            torch.mps,
+            recommended_max_memory=lambda: free,
+            current_allocated_memory=lambda: 0,
+            get_rng_state=state_of,
+            **{name: recorded(f"mps.{name}") for name in _CHANGES},
+        )
+        yield changes
+
+
+_CHANGES = (
+    "empty_cache", "init", "manual_seed", "manual_seed_all", "set_device", "set_rng_state",
+    "set_rng_state_all", "synchronize",
+)  # fmt: skip
+
+
+@contextmanager
+def launched(**variables: object) -> Iterator[None]:
+    """Set the variables of a launcher, such as ``RANK=1``, and no others of any launcher."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _LAUNCH and not name.startswith(_OF_OTHERS)
+    }
+    variables = {name: str(value) for name, value in variables.items()}
+    with mock.patch.dict(os.environ, kept | variables, clear=True):
+        yield
+
+
+# What torch and the libraries below it raise when the memory of a device is too small.
+MEMORY_ERRORS = {
+    "cuda": torch.OutOfMemoryError(
+        "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79.10 GiB "
+        "of which 11.43 GiB is free."
+    ),
+    "cuda driver": RuntimeError("CUDA error: out of memory\nCompile with `TORCH_USE_CUDA_DSA`."),
+    "cublas": RuntimeError(
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
+    ),
+    "cudnn": RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    "mps": RuntimeError(
+        "MPS backend out of memory (MPS allocated: 17.93 GB, other allocations: 96.00 KB, max "
+        "allowed: 18.13 GB). Tried to allocate 256.00 MB on private pool."
+    ),
+    "mps buffer": RuntimeError("Invalid buffer size: 21.03 GB"),
+    "xpu": torch.OutOfMemoryError("XPU out of memory. Tried to allocate 20.00 GiB."),
+    "xpu driver": RuntimeError(
+        "level_zero backend failed with error: 39 (UR_RESULT_ERROR_OUT_OF_DEVICE_MEMORY)"
+    ),
+    "cpu": RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: "
+        "you tried to allocate 800000000000 bytes. Error code 12 (Cannot allocate memory)"
+    ),
+}
+# Errors of devices that have other reasons.
+OTHER_ERRORS = {
+    "assert": RuntimeError("CUDA error: device-side assert triggered"),
+    "cudnn": RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+    "shapes": RuntimeError("mat1 and mat2 shapes cannot be multiplied (3x4 and 5x6)"),
+    "mps": RuntimeError("MPS backend is supported on MacOS 14.0+."),
+}
+
+
+def float32_flags() -> dict[str, object]:
+    """Return torch's global switches of how float32 products are rounded, by name."""
+    flags: dict[str, object] = {
+        "cudnn.allow_tf32": torch.backends.cudnn.allow_tf32,
+        "cuda.matmul.allow_tf32": torch.backends.cuda.matmul.allow_tf32,
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+    }
+    newer = {  # from torch 2.9 on
+        "": torch.backends,
+        "cudnn.conv": getattr(torch.backends.cudnn, "conv", None),
+        "cudnn.rnn": getattr(torch.backends.cudnn, "rnn", None),
+        "cuda.matmul": torch.backends.cuda.matmul,
+        "mkldnn.conv": getattr(torch.backends.mkldnn, "conv", None),
+        "mkldnn.matmul": getattr(torch.backends.mkldnn, "matmul", None),
+    }
+    for name, owner in newer.items():
+        try:
+            flags[f"{name}.fp32_precision"] = owner.fp32_precision
+        except AttributeError:
+            continue
+    return flags
