@@ -1,7 +1,7 @@
 """Several processes that fit one network, each with its share of every batch."""
 
 import itertools
-import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
@@ -13,72 +13,110 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ecgsk._training.checkpoint import Checkpoint
 from ecgsk._training.dataset import ECGDataset, read_batch
-from ecgsk._training.device import resolve_device
+from ecgsk._training.launch import check_launch, device_of_rank, refuse_shared_gpu, shared_gpu
+from ecgsk._training.memory import is_out_of_memory
 from ecgsk._training.skorch_net import MaskedNet
 
-# How long a process waits for another. One that ends is noticed at once.
+# How long a process waits for another. With gloo, one that ends is noticed at once.
 _TIMEOUT = timedelta(minutes=30)
-_SET_BY_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 # One after another, groups of the same processes meet in the same store: under other names.
 _NUMBER = itertools.count()
-# Parts of the messages of torch's backends, which have no class of their own, when another
-# process is gone.
-_LOST = ("gloo", "Connection closed by peer", "Connection reset by peer")
+# Groups of nccl whose processes may wait for one another for ever.
+_ABANDONED: list = []
+# Most errors of gloo have no class of their own, but name its source files.
+_BACKENDS = re.compile(r"gloo|nccl|connection (?:closed|reset) by peer", re.IGNORECASE)
+# What backends and stores write when another process is gone.
+_LOST = re.compile(
+    r"gloo|connection (?:was |is )?(?:likely )?(?:closed|reset|refused)|broken pipe|got 0 bytes"
+    r"|timed out|time-?out|ncclRemoteError|remote peer|remote process|communicator was aborted",
+    re.IGNORECASE,
+)
+# nccl reports these, which are of this process, like the loss of another.
+_LOCAL = re.compile(r"shared memory|no space left", re.IGNORECASE)
+_DUPLICATE = re.compile(r"Duplicate GPU detected ?: rank (\d+) and rank (\d+) both on (.+)")
 
 
 @contextmanager
 def together(device: "str | torch.device") -> Iterator["Ranks"]:
-    """Join the processes that torchrun started, for the block; each gets the GPU of its number.
+    """Join the processes that torchrun started, for the block; each gets a GPU of its own.
 
-    A process group that is there already is used, and left. ValueError outside torchrun and for a
-    device that all would share, RuntimeError when another process has ended or no longer answers.
+    A process group that is there already is used, and left. ValueError where variables of the
+    launcher are missing, and for a device that processes would share. RuntimeError when another
+    process has ended or no longer answers, where the backend reports it to Python.
     """
-    if not distributed.is_initialized() and any(k not in os.environ for k in _SET_BY_TORCHRUN):
-        raise ValueError(
-            "distributed=True is for a script that torchrun starts: `torchrun --nproc-per-node 2 "
-            "script.py` with the number of GPUs of the machine. Use distributed=False elsewhere."
+    own = not distributed.is_initialized()
+    if own:
+        check_launch()
+    elif any(group is distributed.group.WORLD for group in _ABANDONED):
+        raise RuntimeError(
+            "An earlier distributed fit failed in this process, and the other processes may still "
+            "wait for it. Start the script again; with checkpoint_dir the fit goes on after its "
+            "last epoch."
         )
-    device = _device_of_rank(device)
+    device = device_of_rank(device)
     with ExitStack() as stack:
         if device.startswith("cuda"):
             stack.enter_context(torch.cuda.device(device))  # nccl sends objects through it
         try:
-            if not distributed.is_initialized():
-                _start_group("nccl" if device.startswith("cuda") else "gloo")
-                stack.callback(distributed.destroy_process_group)
+            if own:
+                _start_group(device)
+                stack.push(_end_group)
+            elif device.startswith("cuda"):
+                store = _store(distributed.distributed_c10d._get_default_store())
+                refuse_shared_gpu(
+                    store, distributed.get_rank(), distributed.get_world_size(), device
+                )
             yield Ranks(device)
         except RuntimeError as error:
-            lost = isinstance(error, distributed.DistError) or any(w in str(error) for w in _LOST)
-            if not lost:
+            explained = _explained(error)
+            if explained is None:
                 raise
-            raise RuntimeError(
-                "Another process of this distributed fit has ended or no longer answers: its own "
-                "message has the reason. Start the script again; with checkpoint_dir the fit goes "
-                "on after its last epoch."
-            ) from error
+            raise explained from error
 
 
-def _start_group(backend: str) -> None:
+def _start_group(device: str) -> None:
     store, rank, world_size = next(distributed.rendezvous("env://", timeout=_TIMEOUT))
+    store = _store(store)
+    if device.startswith("cuda"):
+        refuse_shared_gpu(store, rank, world_size, device)
     distributed.init_process_group(
-        backend,
-        store=distributed.PrefixStore(f"ecgsk/{next(_NUMBER)}", store),
+        "nccl" if device.startswith("cuda") else "gloo",
+        store=store,
         rank=rank,
         world_size=world_size,
         timeout=_TIMEOUT,
     )
 
 
-def _device_of_rank(device) -> str:
-    device = str(device)
-    if device not in ("auto", "cuda", "cpu"):
-        raise ValueError(
-            f"device={device!r} is not allowed with distributed=True: use 'auto' or 'cuda', which "
-            "use a GPU for each process, or 'cpu'."
-        )
-    if device == "cpu" or device == "auto" and not torch.cuda.is_available():
-        return "cpu"
-    return resolve_device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}")
+def _store(store: distributed.Store) -> distributed.Store:
+    """Return the part of a store that belongs to this fit."""
+    return distributed.PrefixStore(f"ecgsk/{next(_NUMBER)}", store)
+
+
+def _end_group(kind, error, traceback) -> None:
+    if error is not None and distributed.get_backend() == "nccl":
+        # Since torch 2.6 nccl ends only when all processes end it: one that failed would wait for
+        # the others, which wait for its gradients, and its error would not be seen.
+        _ABANDONED.append(distributed.group.WORLD)
+    else:
+        distributed.destroy_process_group()
+
+
+def _explained(error: RuntimeError) -> Exception | None:
+    """Return the error to raise for one of torch's backends; None leaves it as it is."""
+    text = str(error)
+    duplicate = _DUPLICATE.search(text)
+    if duplicate is not None:
+        first, second = sorted(map(int, duplicate.groups()[:2]))
+        return ValueError(shared_gpu(first, second, duplicate[3]))
+    of_backend = isinstance(error, distributed.DistError) or _BACKENDS.search(text)
+    if not of_backend or is_out_of_memory(error) or _LOCAL.search(text) or not _LOST.search(text):
+        return None
+    return RuntimeError(
+        "Another process of this distributed fit has ended or no longer answers: its own "
+        "message has the reason. Start the script again; with checkpoint_dir the fit goes "
+        "on after its last epoch."
+    )
 
 
 class Ranks:

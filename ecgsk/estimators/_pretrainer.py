@@ -118,6 +118,21 @@ class MTECGPretrainer(ECGEstimator):
     error over masked segments, in units of ``scale_`` (of a segment's own deviation for
     ``"normalized"``).
 
+    With ``distributed=True`` the number of a process's GPU is LOCAL_RANK, which torchrun sets, or
+    the local rank of Slurm or mpirun; a process that sees one GPU takes that one. Slurm and mpirun
+    do not set RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT, by which processes find each other:
+    set them before the fit, or start a process group of your own.
+
+    What happens when one of the processes ends depends on the backend. On CPUs (gloo) the others
+    raise RuntimeError at once. On GPUs (nccl) they wait in a computation that Python cannot
+    interrupt, so that there is no Python error: torchrun ends all processes of a machine as soon as
+    one of them fails (srun does so with ``--kill-on-bad-exit=1``), and without a launcher that
+    does, nccl ends the process itself (SIGABRT) after it has noticed a broken connection, at the
+    latest after 30 minutes. Only errors that nccl reports to Python become the RuntimeError. Either
+    way the fit goes on after its last epoch with ``checkpoint_dir``. After a failed fit on GPUs the
+    process has to be started again for another one. torch's documentation and source code state
+    this for nccl; ecgsk's tests have no GPUs.
+
     References
     ----------
     Zhou Y, Diao X, Huo Y, Liu Y, Fan X, Zhao W. Masked transformer for electrocardiogram
@@ -234,10 +249,10 @@ class MTECGPretrainer(ECGEstimator):
         ------
         ValueError
             For recordings that are no ECG (see `ecgsk.check_ecg`) or shorter than two segments,
-            and devices that are not there. With ``distributed=True`` outside torchrun, and
-            where its processes have different recordings.
+            and devices that are not there. With ``distributed=True`` outside torchrun, where
+            processes have different recordings, and where two have the same GPU.
         RuntimeError
-            With ``distributed=True`` when another process has ended.
+            With ``distributed=True`` when another process has ended; see Notes for GPUs.
         """
         with self._new_fit() as start:
             if self.distributed:

@@ -13,7 +13,7 @@ import torch
 from sklearn.base import clone
 
 from ecgsk import ECGAugmentation, MTECGClassifier, MTECGPretrainer
-from ecgsk._training import Checkpoint
+from ecgsk._training import Checkpoint, together
 
 RATE = 100
 # 25 records in batches of 8: of the last batch, the first of two processes gets nothing.
@@ -152,6 +152,110 @@ def test_a_group_that_is_there_is_used_and_left():
     assert "ranks" not in vars(model.net_)
     for own, other in zip(weights(model), weights(clone(EXACT).fit(X)), strict=True):
         np.testing.assert_array_equal(own, other)
+
+
+@pytest.fixture
+def group_of_one():
+    """Return a group that is the user's."""
+    group = torch.distributed
+    group.init_process_group("gloo", store=group.HashStore(), rank=0, world_size=1)
+    yield
+    group.destroy_process_group()
+
+
+# As torch and nccl write them.
+LOST = [
+    torch.distributed.DistBackendError(
+        "NCCL error in: ../ProcessGroupNCCL.cpp:2027, remote process exited or there was a network "
+        "error\nncclRemoteError: A call failed possibly due to a network error or a remote process "
+        "exiting prematurely."
+    ),
+    torch.distributed.DistBackendError(
+        "[Rank 0] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=808, "
+        "OpType=ALLREDUCE) ran for 1800020 milliseconds before timing out."
+    ),
+    RuntimeError("NCCL communicator was aborted on rank 1. Original reason for failure was: ..."),
+    torch.distributed.DistBackendError(
+        "[1] is setting up NCCL communicator and retrieving ncclUniqueId from [0] via c10d "
+        "key-value store by key '0', but store->get('0') got error: Connection reset by peer"
+    ),
+    torch.distributed.DistNetworkError(
+        "failed to recv, got 0 bytes. Connection was likely closed. Did the remote server shutdown?"
+    ),
+    torch.distributed.DistStoreError("wait timeout after 1800000ms, keys: /ecgsk/0/gpu/1"),
+    torch.distributed.DistStoreError(
+        "Timed out after 1801 seconds waiting for clients. 1/2 joined"
+    ),
+    RuntimeError("[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer"),
+]
+PRESENT = [
+    RuntimeError("The batch cannot be read: the request timed out"),
+    ValueError("NCCL communicator was aborted on rank 1."),
+    torch.OutOfMemoryError("CUDA out of memory."),
+    torch.distributed.DistBackendError(
+        "NCCL error: unhandled cuda error\nncclUnhandledCudaError: Call to CUDA function failed.\n"
+        "Last error: Cuda failure 2 'out of memory'"
+    ),
+    torch.distributed.DistBackendError(
+        "NCCL error: unhandled system error\nncclSystemError: System call (e.g. socket, malloc) or "
+        "external library call failed. It can be also caused by unexpected exit of a remote peer.\n"
+        "Last error: Error while creating shared memory segment /dev/shm/nccl-x (size 9637888)"
+    ),
+    torch.distributed.DistNetworkError(
+        "The server socket has failed to listen on any local network address. port: 29500, "
+        "name: EADDRINUSE, message: address already in use"
+    ),
+]
+
+
+@pytest.mark.parametrize("error", LOST, ids=lambda error: str(error)[:30])
+def test_the_loss_of_a_process_has_one_error(group_of_one, error):
+    with pytest.raises(RuntimeError, match="has ended or no longer answers") as caught:
+        with together("cpu"):
+            raise error
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize("error", PRESENT, ids=lambda error: str(error)[:30])
+def test_other_errors_of_a_distributed_fit_stay_what_they_are(group_of_one, error):
+    with pytest.raises(type(error)) as caught, together("cpu"):
+        raise error
+    assert caught.value is error
+
+
+def test_nccls_error_of_a_shared_gpu_names_both_processes(group_of_one):
+    text = "ncclInvalidUsage\nLast error:\nDuplicate GPU detected : rank 3 and rank 1 both on CUDA "
+    with pytest.raises(
+        ValueError, match=r"Processes 1 and 3 .* the same GPU \(CUDA device e2000\)"
+    ):
+        with together("cpu"):
+            raise torch.distributed.DistBackendError(text + "device e2000\nException raised from")
+
+
+@pytest.mark.parametrize("backend", ["gloo", "nccl"])
+def test_a_process_that_fails_does_not_wait_for_the_others(backend, monkeypatch):
+    group = torch.distributed
+    for name, value in {"RANK": 0, "WORLD_SIZE": 1, "MASTER_ADDR": "localhost"}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv("MASTER_PORT", "0")
+    monkeypatch.setattr(group, "get_backend", lambda: backend)
+    try:
+        with together("cpu"):
+            assert group.is_initialized()
+        assert not group.is_initialized()
+        with pytest.raises(ZeroDivisionError), together("cpu"):
+            1 / 0  # noqa: B018
+        # nccl's groups end only when all processes end them, which the others do not.
+        assert group.is_initialized() == (backend == "nccl")
+        if backend == "nccl":
+            with pytest.raises(RuntimeError, match="An earlier distributed fit failed.*the script"):
+                clone(SINGLE).set_params(distributed=True).fit(X)
+            group.destroy_process_group()
+            with together("cpu"):
+                pass
+    finally:
+        if group.is_initialized():
+            group.destroy_process_group()
 
 
 def test_outside_torchrun_it_says_how_to_start():
