@@ -57,13 +57,15 @@ def refuse_after_fork(device: str) -> None:
 
 
 class DeviceLock:
-    """A lock of a device, which belongs to this process while any of its threads holds it.
+    """A lock of a cuda device, which belongs to this process while any of its threads holds it.
 
-    It is a lock of a file, which the kernel releases when the process ends, however it ends.
+    It is a lock of a file, which the kernel releases when the process ends, however it ends. A
+    thread that waits for it makes only those threads wait that need the same device.
     """
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, index: int):
         self.name = name
+        self.index = index
         self._mutex = threading.Lock()
         self._holders = 0
         self._file: int | None = None
@@ -79,7 +81,9 @@ class DeviceLock:
             self._holders -= 1
             if not self._holders:
                 try:
-                    torch.cuda.empty_cache()
+                    # Elsewhere it would take memory of the current device, GPU 0, for itself.
+                    with torch.cuda.device(self.index):
+                        torch.cuda.empty_cache()
                 finally:
                     self.release()
 
@@ -94,9 +98,10 @@ _LOCKS: dict[str, DeviceLock] = {}
 
 
 def _lock_of(index: int | None) -> DeviceLock:
-    name = device_name(torch.cuda.current_device() if index is None else index)
+    index = torch.cuda.current_device() if index is None else index
+    name = device_name(index)
     # setdefault, because threads may come at the same time.
-    return _LOCKS.get(name) or _LOCKS.setdefault(name, DeviceLock(name))
+    return _LOCKS.get(name) or _LOCKS.setdefault(name, DeviceLock(name, index))
 
 
 def device_name(index: int) -> str:

@@ -7,9 +7,10 @@ import os
 import pickle
 import shutil
 import tempfile
+import threading
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -41,6 +42,7 @@ def cpu_as_gpu(folder):
         mock.patch.object(device_lock, "_LOCKED_TYPES", ("cpu",)),
         mock.patch.object(tempfile, "tempdir", str(folder)),
         mock.patch.object(cuda, "current_device", return_value=0),
+        mock.patch.object(cuda, "device", nullcontext),
         mock.patch.object(cuda, "get_device_properties", return_value=SimpleNamespace(uuid="U")),
         # With a torch that is built for CUDA, a question for its devices spoils every fork.
         mock.patch.object(cuda, "_is_in_bad_fork", return_value=False),
@@ -172,6 +174,65 @@ def test_memory_is_given_back_only_where_others_may_wait(tmp_path, monkeypatch, 
             pass
     assert empty.call_count == locked
     assert (tmp_path / f"ecgsk-{os.getuid()}").exists() == locked
+
+
+def test_memory_is_given_back_on_the_locks_own_device(tmp_path, one_job):
+    current, calls = [0], []
+
+    @contextmanager
+    def device(index):
+        before, current[0] = current[0], index
+        yield
+        current[0] = before
+
+    cuda = torch.cuda
+    with (
+        cpu_as_gpu(tmp_path),
+        mock.patch.object(device_lock, "_LOCKED_TYPES", ("cuda",)),
+        mock.patch.object(cuda, "device", device),
+        mock.patch.object(cuda, "empty_cache", lambda: calls.append(current[0])),
+        mock.patch.object(cuda, "get_device_properties", lambda i: SimpleNamespace(uuid=f"U{i}")),
+    ):
+        with on_device("cuda:2", 8):
+            assert current == [0]
+        with pytest.raises(ZeroDivisionError), on_device("cuda:1", 8), on_device("cuda:2", 8):
+            1 / 0  # noqa: B018
+    assert calls == [2, 2, 1] and current == [0]
+
+
+def test_a_thread_that_waits_for_a_gpu_stops_nobody_else(tmp_path, one_job, monkeypatch):
+    waiting, free, ended_ = threading.Event(), threading.Event(), []
+
+    def acquire(name):
+        if name == "cuda-U0":
+            waiting.set()
+            assert free.wait(HANG)
+
+    monkeypatch.setattr(device_lock, "_acquire", acquire)
+    monkeypatch.setattr(device_lock, "_LOCKED_TYPES", ("cuda",))
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda i: SimpleNamespace(uuid=f"U{i}")
+    )
+    monkeypatch.setattr(torch.cuda, "device", nullcontext)
+    monkeypatch.setattr(device_lock, "_LOCKS", {})
+
+    def fit(device):
+        with on_device(device, 8):
+            ended_.append(device)
+
+    threads = [threading.Thread(target=fit, args=("cuda:0",)) for _ in range(2)]
+    with on_device("cuda:1", 8):
+        for thread in threads:
+            thread.start()
+        assert waiting.wait(HANG)
+        fit("cuda:2")
+        fit("cpu")
+    # Predicting and loading take no lock, and this thread has given its own back.
+    assert ended_ == ["cuda:2", "cpu"]
+    free.set()
+    for thread in threads:
+        thread.join(HANG)
+    assert ended_[2:] == ["cuda:0", "cuda:0"]
 
 
 def test_where_files_cannot_be_locked_nobody_waits(tmp_path, monkeypatch, one_job):
