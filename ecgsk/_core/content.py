@@ -48,16 +48,17 @@ _FILE_BLOCK = 1 << 20
 _COMPUTING = ("numpy", "scipy", "torch", "openvino", "onnxruntime")
 
 
-def content_digest(*values, files: bool = False) -> bytes:
+def content_digest(*values, files: bool = False, anywhere: bool = False) -> bytes:
     """Return 32 bytes that change with the content of the values.
 
     Estimators enter with their parameters and what they have learned, networks with their weights
     instead of the path of these, classes and functions of the user's with their code, others with
     the version of their package. With ``files``, texts and paths that name a file enter with its
-    bytes. Variables that the user's code itself changes, such as counters, do not
-    enter. TypeError for objects that cannot be examined.
+    bytes. With ``anywhere``, the device on which a network predicts does not enter. Variables that
+    the user's code itself changes, such as counters, never do. TypeError for objects that cannot be
+    examined.
     """
-    digest = _Digest(files)
+    digest = _Digest(files, anywhere)
     for value in values:
         digest.add(value)
     return digest.hash.digest()
@@ -78,8 +79,9 @@ def computing_versions() -> tuple[str, ...]:
 class _Digest:
     """A hash to which objects are added."""
 
-    def __init__(self, files: bool) -> None:
+    def __init__(self, files: bool, anywhere: bool) -> None:
         self.files = files
+        self.anywhere = anywhere
         self.hash = hashlib.blake2b(digest_size=32)
         self.open: list[int] = []  # ids of the objects that are being added
         self.code: set[int] = set()  # ids of the functions and classes that were added
@@ -119,7 +121,8 @@ class _Digest:
         elif type(value) is dict:
             self._add_mapping(value)
         elif isinstance(value, (set, frozenset)):
-            digests = (content_digest(item, files=self.files) for item in value)
+            options = {"files": self.files, "anywhere": self.anywhere}
+            digests = (content_digest(item, **options) for item in value)
             self._add_all("set", sorted(digests))
         elif isinstance(value, MappingProxyType):
             self._add_mapping(dict(value))
@@ -138,10 +141,12 @@ class _Digest:
                 self._add_all("items", () if items is None else list(items))
 
     def _add_estimator(self, estimator) -> None:
-        if hasattr(estimator, "_fitted_net"):
-            estimator._fitted_net()  # weights that are named are read late
+        # Weights that are named are read late, and networks move where they predict.
+        net = estimator._placed_net() if hasattr(estimator, "_placed_net") else None
         state: Any = estimator.__getstate__()
         state = dict(state if isinstance(state, dict) else vars(estimator))
+        if net is not None:
+            state["device_"] = None if self.anywhere else net.device
         if "_from_weights" in state:
             # The content of the weights counts, not where they are.
             state["_from_weights"] = _net_without_settings(state["_from_weights"][1])
@@ -238,7 +243,7 @@ def _net_without_settings(attributes: dict) -> dict:
     net = attributes.get("net_")
     if not isinstance(net, dict):
         return attributes
-    settings = ("batch_size", "precision")
+    settings = ("batch_size", "device", "precision")
     return {**attributes, "net_": {k: v for k, v in net.items() if k not in settings}}
 
 

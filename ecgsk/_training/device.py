@@ -1,46 +1,88 @@
-"""Where and in which precision a network runs, and with which random numbers."""
+"""Where and in which precision a network runs."""
 
 import multiprocessing
+import os
 import re
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 
 from ecgsk._training.device_lock import refuse_after_fork
 
-_GENERATORS = threading.RLock()
-
 PRECISIONS = ("auto", "float32", "bf16", "float64")
+# Kinds of devices of which a machine may have several.
+_NUMBERED = ("cuda", "xpu")
+
+
+def available_devices() -> list[str]:
+    """Return the devices of this machine that this process sees, the fastest kind first."""
+    found = []
+    for kind in _NUMBERED:
+        backend = getattr(torch, kind, None)
+        if backend is not None and backend.is_available():
+            found += [f"{kind}:{number}" for number in range(backend.device_count())]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return [*found, "cpu"]
 
 
 def resolve_device(device: "str | torch.device") -> str:
-    """Return the device to use: "auto" takes cuda, mps or cpu, the first there is.
+    """Return the device to use: "auto" takes cuda, xpu, mps or cpu, the first there is.
 
-    Of several GPUs, workers of joblib and multiprocessing take one each, in turn. ValueError for
+    The names of cuda and xpu devices have a number. Of several GPUs, workers of joblib and
+    multiprocessing take one each, in turn; other processes take the current one. ValueError for
     a device that is not there, RuntimeError for cuda in a fork of a process that has used it.
     """
-    if str(device).startswith(("auto", "cuda")):
-        refuse_after_fork(str(device))
-    available = ["cpu"]
-    if torch.backends.mps.is_available():
-        available.insert(0, "mps")
-    if torch.cuda.is_available():
-        available[:0] = ["cuda"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    if device == "auto":
-        n_gpus = torch.cuda.device_count() if available[0] == "cuda" else 0
-        number = worker_number(multiprocessing.current_process().name)
-        return available[0] if n_gpus < 2 or number is None else f"cuda:{number % n_gpus}"
     device = str(device)
-    if device in ("cpu:0", "mps:0"):
-        device = device[:3]
+    if device.startswith(("auto", "cuda")):
+        refuse_after_fork(device)
+    available = available_devices()
+    if device == "auto":
+        return _first(available)
+    kind, _, number = device.partition(":")
+    if kind in _NUMBERED and not number:
+        device = f"{kind}:{_current(kind)}"
+    elif kind not in _NUMBERED and number == "0":
+        device = kind
     if device not in available:
         raise ValueError(
             f"device={device!r} is not available; here there are {', '.join(available)}. "
-            "Use device='auto' to take the first of them."
+            f"{_reason(kind)}Use device='auto' to take the first of them."
         )
     return device
+
+
+def _first(available: list[str]) -> str:
+    kind = device_type(available[0])
+    alike = [device for device in available if device_type(device) == kind]
+    number = worker_number(multiprocessing.current_process().name)
+    if number is None:
+        number = _current(kind) if kind in _NUMBERED else 0
+    return alike[number % len(alike)]
+
+
+def device_type(device: str) -> str:
+    """Return the kind of a device: "cpu", "cuda" and so on."""
+    return device.partition(":")[0]
+
+
+def _current(kind: str) -> int:
+    """Return the number of the current device, without taking memory of one for it."""
+    backend = getattr(torch, kind, None)
+    if backend is None or not backend.is_initialized():
+        return 0
+    return backend.current_device()
+
+
+def _reason(kind: str) -> str:
+    """Return why a device may be missing, as a sentence with a space behind it."""
+    if kind not in ("cpu", "mps", *_NUMBERED):
+        return "Names of devices are 'cpu', 'cuda', 'cuda:1', 'xpu', 'mps' and the like. "
+    if kind == "cuda" and torch.version.cuda is None and torch.version.hip is None:
+        return "This PyTorch was built without CUDA: install one that has it. "
+    if kind == "cuda" and "CUDA_VISIBLE_DEVICES" in os.environ:
+        shown = os.environ["CUDA_VISIBLE_DEVICES"]
+        return f"The environment variable CUDA_VISIBLE_DEVICES={shown!r} hides other GPUs. "
+    return ""
 
 
 def worker_number(process_name: str) -> int | None:
@@ -55,9 +97,12 @@ def worker_number(process_name: str) -> int | None:
 
 def has_fast_bfloat16(device: str) -> bool:
     """Return whether the device multiplies bfloat16 matrices in hardware."""
-    if device.startswith("cuda"):
+    kind = device_type(device)
+    if kind == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
-    if device == "cpu":
+    if kind == "xpu":
+        return getattr(torch.xpu, "is_bf16_supported", lambda: False)()
+    if kind == "cpu":
         # Older processors emulate bfloat16 and are slower with it. torch keeps these tests
         # private; where a version lacks them, float32 is the safe choice.
         return any(
@@ -71,19 +116,37 @@ def resolve_precision(precision: str, device: str, *, training: bool) -> str:
     """Return the precision to compute in: "float32", "bf16" or "float64".
 
     "auto" trains in bf16 autocast where the hardware has it and predicts in float32 always, so that
-    a model predicts alike on every machine.
+    a model predicts alike on every machine. ValueError for float64 on a device that lacks it.
     """
-    if precision != "auto":
-        return precision
-    return "bf16" if training and has_fast_bfloat16(device) else "float32"
+    if precision == "auto":
+        return "bf16" if training and has_fast_bfloat16(device) else "float32"
+    if precision == "float64" and device_type(device) == "mps":
+        raise ValueError(
+            "precision='float64' is not allowed on device='mps', which has no float64. Set "
+            "precision='float32' or device='cpu'."
+        )
+    return precision
 
 
-@contextmanager
-def seeded(seed: int, device: str) -> Iterator[None]:
-    """Seed torch inside the block and leave its global generators as they were."""
-    devices = [torch.device(device)] if device.startswith("cuda") else []
-    # torch's generators belong to the process: threads that fit at once would draw from, and
-    # put back, each other's.
-    with _GENERATORS, torch.random.fork_rng(devices=devices, device_type="cuda"):
-        torch.manual_seed(seed)
-        yield
+def free_memory(device: str) -> int | None:
+    """Return the bytes that torch can use on a device; None where that is unknown."""
+    kind = device_type(device)
+    if kind == "mps" and hasattr(torch.mps, "recommended_max_memory"):
+        return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
+    if kind in _NUMBERED and hasattr(getattr(torch, kind), "mem_get_info"):
+        backend = getattr(torch, kind)
+        # What torch has reserved for later does not count as free.
+        reserved = backend.memory_reserved(device) - backend.memory_allocated(device)
+        return backend.mem_get_info(device)[0] + reserved
+    return None
+
+
+def release_cached_memory(device: str) -> None:
+    """Give back to a device what torch has reserved there for later."""
+    kind = device_type(device)
+    if kind == "mps":
+        torch.mps.empty_cache()
+    elif kind in _NUMBERED:
+        # Without the number, torch would take memory of the first GPU as well.
+        with getattr(torch, kind).device(device):
+            getattr(torch, kind).empty_cache()

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from ecgsk._training.dataset import read_batch
-from ecgsk._training.device_lock import on_device
+from ecgsk._training.prediction import in_batches
 from ecgsk._training.skorch_net import MaskedNet
 
 
@@ -15,12 +14,12 @@ def masked_losses(net: MaskedNet, X, batch_size: int, seed: int) -> np.ndarray:
 
     The masks depend on the seed, and not on the size of batches.
     """
-    with on_device(net.device, batch_size):
-        parts = [
+    return np.concatenate(
+        [
             (predicted - wanted).square().mean(dim=(1, 2)).cpu().numpy()
             for _, _, _, predicted, wanted in _masked_batches(net, X, batch_size, seed)
         ]
-    return np.concatenate(parts)
+    )
 
 
 def fill_masked(net: MaskedNet, X, batch_size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -31,37 +30,42 @@ def fill_masked(net: MaskedNet, X, batch_size: int, seed: int) -> tuple[np.ndarr
     module, n_samples = net.module_, X.shape[2]
     filled = np.empty(X.shape, dtype=np.float32)
     masks = np.empty((len(X), n_samples), dtype=bool)
-    with on_device(net.device, batch_size):
-        for rows, records, order, predicted, _ in _masked_batches(net, X, batch_size, seed):
-            masked = np.zeros(order.shape, dtype=bool)
-            np.put_along_axis(masked, order[:, -module.n_masked :], True, axis=1)
-            segments = module.segments(records.to(predicted)).cpu().numpy()
-            shape = (*masked.shape, module.n_leads, -1)
-            guess = predicted.cpu().numpy().reshape(len(masked), module.n_masked, *shape[2:])
-            segments = segments.reshape(shape).copy()
-            hidden = order[:, -module.n_masked :, None, None]
-            if module.target == "normalized":
-                guess = guess * _between(segments.std(axis=3), masked, order, module.n_masked)
-            np.put_along_axis(segments, hidden, guess, axis=1)
-            if module.target != "raw":
-                _join(segments, masked)
-            whole = segments.transpose(0, 2, 1, 3).reshape(len(masked), module.n_leads, -1)
-            whole = whole[..., :n_samples] * float(module.encoder.input_scale)
-            masks[rows] = np.repeat(masked, module.encoder.patch_size, axis=1)[:, :n_samples]
-            filled[rows] = np.where(masks[rows][:, None], whole, records.numpy())
+    for rows, records, order, predicted, _ in _masked_batches(net, X, batch_size, seed):
+        masked = np.zeros(order.shape, dtype=bool)
+        np.put_along_axis(masked, order[:, -module.n_masked :], True, axis=1)
+        segments = module.segments(records.to(predicted)).cpu().numpy()
+        shape = (*masked.shape, module.n_leads, -1)
+        guess = predicted.cpu().numpy().reshape(len(masked), module.n_masked, *shape[2:])
+        segments = segments.reshape(shape).copy()
+        hidden = order[:, -module.n_masked :, None, None]
+        if module.target == "normalized":
+            guess = guess * _between(segments.std(axis=3), masked, order, module.n_masked)
+        np.put_along_axis(segments, hidden, guess, axis=1)
+        if module.target != "raw":
+            _join(segments, masked)
+        whole = segments.transpose(0, 2, 1, 3).reshape(len(masked), module.n_leads, -1)
+        whole = whole[..., :n_samples] * float(module.encoder.input_scale)
+        masks[rows] = np.repeat(masked, module.encoder.patch_size, axis=1)[:, :n_samples]
+        filled[rows] = np.where(masks[rows][:, None], whole, records.numpy())
     return filled, masks
 
 
 def _masked_batches(net, X, batch_size, seed) -> Iterator[tuple]:
-    module = net.module_.eval()
-    random = np.random.default_rng(seed)
-    for start in range(0, len(X), batch_size):
-        rows = np.arange(start, min(start + batch_size, len(X)))
-        order = random.random((len(rows), module.encoder.n_tokens)).argsort(axis=1)
-        records = read_batch(X, rows)
-        with torch.inference_mode():
-            predicted, wanted = net.fill(records, torch.from_numpy(order))
-            yield rows, records, order, predicted, wanted
+    random, shape = np.random.default_rng(seed), (len(X), net.module_.encoder.n_tokens)
+    order, n_drawn = np.empty(shape, dtype=np.int32), 0
+
+    def fill(records: torch.Tensor, rows: slice):
+        nonlocal n_drawn
+        # Half of a batch for which the memory did not suffice comes again, with the same order.
+        missing = max(rows.stop - n_drawn, 0)
+        order[n_drawn : n_drawn + missing] = random.random((missing, shape[1])).argsort(axis=1)
+        n_drawn += missing
+        return net.fill(records, torch.from_numpy(order[rows].astype(np.int64)))
+
+    for rows, records, (predicted, wanted) in in_batches(
+        net, fill, X, np.arange(len(X)), batch_size
+    ):
+        yield rows, records, order[rows].astype(np.int64), predicted, wanted
 
 
 def _between(deviation, masked, order, n_masked) -> np.ndarray:

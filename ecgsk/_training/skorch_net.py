@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from ecgsk._training.dataset import keep_batch
 from ecgsk._training.losses import DistillationLoss, WeightedLoss
+from ecgsk._training.read_ahead import read_ahead, to_device
 
 # Rows of a matrix product that are rounded alike, by any of the usual kernels.
 _ROWS = 32
@@ -23,6 +24,8 @@ class ECGNet(NeuralNet):
 
     # Whether batches hold what the head reads, made beforehand, instead of recordings.
     reads_features = False
+    # The most records for which the memory has sufficed, once a prediction found it too small.
+    records_at_once: int | None = None
 
     def __init__(
         self,
@@ -55,10 +58,22 @@ class ECGNet(NeuralNet):
             self.module_.double()
         return self
 
+    def move_to(self, device: str) -> None:
+        """Move network and loss to a device."""
+        self.module_.to(device)
+        if isinstance(getattr(self, "criterion_", None), torch.nn.Module):
+            self.criterion_.to(device)
+        self.device = device
+        self.records_at_once = None
+
+    def on_device(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return a tensor on the device; floating numbers have the parameters' precision."""
+        return to_device(tensor, self.device, self.module_.head.weight.dtype)
+
     def embed(self, x):
         """Return what the head reads, float32 or float64."""
         if self.reads_features:
-            return x.to(self.device, self.module_.head.weight.dtype)
+            return self.on_device(x)
         x = self.augmented(x)
         with self.autocast():
             features = self.module_.features(x)
@@ -82,19 +97,44 @@ class ECGNet(NeuralNet):
 
     def augmented(self, x):
         """Return a batch on the device, in the parameters' precision, changed while training."""
-        x = x.to(self.device, self.module_.head.weight.dtype)
+        x = self.on_device(x)
         if self.augmentation is not None and self.module_.training:
             x = self.augmentation(x)
         return x
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Return the loss of a batch; with distillation y_true ends with the teacher's logits."""
-        target, weights, *teacher = (part.to(y_pred.device) for part in y_true)
+        target, weights, *teacher = (self.on_device(part) for part in y_true)
         loss = self.criterion_(y_pred, target, weights)
         if self.distillation is None or not training:
             return loss
         soft = self.distillation(y_pred, teacher[0], weights)
         return (1 - self.distillation_weight) * loss + self.distillation_weight * soft
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Go once over the batches; losses stay on the device until the last one.
+
+        skorch would fetch the loss of each batch, for which a GPU has to finish it.
+        """
+        if iterator is None:
+            return
+        losses, sizes = [], []
+        for batch in read_ahead(iterator, self.device):
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            losses.append(step["loss"].detach())
+            sizes.append(len(batch[0]))
+            self.notify("on_batch_end", batch=batch, training=training, **step)
+        rows = self.history[-1]["batches"][-len(losses) :]
+        for row, loss, size in zip(rows, torch.stack(losses).tolist(), sizes, strict=True):
+            row |= {f"{prefix}_loss": loss, f"{prefix}_batch_size": size}
+        self.history.record(f"{prefix}_batch_count", len(losses))
+
+    def trim_for_prediction(self):
+        """Drop what only training needs, also gradients, which take as much memory as weights."""
+        super().trim_for_prediction()
+        for parameter in self.module_.parameters():
+            parameter.grad = None
 
 
 class MaskedNet(ECGNet):
@@ -108,7 +148,7 @@ class MaskedNet(ECGNet):
 
     def fill(self, x, order) -> tuple[torch.Tensor, torch.Tensor]:
         """Return predictions of the masked segments and what they should have been."""
-        x, order = self.augmented(x), order.to(self.device)
+        x, order = self.augmented(x), self.on_device(order)
         segments = self.module_.segments(x)
         return self.predict_masked(segments, order), self.module_.targets(segments, order)
 

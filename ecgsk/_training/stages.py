@@ -1,10 +1,10 @@
 """What a fit does is data: a list of training stages."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 
 from ecgsk._core.public import public
@@ -86,26 +86,22 @@ def layers_in_order(network: nn.Module) -> tuple[Callable[[str], int], int]:
 
 
 def parameter_groups(network: nn.Module, stage: TrainingStage) -> list[dict]:
-    """Return AdamW's parameter groups: one for each depth and kind of weight decay.
+    """Return AdamW's parameter groups: one for each rate and weight decay that differ.
 
     Each has an ``lr_scale``, which multiplies the scheduled rate: ``layer_decay`` to the power of
-    the layers between the group and the head. What the stage does not train is frozen. A network
-    may have ``no_weight_decay``, names of parameters without it.
+    the layers between its parameters and the head. What the stage does not train is frozen. A
+    network may have ``no_weight_decay``, names of parameters without it.
     """
     exempt: frozenset[str] = getattr(network, "no_weight_decay", frozenset())
     layer_of, n_layers = layers_in_order(network)
-    groups: dict[tuple[int, bool], dict] = {}
+    groups: dict[tuple[float, float], dict] = {}
     for name, parameter in trainable_parameters(network, stage):
         decays = parameter.ndim > 1 and name not in exempt
-        depth = layer_of(name)
+        weight_decay = stage.weight_decay if decays else 0.0
+        lr_scale = stage.layer_decay ** (n_layers - 1 - layer_of(name))
         group = groups.setdefault(
-            (depth, decays),
-            {
-                "params": [],
-                "weight_decay": stage.weight_decay if decays else 0.0,
-                "lr_scale": stage.layer_decay ** (n_layers - 1 - depth),
-                "lr": 0.0,
-            },
+            (lr_scale, weight_decay),
+            {"params": [], "weight_decay": weight_decay, "lr_scale": lr_scale, "lr": 0.0},
         )
         group["params"].append(parameter)
     return list(groups.values())
@@ -120,5 +116,5 @@ def rate_factor(step: int, n_steps: int, stage: TrainingStage) -> float:
     if step < n_warmup:
         return (step + 1) / n_warmup
     progress = (step - n_warmup) / max(1, n_steps - n_warmup)
-    cosine = 0.5 * (1.0 + torch.cos(torch.tensor(progress * torch.pi)).item())
+    cosine = 0.5 * (1.0 + math.cos(progress * math.pi))
     return stage.final_rate + (1.0 - stage.final_rate) * cosine

@@ -13,7 +13,9 @@ from tqdm.auto import tqdm
 
 from ecgsk._training.checkpoint import Checkpoint
 from ecgsk._training.dataset import ECGDataset
+from ecgsk._training.device import device_type
 from ecgsk._training.prediction import predict_features
+from ecgsk._training.random_state import generator_states, set_generator_states
 from ecgsk._training.skorch_net import ECGNet
 from ecgsk._training.stages import TrainingStage, parameter_groups, rate_factor
 from ecgsk._training.weight_average import Average
@@ -92,7 +94,9 @@ class Trainer:
         self.stage_index, self.epoch, self.step, self.best_weights = index, 0, 0, None
         self._set_regularization()
         groups = parameter_groups(net.module_, self.stage)
-        net.optimizer_ = torch.optim.AdamW(groups, betas=self.stage.betas)
+        # The fused kernel takes one call for all parameters where others take ten for each.
+        fused = device_type(net.device) == "cuda" or None
+        net.optimizer_ = torch.optim.AdamW(groups, betas=self.stage.betas, fused=fused)
         self.average = Average(net.module_, self.stage.averaging)
         if state:
             self._restore(state)
@@ -213,7 +217,7 @@ class Trainer:
         return since
 
     def _state(self) -> dict:
-        state = {
+        return {
             "stage": self.stage_index,
             "epoch": self.epoch,
             "step": self.step,
@@ -222,22 +226,24 @@ class Trainer:
             "best_weights": self.best_weights,
             "average": self.average.weights,
             "order": self.generator.get_state(),
-            "cpu_rng": torch.get_rng_state(),
+            "generators": generator_states(self.net.device),
         }
-        if self.net.device.startswith("cuda"):
-            state["cuda_rng"] = torch.cuda.get_rng_state(self.net.device)
-        return state
 
     def _restore(self, state: dict) -> None:
+        """Go on from a checkpoint, also from one of another device."""
         self.epoch, self.step = state["epoch"], state["step"]
         self.net.module_.load_state_dict(state["module"])
-        self.net.optimizer_.load_state_dict(state["optimizer"])
+        optimizer = self.net.optimizer_
+        for saved, own in zip(
+            state["optimizer"]["param_groups"], optimizer.param_groups, strict=True
+        ):
+            # The kernel is that of the device which computes now.
+            saved |= {name: own[name] for name in ("foreach", "fused")}
+        optimizer.load_state_dict(state["optimizer"])
         self.best_weights = state["best_weights"]
-        self.average.weights = state["average"]
+        self.average.restore(state["average"])
         self.generator.set_state(state["order"])
-        torch.set_rng_state(state["cpu_rng"])
-        if "cuda_rng" in state and self.net.device.startswith("cuda"):
-            torch.cuda.set_rng_state(state["cuda_rng"], self.net.device)
+        set_generator_states(state["generators"], self.net.device)
         self.net.history_ = History({**row, "batches": [{}]} for row in state["history"])
         self.bar.update(self.n_batches * len(state["history"]))
 

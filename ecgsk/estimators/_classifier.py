@@ -47,7 +47,12 @@ from ecgsk.estimators._strategies import (
     around,
     strategy_of,
 )
-from ecgsk.estimators._targets import class_weights, encode_targets, teacher_logits
+from ecgsk.estimators._targets import (
+    class_weights,
+    encode_targets,
+    teacher_logits,
+    teaching_identity,
+)
 from ecgsk.estimators._weights_source import start_classifier
 from ecgsk.weights import as_json
 
@@ -173,12 +178,15 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
             soft = [teacher_logits(self.distillation.teacher, original, targets)]
         class_weight = class_weights(self.class_weight, targets, train)
         fit = FitContext(X, train, weights, start, targets)
-        with seeded(seed, self.device_), on_device(self.device_, self.batch_size):
+        # Whoever waits for a GPU holds back no fit on another device.
+        with on_device(self.device_, self.batch_size), seeded(seed, self.device_):
             net = self._build_net(fit, class_weight)
             start_classifier(net.module_, start, targets, train, weights, head_init=self.head_init)
-            begin = [value.cpu().numpy() for value in net.module_.state_dict().values()]
-            numbers = [(d.temperature, d.weight) for d in [self.distillation] if d is not None]
-            parts = (X, targets.encoded, weights, train, *begin, *soft, *numbers)
+            # The checkpoint belongs to this start, which is the same for all devices.
+            begin = [value.numpy() for value in net.module_.state_dict().values()]
+            net.move_to(self.device_)
+            taught = [teaching_identity(self.distillation, logits) for logits in soft]
+            parts = (X, targets.encoded, weights, train, *begin, *taught)
             trainer = Trainer(
                 net,
                 stages,
@@ -195,9 +203,9 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
 
     def _build_net(self, fit: FitContext, class_weight) -> ECGNet:
         if class_weight is not None:
-            class_weight = torch.as_tensor(class_weight, dtype=torch.float64)
-            if self.device_ == "mps":
-                class_weight = class_weight.float()
+            is_double = self.precision == "float64"
+            dtype = torch.float64 if is_double else torch.float32  # MPS has no other
+            class_weight = torch.as_tensor(class_weight, dtype=dtype)
         options = {"criterion__kind": fit.kind, "criterion__class_weights": class_weight}
         if self.distillation is not None:
             loss = DistillationLoss(fit.kind, self.distillation.temperature)

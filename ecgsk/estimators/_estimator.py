@@ -1,11 +1,10 @@
 """What every estimator around a network does alike: recordings, device, weights and state."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,22 +18,29 @@ from ecgsk._core.sklearn_compat import (
     StrOptions,
     check_is_fitted,
     check_own_params,
-    clone_keeping,
 )
-from ecgsk._core.tensor_store import TensorStore, being_loaded, being_saved
-from ecgsk._training import PRECISIONS, Checkpoint, ECGNet, predict_features, resolve_precision
+from ecgsk._training import (
+    PRECISIONS,
+    Checkpoint,
+    ECGNet,
+    predict_features,
+    resolve_device,
+    resolve_precision,
+)
 from ecgsk._training.memory import clear_failed_frames
+from ecgsk.estimators._device_in_use import place
+from ecgsk.estimators._estimator_state import EstimatorState
 from ecgsk.estimators._fit_context import FitContext, StartingWeights
-from ecgsk.estimators._old_states import with_present_names
-from ecgsk.estimators._options import check_option, numbers_of_short_forms, objects_to_set
-from ecgsk.estimators._plain_state import from_plain, to_plain, without_networks
+from ecgsk.estimators._options import check_option
 from ecgsk.estimators._recordings import check_recordings
 from ecgsk.estimators._weights_lookup import attributes_for, load_weights
 from ecgsk.estimators._weights_source import are_rearranged, as_kept_in_files
 from ecgsk.weights import WeightFile, read_weights, write_weights
 
 
-class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class ECGEstimator(
+    EstimatorState, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Base of the estimators around a network.
 
     It checks recordings, remembers their shape, and computes embeddings. An estimator that has a
@@ -65,12 +71,6 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
-    # Parameters that are fitted models: a clone uses the very same ones.
-    _kept_by_clones: tuple[str, ...] = ()
-    # Parameters with a short form, such as a name, and what returns the object that is meant.
-    _short_forms: dict[str, Callable] = {}
-    # An estimator without this parameter never reads weights.
-    weights: Any = None
     _weights_kind: str
     _default_weights: str | None = None
     _net_class = ECGNet
@@ -86,7 +86,7 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         "net_",
     )
     _learned: tuple[str, ...] = (
-        "_n_dims_in", "_rate_in", "_shape_read", "_source", "_engine_in_use"
+        "_device_loaded", "_engine_in_use", "_n_dims_in", "_rate_in", "_shape_read", "_source"
     )  # fmt: skip
 
     @classmethod
@@ -120,6 +120,7 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """
         name = cls._default_weights if name is None else name
         estimator = cls(weights=name, sampling_rate=sampling_rate, **params)
+        resolve_device(estimator.device)  # an error comes now and not at the first prediction
         load_weights(estimator)
         return estimator
 
@@ -183,14 +184,17 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         raise NotImplementedError(f"{type(self).__name__} has to define _network")
 
     def _new_net(self, fit: FitContext, **options) -> ECGNet:
-        """Return the net of a fit, with new weights."""
+        """Return the net of a fit, with new weights, on the CPU.
+
+        There a seed draws the same weights for every device.
+        """
         module, arguments = self._network(fit)
         return self._net_class(
             module,
             precision=resolve_precision(self.precision, self.device_, training=True),
             augmentation=self.augmentation and self.augmentation.bind(self._network_rate()),
             batch_size=self.batch_size,
-            device=self.device_,
+            device="cpu",
             **options,
             **{f"module__{name}": value for name, value in arguments.items()},
         ).initialize()
@@ -232,13 +236,22 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             load_weights(self)
         return self.net_
 
+    def _placed_net(self) -> ECGNet:
+        """Return the net, on the device that the parameter ``device`` names now."""
+        net = self._fitted_net()
+        place(self, net)
+        if "device_" in vars(self):
+            self.device_ = net.device
+        return net
+
     def _ready(self, X):
         """Return the net, set for prediction, and what it reads of recordings."""
         check_is_fitted(self)
         check_own_params(self)  # without a fit, nothing has checked them
         self._check_options()
-        net = self._fitted_net()
+        self._fitted_net()
         X = self._check_X(X, reset=False)
+        net = self._placed_net()
         net.precision = resolve_precision(self.precision, net.device, training=False)
         return net, X
 
@@ -386,65 +399,3 @@ class ECGEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             float16 takes half the space.
         """
         write_weights(path, self.to_weights(preprocessing, about), dtype=dtype)
-
-    # scikit-learn
-
-    def get_params(self, deep=True):
-        """Return the parameters by name.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to add the numbers of objects among the parameters, such as
-            ``strategy__dropout``; a short form has those of the object that it means.
-        """
-        params = super().get_params(deep)
-        return params | (numbers_of_short_forms(params, self._short_forms) if deep else {})
-
-    def set_params(self, **params):
-        """Set parameters.
-
-        Parameters
-        ----------
-        **params
-            Values by name, also ``strategy__dropout`` and the like: where ``strategy`` is a short
-            form, the object that it means takes its place.
-        """
-        return super().set_params(**params | objects_to_set(self, params, self._short_forms))
-
-    def __sklearn_clone__(self):
-        return clone_keeping(self, self._kept_by_clones)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return self.weights is not None or "net_" in vars(self)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = self.missing == "zero"
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        tags.requires_fit = self.weights is None
-        return tags
-
-    def __getstate__(self):
-        state = super().__getstate__()
-        # Engines belong to a process and are made where they are needed.
-        state = {name: value for name, value in state.items() if name != "_engine_in_use"}
-        store = being_saved()
-        if store is not None:
-            return to_plain(self, state, store)
-        store = TensorStore()
-        state = without_networks(self, state, store)
-        return {**state, "_tensors": store.flat()} if store.groups else state
-
-    def __setstate__(self, state):
-        state = dict(state)
-        tensors = state.pop("_tensors", None)
-        state = from_plain(self, state, being_loaded() or TensorStore(tensors))
-        super().__setstate__(with_present_names(state))
-        # skorch falls back to a device that is here.
-        if "net_" in vars(self):
-            self.device_ = self.net_.device
-        attributes = vars(self).get("_from_weights", (None, {}))[1]
-        if "net_" in attributes:
-            attributes["device_"] = attributes["net_"].device

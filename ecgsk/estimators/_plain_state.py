@@ -12,7 +12,7 @@ import torch
 
 from ecgsk import preprocessing
 from ecgsk._core.tensor_store import TensorStore
-from ecgsk._training import ECGNet, resolve_device
+from ecgsk._training import ECGNet
 from ecgsk.estimators._weights_lookup import load_weights
 from ecgsk.estimators._weights_source import net_for_prediction
 from ecgsk.weights import WeightFile
@@ -47,8 +47,8 @@ def without_networks(estimator, state: dict, store: TensorStore) -> dict:
 def from_plain(estimator, state: dict, store: TensorStore) -> dict:
     """Return the state that `to_plain` or `without_networks` received, with its networks.
 
-    A network whose device is not here is on the CPU. ValueError when the state does not describe
-    the network that the tensors belong to.
+    Networks are on the CPU; the first prediction moves them. ValueError when the state does not
+    describe the network that the tensors belong to.
     """
     if "network" in state:
         # The class of a user's network is a parameter; it is needed to build the net.
@@ -57,7 +57,9 @@ def from_plain(estimator, state: dict, store: TensorStore) -> dict:
     if "_from_weights" in state:
         key, attributes = state["_from_weights"]
         attributes = _attributes_from_plain(estimator, attributes, store)
-        state["_from_weights"] = (tuple(key), attributes)
+        attributes.pop("device_", None)  # states of version 0.1.0 hold it, and in the key as well
+        key = (key[0], *key[2:]) if len(key) == 4 else tuple(key)
+        state["_from_weights"] = (key, attributes)
     return state
 
 
@@ -118,7 +120,6 @@ def _build(estimator, plain: dict, tensors: dict[str, np.ndarray]) -> ECGNet:
         tensors,
         precision=plain["precision"],
         batch_size=plain["batch_size"],
-        device=_device_here(plain["device"]),
         source="the file",
         # A change of precision after the fit leaves the weights in that of the fit.
         dtype=torch.from_numpy(np.empty(0, tensors["head.weight"].dtype)).dtype,
@@ -136,13 +137,3 @@ def _compare_sizes(module_class, arguments: dict, tensors: dict[str, np.ndarray]
     if wanted != has:
         differ = sorted({name for name, _ in wanted.items() ^ has.items()})
         raise ValueError(f"the network and its tensors differ in {', '.join(differ[:5])}")
-
-
-def _device_here(saved: str) -> str:
-    """Return the device that a network was on, or one that is here."""
-    for device in (saved, saved.partition(":")[0], "cpu"):
-        try:
-            return resolve_device(device)
-        except ValueError:
-            continue
-    raise AssertionError("the CPU is always there")

@@ -269,12 +269,13 @@ class MTECGPretrainer(ECGEstimator):
         rows, ones = np.arange(len(X)), np.ones(len(X))
         # Processes that wait for one another in every step would wait for ever in turns.
         held = on_device(self.device_, self.batch_size, in_turn=ranks is None)
-        with seeded(seed, self.device_), held:
+        with held, seeded(seed, self.device_):
             net = self._new_net(FitContext(X, rows, ones, start))
             if start is not None:
                 load_tensors(net.module_, start.file.tensors, source=start.parameter)
-            begin = [value.cpu().numpy() for value in net.module_.state_dict().values()]
+            begin = [value.numpy() for value in net.module_.state_dict().values()]
             checkpoint = self._checkpoint(X, *begin)
+            net.move_to(self.device_)
             data = (X, np.zeros(len(X), np.float32), ones, rows)
             if ranks is None:
                 train, shared = ECGDataset(*data), nullcontext()

@@ -1,6 +1,7 @@
 """From the user's labels to what a loss takes, and back."""
 
 from dataclasses import dataclass
+from pickle import PicklingError
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 from ecgsk._core.checks import check_indicator
 from ecgsk._core.columns import columns_of
+from ecgsk._core.content import content_digest
 from ecgsk._core.log_odds import log_odds
 from ecgsk._core.sklearn_compat import check_y
 from ecgsk._core.targets import plain_target
@@ -150,6 +152,16 @@ def teacher_logits(teacher, X, targets: Targets) -> np.ndarray:
         return np.log(probabilities.clip(_TEACHER_SATURATION, 1 - _TEACHER_SATURATION))
     logits = log_odds(probabilities, _TEACHER_SATURATION)
     return logits[:, 1] if targets.kind == "binary" else logits
+
+
+def teaching_identity(distillation, logits: np.ndarray) -> tuple:
+    """Return what identifies a `Distillation` whose teacher predicts these logits."""
+    try:
+        # Predictions differ in their last digits from device to device.
+        taught = content_digest(distillation.teacher, anywhere=True).hex()
+    except (TypeError, PicklingError):
+        taught = logits.tolist()
+    return taught, distillation.temperature, distillation.weight
 
 
 def prior_logits(targets: Targets, rows: np.ndarray, weights: np.ndarray) -> torch.Tensor:

@@ -3,7 +3,8 @@
 import os
 
 from ecgsk._core.sklearn_compat import being_displayed
-from ecgsk._training import resolve_device, resolve_precision
+from ecgsk._training import resolve_precision
+from ecgsk.estimators._device_in_use import device_for_prediction
 from ecgsk.estimators._known_weights import known_weights
 from ecgsk.estimators._weights_source import net_for_prediction
 
@@ -15,10 +16,10 @@ class WeightsError(AttributeError):
 def load_weights(estimator, *, header_only: bool = False) -> dict:
     """Return the attributes that weights have; they are read once for each setting.
 
-    With ``header_only`` no tensors are read, and ``net_`` and ``device_`` may be missing.
+    With ``header_only`` no tensors are read, and ``net_`` may be missing.
     """
     weights = estimator.weights
-    key = (os.fspath(weights), str(estimator.device), estimator.sampling_rate, str(estimator.leads))
+    key = (os.fspath(weights), estimator.sampling_rate, str(estimator.leads))
     found, attributes = vars(estimator).get("_from_weights", (None, {}))
     if found == key and (header_only or "net_" in attributes):
         return attributes
@@ -31,14 +32,12 @@ def load_weights(estimator, *, header_only: bool = False) -> dict:
     if not header_only:
         named = f"weights={os.fspath(weights)!r}"
         estimator._check_network(source.network, named)
-        device = attributes["device_"] = resolve_device(estimator.device)
         attributes["net_"] = net_for_prediction(
             estimator,
             source.network,
             source.tensors,
-            precision=resolve_precision(estimator.precision, device, training=False),
+            precision=resolve_precision(estimator.precision, "cpu", training=False),
             batch_size=estimator.batch_size,
-            device=device,
             source=named,
         )
     estimator._from_weights = (key, attributes)
@@ -52,7 +51,7 @@ def attributes_for(estimator, name: str) -> dict:
     """
     try:
         if name == "device_":
-            return {name: resolve_device(estimator.device)}
+            return {name: device_for_prediction(estimator)}
         return load_weights(estimator, header_only=name != "net_")
     except Exception as error:
         raise WeightsError(

@@ -8,7 +8,7 @@ import torch
 from ecgsk._core.signal import STANDARD_LEADS, lead_name
 from ecgsk._core.signal_doubts import without_doubts
 from ecgsk._core.sklearn_compat import set_output_container
-from ecgsk._training import ECGNet, seeded
+from ecgsk._training import ECGNet, OwnRandomNumbers
 from ecgsk.estimators._fit_context import StartingWeights
 from ecgsk.estimators._targets import Targets, prior_logits
 from ecgsk.networks import start_head
@@ -47,24 +47,31 @@ def net_for_prediction(
     *,
     precision: str,
     batch_size: int,
-    device: str,
     source: str,
     dtype: torch.dtype | None = None,
 ) -> ECGNet:
-    """Return an estimator's net with these weights, which predicts and is not trained.
+    """Return an estimator's net with these weights, on the CPU, which predicts and is not trained.
 
     ``arguments`` are those of the network, ``source`` is where the tensors come from, for
     messages, and ``dtype`` that of the weights, where it is not that of the precision.
     """
-    with seeded(0, device):  # the weights to be overwritten draw from a generator of their own
-        net = estimator._net_class(
-            estimator._module_class,
-            precision=precision,
-            batch_size=batch_size,
-            device=device,
-            criterion=torch.nn.Module,  # there is no loss in prediction
-            **{f"module__{name}": value for name, value in arguments.items()},
-        ).initialize()
+    module = estimator._module_class
+    # All that our own networks hold is in their state. Those of users may compute constants.
+    without_values = module.__module__.partition(".")[0] == "ecgsk"
+    net = estimator._net_class(
+        module,
+        precision=precision,
+        batch_size=batch_size,
+        device="meta" if without_values else "cpu",
+        criterion=torch.nn.Module,  # there is no loss in prediction
+        **{f"module__{name}": value for name, value in arguments.items()},
+    )
+    # The start that is to be overwritten must not move generators that others draw from.
+    with torch.device("meta") if without_values else OwnRandomNumbers():
+        net.initialize()
+    if without_values:
+        net.module_.to_empty(device="cpu")
+        net.device = "cpu"
     if dtype is not None:
         net.module_.to(dtype)
     load_tensors(net.module_, tensors, source=source)

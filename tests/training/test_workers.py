@@ -276,7 +276,7 @@ def test_workers_share_out_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     process = multiprocessing.current_process()
-    assert resolve_device("auto") == "cuda"
+    assert resolve_device("auto") == resolve_device("cuda") == "cuda:0"
     found = []
     for number in (1, 2, 3):
         monkeypatch.setattr(process, "name", f"LokyProcess-{number}")
@@ -284,7 +284,7 @@ def test_workers_share_out_gpus(monkeypatch):
     assert found == ["cuda:0", "cuda:1", "cuda:0"]
     assert resolve_device("cuda:1") == "cuda:1"
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    assert resolve_device("auto") == "cuda"
+    assert resolve_device("auto") == "cuda:0"
 
 
 def test_cuda_in_a_forked_process_says_what_to_do(monkeypatch):
