@@ -1,6 +1,7 @@
 # make demo         recordings in, an interpretable answer out (PTBXL=DIR for real ones)
 # make test         lint and all tests
 # make test-fast    the tests without the slow ones: some two to three minutes
+# make test-device  the tests of devices, on DEVICE=cuda, xpu, mps or cpu
 # make test-floors  all tests with the oldest versions that setup.py allows (PYTHON310=PATH)
 # make lint         ruff and mypy
 # make types        mypy alone
@@ -17,9 +18,10 @@ FLOORS ?= .venv-floors
 FLOORS_EXTRAS ?= test
 PYTEST := -m pytest -q --durations=15 -n 2 --dist loadfile --no-loadscope-reorder
 OUT ?= demo-output
+DEVICE ?= cpu
 PTBXL ?=
 
-.PHONY: demo test test-fast test-floors docs lint types format dist install clean
+.PHONY: demo test test-fast test-device test-floors docs lint types format dist install clean
 
 demo: install
 	$(BIN)/ecgsk demo $(if $(PTBXL),--ptbxl "$(PTBXL)") --out "$(OUT)"
@@ -29,6 +31,9 @@ test: lint
 
 test-fast: install
 	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) -m "not slow and not real_data"
+
+test-device: install
+	ECGSK_TEST_DEVICE=$(DEVICE) $(BIN)/python -m pytest -q -m real_device
 
 test-floors:
 	test -x $(FLOORS)/bin/python || $(PYTHON310) -m venv $(FLOORS)

@@ -1,4 +1,5 @@
 import os
+import sys
 from pathlib import Path
 
 import matplotlib
@@ -9,6 +10,17 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # wait for a core only cost time. NumPy and torch read this when they are imported.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")
+
+# Tests and the processes that they start compute on the CPU, also where there are GPUs: what they
+# compare was computed there. With a device in this variable, only the tests of devices run, there.
+_DEVICE = os.environ.get("ECGSK_TEST_DEVICE")
+if not _DEVICE:
+    os.environ["CUDA_VISIBLE_DEVICES"] = os.environ["HIP_VISIBLE_DEVICES"] = "-1"
+    os.environ["ONEAPI_DEVICE_SELECTOR"] = "*:cpu"
+    if sys.platform == "darwin":
+        import torch
+
+        torch.backends.mps.is_available = lambda: False
 
 matplotlib.use("Agg")
 
@@ -26,9 +38,22 @@ _LONGEST_FIRST = [
 ]
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    if _DEVICE:
+        chosen = [item for item in items if item.get_closest_marker("real_device")]
+        others = [item for item in items if not item.get_closest_marker("real_device")]
+        config.hook.pytest_deselected(items=others)
+        items[:] = chosen
     order = {name: place for place, name in enumerate(_LONGEST_FIRST)}
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
+@pytest.fixture(scope="session")
+def real_device() -> str:
+    """Return the device on which tests of devices run: $ECGSK_TEST_DEVICE."""
+    if not _DEVICE:
+        pytest.skip("no device to test: set ECGSK_TEST_DEVICE to cuda, cuda:1, xpu, mps or cpu")
+    return _DEVICE
 
 
 def _folder(variable: str, default: str) -> Path:

@@ -465,16 +465,6 @@ def test_devices_may_be_torchs_own(model, data):
     assert model.device_ == model.set_params(device="cpu:0").fit(*data).device_ == "cpu"
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_a_model_trained_on_a_gpu_predicts_alike_there_and_on_a_cpu(model, data):
-    X, y = data
-    model.set_params(device="cuda").fit(X, y)
-    assert model.device_.startswith("cuda")
-    there = model.predict_proba(X)
-    model.net_.set_params(device="cpu")
-    np.testing.assert_allclose(model.predict_proba(X), there, atol=1e-4)
-
-
 def test_the_progress_bar_can_be_silent(model, data, capfd):
     model.set_params(max_epochs=1).fit(*data)
     assert capfd.readouterr() == ("", "")
