@@ -33,7 +33,8 @@ class RecordArray:
         ``read(indices)`` returns the records of an integer array of indices as float32 of shape
         ``(len(indices), n_leads, n_samples)``, mV. The indices are in ascending order without
         repeats, as h5py needs them, in whichever order records are used. Masked samples are NaN.
-        It has to be picklable for use with several processes.
+        It has to be picklable for use with several processes. While a GPU computes, a thread
+        calls it for the next batch: never twice at a time, but not in the thread that created it.
     shape : tuple of (int, int, int)
         ``(n_records, n_leads, n_samples)``.
     table : DataFrame of n_records rows or None, default=None

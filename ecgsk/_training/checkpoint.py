@@ -7,6 +7,9 @@ import torch
 
 from ecgsk._core.files import expanded, replacing
 
+# What a state consists of. It belongs to one version: a fit that was killed goes on with it.
+_FORMAT = 2
+
 
 class Checkpoint:
     """The state of a fit in one file, replaced as a whole after each epoch.
@@ -28,7 +31,7 @@ class Checkpoint:
         """Write tensors and plain values atomically."""
         # torch reports a full disk as a RuntimeError.
         with replacing(self.path, errors=(RuntimeError,)) as temporary:
-            torch.save({**state, "history": json.dumps(history)}, temporary)
+            torch.save({**state, "history": json.dumps(history), "format": _FORMAT}, temporary)
 
     def load(self) -> dict | None:
         """Return the state, or None if there is no file; ValueError if it cannot be read."""
@@ -42,6 +45,11 @@ class Checkpoint:
                 f"The checkpoint {self.path} cannot be read ({type(error).__name__}). "
                 "Delete it to start the fit from the beginning."
             ) from error
+        if state.get("format") != _FORMAT:
+            raise ValueError(
+                f"The checkpoint {self.path} is from another version of ecgsk. Go on with that "
+                "version, or delete the file to start the fit from the beginning."
+            )
         return state
 
     def remove(self) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import sklearn
 import torch
 
-# Kinds of devices that copy from page-locked memory while they compute.
-_COPIES_ALONE = ("cuda", "xpu")
+# The kind of device that copies from page-locked memory while it computes.
+_COPIES_ALONE = "cuda"
 
 
 def read_ahead(batches: Iterable, device: str) -> Iterator:
@@ -30,7 +30,7 @@ def read_ahead(batches: Iterable, device: str) -> Iterator:
     def read() -> Any:
         with sklearn.config_context(**config):
             batch = next(iterator, end)
-        return _page_locked(batch) if kind in _COPIES_ALONE else batch
+        return _page_locked(batch) if kind == _COPIES_ALONE else batch
 
     with ThreadPoolExecutor(1, thread_name_prefix="ecgsk-reader") as reader:
         coming = reader.submit(context.run, read)
@@ -46,7 +46,7 @@ def to_device(tensor: torch.Tensor, device: str, dtype: torch.dtype) -> torch.Te
     """
     if tensor.is_floating_point():
         tensor = tensor.to(dtype)
-    return tensor.to(device, non_blocking=torch.device(device).type in _COPIES_ALONE)
+    return tensor.to(device, non_blocking=torch.device(device).type == _COPIES_ALONE)
 
 
 def _page_locked(batch):

@@ -15,6 +15,8 @@ def device_for_prediction(estimator) -> str:
     A model from a file or a pickle whose device is not here predicts on another one, with a
     warning; ValueError for a device that was set since then and is not here.
     """
+    if getattr(estimator, "backend", "torch") != "torch":
+        return "cpu"  # where other engines compute
     device = str(estimator.device)
     reason: Exception
     try:

@@ -150,6 +150,9 @@ def test_checkpoints_round_trip_and_say_when_they_are_broken(tmp_path):
     state = checkpoint.load()
     assert state["epoch"] == 3 and state["history"] == [{"train_loss": 0.5}]
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["abc.ckpt"]
+    torch.save({"epoch": 3, "history": "[]"}, tmp_path / "new" / "old.ckpt")
+    with pytest.raises(ValueError, match="old.ckpt is from another version of ecgsk.*delete"):
+        Checkpoint(tmp_path / "new", "old").load()
     checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:100])
     with pytest.raises(ValueError, match="cannot be read.*Delete it"):
         checkpoint.load()
