@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from ecgsk._training.checkpoint import Checkpoint
 from ecgsk._training.dataset import ECGDataset
 from ecgsk._training.device import device_type
+from ecgsk._training.kept_recordings import keep_recordings
 from ecgsk._training.prediction import predict_features
 from ecgsk._training.random_state import generator_states, set_generator_states
 from ecgsk._training.skorch_net import ECGNet
@@ -80,7 +81,8 @@ class Trainer:
         state = self.checkpoint.load() if self.checkpoint else None
         total = self.n_batches * sum(stage.epochs for stage in self.stages)
         self.bar = tqdm(total=total, unit="batch", disable=not self.verbose, leave=self.verbose > 1)
-        with self.bar:
+        datasets = [self.train] if self.valid is None else [self.train, self.valid]
+        with self.bar, keep_recordings(datasets, self._reads_of_a_record()):
             for index in range(state["stage"] if state else 0, len(self.stages)):
                 self._run_stage(index, state)
                 state = None
@@ -101,7 +103,7 @@ class Trainer:
         if state:
             self._restore(state)
         train, valid = self.train, self.valid
-        net.reads_features = self._features_are_constant()
+        net.reads_features = self._features_are_constant(self.stage)
         if net.reads_features:
             train = self._features_of(train)
             valid = None if valid is None else self._features_of(valid)
@@ -137,9 +139,15 @@ class Trainer:
         if stage.dropout:
             set_dropout(module, stage.dropout)
 
-    def _features_are_constant(self) -> bool:
+    def _features_are_constant(self, stage: TrainingStage) -> bool:
         """Return whether what the head reads is the same in each epoch, and is computed once."""
-        return self.stage.trainable == "head" and self.net.augmentation is None
+        return stage.trainable == "head" and self.net.augmentation is None
+
+    def _reads_of_a_record(self) -> int:
+        """Return how often the fit reads each record, if no stage ends early."""
+        return sum(
+            1 if self._features_are_constant(stage) else stage.epochs for stage in self.stages
+        )
 
     def _features_of(self, dataset: ECGDataset) -> ECGDataset:
         net = self.net

@@ -77,7 +77,7 @@ def test_the_head_learns_the_same_from_features_as_through_the_network(model, da
     )
     again = clone(model).fit(*data)
     assert sum(n_seen) == len(data[0])
-    monkeypatch.setattr(trainer.Trainer, "_features_are_constant", lambda self: False)
+    monkeypatch.setattr(trainer.Trainer, "_features_are_constant", lambda self, stage: False)
     n_seen.clear()
     slow = clone(model).fit(*data)
     assert sum(n_seen) == 4 * len(data[0])
