@@ -104,6 +104,15 @@ def test_the_benchmark_of_a_search_with_memory():
 
 
 @pytest.mark.slow
+def test_the_benchmark_of_kept_recordings():
+    printed = run(
+        ROOT / "benchmarks" / "kept_recordings.py",
+        *("--records", 8, "--epochs", 2, "--turns", 1, "--presets", "nano"),
+    )
+    assert json.loads(printed)["results"]["nano"]["weights are equal"]
+
+
+@pytest.mark.slow
 def test_the_benchmark_of_the_glass_box():
     said = run(
         ROOT / "benchmarks" / "ebm_settings.py", "--ours-only",
