@@ -6,6 +6,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from ecgsk._core.host_arrays import on_host
+
 
 def check_indicator(values: np.ndarray, name: str) -> None:
     """Raise ValueError unless a matrix of labels contains only 0 and 1.
@@ -28,7 +30,7 @@ def check_groups(groups, n_records: int) -> np.ndarray | None:
     """
     if groups is None:
         return None
-    array = np.asarray(groups)
+    array = np.asarray(on_host(groups, "groups"))
     if array.shape != (n_records,):
         raise ValueError(
             f"groups has shape {array.shape}; expected ({n_records},), a patient for each record."

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+
+# X
 from sklearn.ensemble import StackingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from ecgsk._core.checks import check_distinct
+from ecgsk._core.host_arrays import on_host
 from ecgsk._core.sklearn_compat import BaseSearchCV
 
 # Where wrappers keep the one estimator whose probabilities they return, or several alike.
@@ -56,7 +59,7 @@ class Columns:
         """
         if isinstance(probabilities, (list, tuple)):
             return self._stacked(probabilities)
-        array = np.asarray(probabilities)
+        array = np.asarray(on_host(probabilities, "probabilities"))
         if array.ndim != 2 or array.shape[1] != len(self.classes):
             raise ValueError(
                 f"predict_proba of {self.model} returned shape {array.shape}; expected "

@@ -17,6 +17,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, get_routing_for_objec
 from sklearn.utils.validation import has_fit_parameter
 
 from ecgsk._core.fitted import named_parts
+from ecgsk._core.host_arrays import on_host
 from ecgsk._core.sklearn_compat import BaseSearchCV, GroupsConsumerMixin
 
 # Splits that were made in advance.
@@ -58,7 +59,7 @@ def check_groups_arrive(estimator, groups, given: Iterable[str] = (), *, folds=F
     """
     if groups is None:
         return
-    groups = pd.factorize(np.asarray(groups))[0]
+    groups = pd.factorize(np.asarray(on_host(groups, "groups")))[0]
     if len(np.unique(groups)) == len(groups):
         return
     problem = next(_problems(estimator, groups, set(given), folds), None)
@@ -73,7 +74,7 @@ def check_folds(folds, groups, cv) -> None:
     """Raise ValueError if a patient has records on both sides of a fold."""
     if groups is None:
         return
-    groups = np.asarray(groups)
+    groups = np.asarray(on_host(groups, "groups"))
     for number, (train, test) in enumerate(folds):
         both = set(groups[train].tolist()) & set(groups[test].tolist())
         if both:

@@ -7,6 +7,7 @@ import pandas as pd
 from sklearn.utils import check_random_state
 
 from ecgsk._core.checks import check_indicator
+from ecgsk._core.host_arrays import on_host
 
 
 def check_target(y_true, name: str = "y_true") -> np.ndarray:
@@ -83,7 +84,7 @@ def finite(array: np.ndarray, name: str) -> np.ndarray:
 
 
 def _one_dimension(values, name: str) -> np.ndarray:
-    array = np.asarray(values)
+    array = np.asarray(on_host(values, name))
     if array.ndim != 1:
         hint = " Take the column of the class, for example predict_proba(X)[:, 1]."
         hint = hint if array.ndim == 2 else ""
@@ -101,7 +102,8 @@ def check_label_tables(y_true, y_score) -> tuple[np.ndarray, np.ndarray, list]:
             f"y_true has the columns {columns[0][:5]} and y_score {columns[1][:5]} (the first "
             "five are shown); they have to be the same, in one order."
         )
-    y_true, y_score = np.asarray(y_true), np.asarray(y_score)
+    y_true = np.asarray(on_host(y_true, "y_true"))
+    y_score = np.asarray(on_host(y_score, "y_score"))
     if y_true.ndim != 2 or y_true.shape != y_score.shape:
         raise ValueError(
             f"y_true has shape {y_true.shape} and y_score {y_score.shape}; both have to be "

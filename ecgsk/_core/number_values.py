@@ -2,9 +2,12 @@
 
 import datetime
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from scipy import sparse
+
+from ecgsk._core.host_arrays import on_host
 
 _KINDS = {
     "M": "dates",
@@ -27,8 +30,14 @@ _NOT_NUMBERS = (
 )
 
 
-def check_values(X, name: str = "X") -> None:
-    """Raise TypeError for masked arrays, texts, dates, times and truth values."""
+def check_values(X, name: str = "X") -> Any:
+    """Return X on the host; TypeError for masked arrays, texts, dates, times and truth values."""
+    X = on_host(X, name)
+    _check(X, name)
+    return X
+
+
+def _check(X, name: str) -> None:
     if isinstance(X, (list, tuple)):
         if any(isinstance(item, np.ma.MaskedArray) for item in X):
             _refuse_mask(np.ma.asarray(X), name)

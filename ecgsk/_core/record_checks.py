@@ -6,6 +6,7 @@ from numbers import Real
 import numpy as np
 import pandas as pd
 
+from ecgsk._core.host_arrays import on_host
 from ecgsk._core.number_values import check_values
 
 
@@ -13,7 +14,7 @@ def as_records(returned, expected: tuple[int, ...], read: Callable) -> np.ndarra
     """Return what ``read`` returned as float32, or raise if its shape or type is another."""
     function = _name_of(read)
     try:
-        records = np.asanyarray(returned)
+        records = np.asanyarray(on_host(returned, f"What {function} returned"))
     except ValueError as error:
         raise ValueError(
             f"{function} returned records that are no array: {error}. It has to return one "
@@ -34,6 +35,7 @@ def as_records(returned, expected: tuple[int, ...], read: Callable) -> np.ndarra
 
 def unmasked(records) -> np.ndarray:
     """Return records as float32 that is not a view, with NaN where a mask hides samples."""
+    records = on_host(records)
     if isinstance(records, np.ma.MaskedArray):
         return np.ma.filled(records.astype(np.float32), np.nan)
     return np.array(records, dtype=np.float32)

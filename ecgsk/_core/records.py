@@ -7,6 +7,7 @@ from contextlib import suppress
 import numpy as np
 import sklearn
 
+from ecgsk._core.host_arrays import on_host
 from ecgsk._core.public import public
 from ecgsk._core.record_checks import (
     as_records,
@@ -145,6 +146,7 @@ class RecordArray:
         preprocessing : list of transformers or of (str, dict), or None, default=None
             See `RecordArray`.
         """
+        array = on_host(array, "array")
         shape = getattr(array, "shape", None)
         if shape is None or len(shape) != 3:
             was = f"is a {type(array).__name__}" if shape is None else f"has shape {tuple(shape)}"

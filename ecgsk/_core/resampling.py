@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ecgsk._core.checks import check_groups
+from ecgsk._core.host_arrays import on_host
 
 # Of one array of a chunk. Some five of them exist at a time, so that resampling stays below 50 MB.
 CHUNK_BYTES = 8_000_000
@@ -77,7 +78,7 @@ class Resamples:
 
 
 def _codes(stratify, n_records: int) -> np.ndarray:
-    strata = np.asarray(stratify)
+    strata = np.asarray(on_host(stratify, "stratify"))
     if strata.shape != (n_records,):
         raise ValueError(
             f"stratify has shape {strata.shape}; expected ({n_records},), a stratum for each "

@@ -183,7 +183,7 @@ def checked_ecg(
     """Do what `check_ecg` does; ``standardized`` is that of `find_doubts`."""
     if missing not in ("error", "zero"):
         raise ValueError(f"missing={missing!r} is not allowed; use 'error' or 'zero'.")
-    check_values(X)
+    X = check_values(X)
     lazy = is_lazy(X)
     if lazy:
         X = X if isinstance(X, RecordArray) else RecordArray.wrap(X)

@@ -34,10 +34,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names as check_feature_names
 from sklearn.utils.validation import _check_method_params as check_method_params
 from sklearn.utils.validation import _check_n_features as check_n_features
-from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from sklearn.utils.validation import _check_y as check_y
-from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ecgsk._core.host_arrays import on_host
 from ecgsk._core.public import public
 
 # The second is the name of before scikit-learn 1.7.
@@ -83,6 +83,11 @@ class RowAlignedFeatureUnion(FeatureUnion):
         if any(not X.index.equals(tables[0].index) for X in tables):
             Xs = [X.reset_index(drop=True) if isinstance(X, pd.DataFrame) else X for X in Xs]
         return super()._hstack(Xs)
+
+
+def check_sample_weight(sample_weight, X, **options):
+    """Return the weights of records, which may be on any device, as scikit-learn checks them."""
+    return _check_sample_weight(on_host(sample_weight, "sample_weight"), X, **options)
 
 
 def check_own_params(estimator) -> None:

@@ -5,6 +5,7 @@ import pandas as pd
 from scipy import sparse
 
 from ecgsk._core.checks import check_distinct
+from ecgsk._core.host_arrays import on_host
 
 # What pandas finds in arrays of objects, and NumPy's type for it.
 _KINDS = {
@@ -23,6 +24,7 @@ def plain_target(y, name: str = "y") -> tuple[object, list[str] | None]:
     matrices, and what scikit-learn has an error for, stay as they are. Raises ValueError for
     missing labels and for two columns with the same name.
     """
+    y = on_host(y, name)
     if y is None or sparse.issparse(y):
         return y, None
     if not hasattr(y, "columns"):

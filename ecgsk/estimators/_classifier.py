@@ -12,6 +12,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils import check_consistent_length
 
 from ecgsk._core.checks import check_groups
+from ecgsk._core.host_arrays import on_host
 from ecgsk._core.sklearn_compat import (
     HasMethods,
     Interval,
@@ -294,6 +295,25 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
         if self._target_kind == "binary":
             return self.classes_[(logits > 0).astype(int)]
         return self.classes_[logits.argmax(axis=1)]
+
+    def score(self, X, y, sample_weight=None) -> float:
+        """Return the accuracy, for multilabel targets the share of records with all labels right.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
+            Recordings, mV.
+        y : array-like of shape (n_records,) or (n_records, n_labels)
+            True classes or labels.
+        sample_weight : array-like of shape (n_records,), default=None
+            Weight of each record.
+
+        Returns
+        -------
+        float
+            From 0 to 1.
+        """
+        return super().score(X, on_host(y, "y"), on_host(sample_weight, "sample_weight"))
 
     def _engine(self, net, X):
         if self.backend == "torch":

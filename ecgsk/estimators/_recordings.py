@@ -32,7 +32,7 @@ def check_recordings(estimator, X, *, reset: bool, part: tuple[int, int] | None 
     records on disk, a process that fits together with others checks its ``part``: (number, count).
     """
     check_carried(estimator, X, reset=reset)
-    check_values(X)
+    X = check_values(X)
     if isinstance(X, (list, tuple)):
         with suppress(ValueError):  # recordings of different lengths: `check_ecg` has the message
             X = np.asarray(X) if np.ndim(X) == 3 else X

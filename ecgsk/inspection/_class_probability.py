@@ -7,6 +7,7 @@ import numpy as np
 from ecgsk._core import carried
 from ecgsk._core.checks import check_distinct
 from ecgsk._core.columns import Columns, UnknownColumnsError, columns_of
+from ecgsk._core.host_arrays import on_host
 from ecgsk._core.records import RecordArray
 from ecgsk._core.signal import lead_name
 
@@ -33,7 +34,7 @@ class ClassProbability:
             columns = columns_of(self.estimator)
         except UnknownColumnsError:
             # A number chooses a column, or the second of two that are classes.
-            probabilities = np.asarray(probabilities)
+            probabilities = np.asarray(on_host(probabilities))
             if probabilities.ndim == 1:
                 return probabilities
             columns = Columns(type(self.estimator).__name__, True, range(probabilities.shape[1]))

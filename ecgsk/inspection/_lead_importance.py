@@ -10,6 +10,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_consistent_length, check_random_state
 
+from ecgsk._core.host_arrays import on_host
 from ecgsk._core.public import public
 from ecgsk._core.ranked_scores import Ranked
 from ecgsk._core.records import RecordArray, is_lazy
@@ -147,10 +148,10 @@ def lead_importance(
     if is_lazy(X):
         X = X if isinstance(X, RecordArray) else RecordArray.wrap(X)
     else:
-        X = np.asarray(X)
+        X = np.asarray(on_host(X))
     if len(X.shape) != 3:
         raise ValueError(f"X has shape {X.shape}; expected (n_records, n_leads, n_samples).")
-    y = np.asarray(y)
+    y = np.asarray(on_host(y, "y"))
     if y.ndim != 1:
         raise ValueError(
             f"y has shape {y.shape}; expected (n_records,). For several labels give the column of "

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ecgsk._core.host_arrays import on_host
 from ecgsk._core.log_odds import log_odds
 from ecgsk._core.public import public
 from ecgsk._core.signal import STANDARD_LEADS
@@ -131,6 +132,7 @@ def saliency(
             raise ValueError(f"{name}={value!r} must be a positive number.")
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size!r} must be at least 1.")
+    record = on_host(record, "record")
     shape = np.shape(record)
     if (len(shape) == 3 and shape[0] != 1) or len(shape) not in (2, 3) or 0 in shape:
         raise ValueError(

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import check_consistent_length
 
+from ecgsk._core.host_arrays import on_host
 from ecgsk._core.metric_inputs import check_interval, new_random
 from ecgsk._core.public import public
 from ecgsk._core.resampling import Resamples, percentiles
@@ -95,7 +96,7 @@ def bootstrap(
     >>> print(bootstrap(roc_auc_score, y, score, n_resamples=200, random_state=0))
     0.804 (0.741 to 0.860)
     """
-    columns = [np.asarray(array) for array in arrays]
+    columns = [np.asarray(on_host(array, "An array")) for array in arrays]
     if not columns:
         raise ValueError("bootstrap needs at least one array to resample, for example y_true.")
     check_consistent_length(*columns)

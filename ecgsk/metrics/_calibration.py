@@ -8,6 +8,7 @@ import pandas as pd
 from scipy.stats import norm
 from sklearn.exceptions import UndefinedMetricWarning
 
+from ecgsk._core.host_arrays import on_host
 from ecgsk._core.log_odds import log_odds
 from ecgsk._core.metric_inputs import check_interval, check_probabilities, check_target, new_random
 from ecgsk._core.public import public
@@ -283,7 +284,7 @@ def shift_prevalence(y_prob, *, trained_at: float, used_at: float) -> np.ndarray
     >>> shift_prevalence([0.0, 0.2, 0.5, 1.0], trained_at=0.2, used_at=0.02).round(3)
     array([0.   , 0.02 , 0.075, 1.   ])
     """
-    array = np.asarray(y_prob)
+    array = np.asarray(on_host(y_prob, "y_prob"))
     prob = check_probabilities(array, np.shape(array)[0] if array.ndim else 0)
     for name, value in (("trained_at", trained_at), ("used_at", used_at)):
         if not isinstance(value, Real) or not 0 < value < 1:

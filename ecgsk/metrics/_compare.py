@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 
+from ecgsk._core.host_arrays import on_host
 from ecgsk._core.metric_inputs import (
     check_interval,
     check_probabilities,
@@ -148,7 +149,7 @@ def compare_models(
     check_varies(resamples, groups)
     random = new_random(random_state)
     if callable(metric):
-        y = np.asarray(y_true)  # as the caller's metric takes it
+        y = np.asarray(on_host(y_true))  # as the caller's metric takes it
         values, drawn = _called(metric, y, scores, resamples, n_resamples, random)
     else:
         values, drawn = _computed(metric, y, scores, resamples, n_resamples, random)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ecgsk._core.checks import check_groups
+from ecgsk._core.host_arrays import on_host
 from ecgsk._core.metric_inputs import (
     check_interval,
     check_label_tables,
@@ -161,7 +162,7 @@ def _thresholds(thresholds, names: list) -> list:
             f"thresholds lacks the labels {lacking[:5]} and holds the unknown {other[:5]} (the "
             "first five are shown); give one for each label."
         )
-    values = np.asarray(thresholds)
+    values = np.asarray(on_host(thresholds, "thresholds"))
     if values.shape != (len(names),):
         raise ValueError(
             f"thresholds has shape {values.shape}; expected a number or ({len(names)},), one for "

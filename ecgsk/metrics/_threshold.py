@@ -5,6 +5,7 @@ from numbers import Real
 import numpy as np
 import pandas as pd
 
+from ecgsk._core.host_arrays import on_host
 from ecgsk._core.metric_inputs import check_probabilities, check_scores, check_target
 from ecgsk._core.public import public
 
@@ -167,7 +168,7 @@ def decision_curve(y_true, y_prob, *, thresholds=None) -> pd.DataFrame:
     if thresholds is None:
         at = np.arange(1, 100) / 100
     else:
-        at = np.atleast_1d(np.asarray(thresholds, dtype=np.float64))
+        at = np.atleast_1d(np.asarray(on_host(thresholds, "thresholds"), dtype=np.float64))
         if at.ndim != 1 or not len(at) or not ((at >= 0) & (at < 1)).all():
             raise ValueError(
                 f"thresholds={thresholds!r} have to be probabilities in [0, 1), for example "

@@ -12,6 +12,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.multiclass import type_of_target
 
 from ecgsk._core.checks import check_groups, check_indicator
+from ecgsk._core.host_arrays import on_host
 from ecgsk._core.public import public
 from ecgsk._core.sklearn_compat import GroupsConsumerMixin, Interval, validate_params
 
@@ -172,7 +173,7 @@ def _labels(y) -> tuple[np.ndarray, list[str]]:
     """Return the indicator matrix of the labels or classes, and the names of its columns."""
     if y is None:
         raise ValueError("y=None is not allowed; give the labels to stratify by.")
-    values = y.toarray() if sparse.issparse(y) else np.asarray(y)
+    values = y.toarray() if sparse.issparse(y) else np.asarray(on_host(y, "y"))
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     missing = pd.isna(values).any(axis=tuple(range(1, values.ndim)))

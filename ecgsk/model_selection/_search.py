@@ -18,6 +18,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state, get_tags, indexable
 from tqdm.auto import tqdm
 
+from ecgsk._core.host_arrays import on_host
 from ecgsk._core.metadata import check_folds, check_groups_arrive
 from ecgsk._core.public import public
 from ecgsk._core.sklearn_compat import (
@@ -244,7 +245,7 @@ class OptunaSearchCV(BaseSearchCV):
             )
         deadline = np.inf if self.timeout is None else time.monotonic() + self.timeout
         scorers, _ = self._get_scorers()
-        X, y = indexable(X, y)
+        X, y = indexable(on_host(X), on_host(y, "y"))
         params = check_method_params(X, params=params)
         routed = self._get_routed_params_for_fit(params)
         cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))

@@ -133,7 +133,7 @@ class SignalTransformer(TransformerMixin, BaseEstimator):
             X = self._examined(X, warn=not reset)
             self._check_carried(X)
             return X, 3
-        check_values(X)
+        X = check_values(X)
         X = validate_data(
             self, X, reset=reset, dtype=np.float32, allow_nd=True, ensure_all_finite=False
         )

@@ -12,6 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from ecgsk._core.checks import check_distinct, check_groups
 from ecgsk._core.frames import as_pandas
+from ecgsk._core.host_arrays import on_host
 from ecgsk._core.public import public
 from ecgsk._core.sklearn_compat import check_n_features
 from ecgsk.tabular._patient_bags import patient_bags
@@ -117,7 +118,7 @@ class GroupedEBMClassifier(ExplainableBoostingClassifier):
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
-        y = _as_classes(column_or_1d(y, warn=True))
+        y = _as_classes(column_or_1d(on_host(y, "y"), warn=True))
         check_classification_targets(y)
         check_consistent_length(X, y)
         classes, counts = np.unique(y, return_counts=True)
@@ -330,7 +331,7 @@ class GroupedEBMClassifier(ExplainableBoostingClassifier):
         if sparse.issparse(X):
             raise ValueError("X is sparse; expected a dense table: use X.toarray().")
         X = check_array(
-            X, dtype=None, ensure_all_finite="allow-nan", input_name="X", estimator=self
+            on_host(X), dtype=None, ensure_all_finite="allow-nan", input_name="X", estimator=self
         )
         if not reset:
             check_n_features(self, X, reset=False)

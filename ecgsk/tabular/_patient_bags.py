@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from ecgsk._core.checks import check_groups
+from ecgsk._core.host_arrays import on_host
 from ecgsk._core.public import public
 
 
@@ -56,7 +57,7 @@ def patient_bags(
         )
     if not isinstance(n_bags, Integral) or n_bags < 1:
         raise ValueError(f"n_bags={n_bags!r} must be an integer of at least 1.")
-    y = np.unique(np.asarray(y), return_inverse=True)[1]
+    y = np.unique(np.asarray(on_host(y, "y")), return_inverse=True)[1]
     if not len(y):
         raise ValueError("y contains no records; give at least two patients.")
     groups = check_groups(groups, len(y))

@@ -16,6 +16,7 @@ from sklearn.utils.multiclass import type_of_target
 
 from ecgsk._core.checks import check_distinct, check_groups, check_indicator
 from ecgsk._core.columns import Columns, columns_of
+from ecgsk._core.host_arrays import on_host
 from ecgsk._core.log_odds import log_odds
 from ecgsk._core.metadata import check_groups_arrive, fit_arguments
 from ecgsk._core.public import public
@@ -189,7 +190,7 @@ class ProbabilityTransformer(MetaEstimatorMixin, TableTransformer):
             ``sample_weight``; when the columns of ``predict_proba`` are not known.
         """
         keep_preprocessing(self, X)
-        self._fit(X, y, diagnoses, groups, sample_weight)
+        self._fit(X, y, diagnoses, groups, on_host(sample_weight, "sample_weight"))
         return self
 
     @fit_context(prefer_skip_nested_validation=False)
@@ -208,6 +209,7 @@ class ProbabilityTransformer(MetaEstimatorMixin, TableTransformer):
             classifier has one column, the probability of the second class.
         """
         keep_preprocessing(self, X)
+        sample_weight = on_host(sample_weight, "sample_weight")
         X, target, groups = self._fit(X, y, diagnoses, groups, sample_weight, folds=True)
         if not self._needs_fit():
             return self.transform(X)
@@ -248,7 +250,7 @@ class ProbabilityTransformer(MetaEstimatorMixin, TableTransformer):
             probabilities = columns.table(classifier.predict_proba(X))
         else:
             limit = self.memory_limit
-            probabilities = remembered_probabilities(classifier, X, folder, limit, columns)
+            probabilities = remembered_probabilities(classifier, on_host(X), folder, limit, columns)
         return self._to_table(self._select_columns(columns, probabilities), X)
 
     def _fit(self, X, y, diagnoses, groups, sample_weight, *, folds=False):
@@ -413,4 +415,5 @@ def _or_empty(names):
 
 def _lazily(X):
     """Return recordings on disk so that they are read in batches."""
+    X = on_host(X)
     return RecordArray.wrap(X) if is_lazy(X) and not isinstance(X, RecordArray) else X

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ecgsk._core.host_arrays import on_host
 from ecgsk._core.public import public
 from ecgsk._core.signal import STANDARD_LEADS, lead_indices, lead_name
 
@@ -197,7 +198,7 @@ class ECGDisplay:
 
 
 def _check_record(record, names):
-    signal = np.asarray(record)
+    signal = np.asarray(on_host(record, "record"))
     if signal.ndim == 3 and len(signal) == 1:
         signal = signal[0]
     if signal.dtype.kind not in "fiub":

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ecgsk._core.host_arrays import on_host
 from ecgsk._core.public import public
 from ecgsk._core.signal import STANDARD_LEADS, lead_indices, lead_name
 
@@ -175,7 +176,8 @@ class ReconstructionDisplay:
 
 
 def _check_arrays(record, filled, mask):
-    record, filled, mask = np.asarray(record), np.asarray(filled), np.asarray(mask)
+    record = np.asarray(on_host(record, "record"))
+    filled, mask = np.asarray(on_host(filled, "filled")), np.asarray(on_host(mask, "mask"))
     for name, array in (("record", record), ("filled", filled)):
         if array.dtype.kind not in "fiub":
             raise ValueError(f"{name} has dtype {array.dtype}; expected real numbers, mV.")

@@ -10,6 +10,7 @@ from sklearn.pipeline import Pipeline
 from ecgsk._core.checks import check_distinct
 from ecgsk._core.columns import UnknownColumnsError, columns_of
 from ecgsk._core.decision import decision_rule
+from ecgsk._core.host_arrays import on_host
 from ecgsk._core.records import RecordArray
 
 _MOST_PATIENTS = 20
@@ -75,7 +76,7 @@ def check_y(y, n_records: int, name: str = "y"):
     """Return the truth as integers, or None."""
     if y is None:
         return None
-    y = np.asarray(y)
+    y = np.asarray(on_host(y, "y"))
     if y.shape != (n_records,):
         raise ValueError(f"{name} has shape {y.shape} for {n_records} records; give one for each.")
     if not np.isin(y, (0, 1)).all():
