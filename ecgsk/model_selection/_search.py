@@ -246,6 +246,7 @@ class OptunaSearchCV(BaseSearchCV):
         deadline = np.inf if self.timeout is None else time.monotonic() + self.timeout
         scorers, _ = self._get_scorers()
         X, y = indexable(on_host(X), on_host(y, "y"))
+        params = {name: on_host(value, name) for name, value in params.items()}
         params = check_method_params(X, params=params)
         routed = self._get_routed_params_for_fit(params)
         cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
@@ -257,13 +258,8 @@ class OptunaSearchCV(BaseSearchCV):
         if distributions is None:
             distributions = search_space(self.estimator)
         space = space_of(distributions, self.estimator)
-        data = {
-            "X": X,
-            "y": y,
-            "folds": folds,
-            "fit_params": routed.estimator.fit,
-            "score_params": routed.scorer.score,
-        }
+        data = {"X": X, "y": y, "folds": folds}
+        data |= {"fit_params": routed.estimator.fit, "score_params": routed.scorer.score}
         scorer = CandidateScorer(
             clone(self.estimator),
             **data,

@@ -280,8 +280,9 @@ def test_a_search_takes_arrays_of_a_device(container):
     search = OptunaSearchCV(
         MTECGClassifier("nano", **SETTINGS), n_trials=1, cv=2, random_state=0, refit=False
     )
-    expected = search.fit(X, y).best_score_
-    assert search.fit(container(X), container(y)).best_score_ == expected
+    expected = search.fit(X, y, sample_weight=weight).best_score_
+    found = search.fit(container(X), container(y), sample_weight=container(weight))
+    assert found.best_score_ == expected
 
 
 def test_explanations_and_plots_take_arrays_of_a_device(container):
