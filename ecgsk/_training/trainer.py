@@ -96,8 +96,7 @@ class Trainer:
         self.stage_index, self.epoch, self.step, self.best_weights = index, 0, 0, None
         self._set_regularization()
         groups = parameter_groups(net.module_, self.stage)
-        # The fused kernel takes one call for all parameters where others take ten for each.
-        fused = device_type(net.device) == "cuda" or None
+        fused = _has_fused_kernel(groups, net.device) or None
         net.optimizer_ = torch.optim.AdamW(groups, betas=self.stage.betas, fused=fused)
         self.average = Average(net.module_, self.stage.averaging)
         if state:
@@ -254,6 +253,12 @@ class Trainer:
         set_generator_states(state["generators"], self.net.device)
         self.net.history_ = History({**row, "batches": [{}]} for row in state["history"])
         self.bar.update(self.n_batches * len(state["history"]))
+
+
+def _has_fused_kernel(groups: list[dict], device: str) -> bool:
+    """Return whether one kernel can update all parameters; others take ten calls for each."""
+    parameters = [parameter for group in groups for parameter in group["params"]]
+    return device_type(device) in ("cpu", "cuda") and all(p.is_floating_point() for p in parameters)
 
 
 _LOSSES = ("train_loss", "valid_loss")

@@ -8,8 +8,10 @@ import torch
 from torch import nn
 
 from ecgsk._training import ECGDataset, ECGNet, Trainer, TrainingStage, parameter_groups
+from ecgsk.estimators import NetworkClassifier
 from ecgsk.networks import MTECG, StochasticDepth
-from tests._models import recordings
+from tests._models import RATE, recordings
+from tests._networks import SmallCNN
 
 
 def make_trainer(stages, *, valid=False, **kwargs):
@@ -166,3 +168,21 @@ def test_rates_of_the_network_stay_where_a_stage_sets_none():
     assert fit_plain(dropout=0.5).dropout.p == 0.3  # of the second stage
     with pytest.raises(ValueError, match="stochastic_depth=0.2 needs StochasticDepth modules"):
         fit_plain(stochastic_depth=0.2)
+
+
+class WithComplexWeights(SmallCNN):
+    """A network with a filter in the domain of frequencies."""
+
+    def __init__(self, **sizes):
+        super().__init__(**sizes)
+        self.filter = torch.nn.Parameter(torch.ones(1, dtype=torch.complex64))
+
+    def features(self, x):
+        return super().features(x) * self.filter.real
+
+
+def test_complex_parameters_are_trained_without_the_fused_kernel():
+    X, y = recordings(16)
+    options = {"sampling_rate": RATE, "max_epochs": 1, "random_state": 0, "device": "cpu"}
+    model = NetworkClassifier(WithComplexWeights, **options).fit(X, y)
+    assert model.net_.module_.filter.item() != 1
