@@ -16,7 +16,7 @@ from ecgsk._training.distributed import SharedDataset, together
 from ecgsk._training.losses import DistillationLoss
 from ecgsk._training.memory import is_out_of_memory
 from ecgsk._training.prediction import predict_features, predict_logits
-from ecgsk._training.random_state import OwnRandomNumbers, seeded
+from ecgsk._training.random_state import OwnRandomNumbers, new_tensors_on_cpu, seeded
 from ecgsk._training.reconstruction import fill_masked, masked_losses
 from ecgsk._training.skorch_net import ECGNet, MaskedNet
 from ecgsk._training.stages import TrainingStage, parameter_groups, rate_factor

@@ -15,6 +15,7 @@ from torch import nn
 
 from ecgsk._core.files import write_file
 from ecgsk._core.optional import import_optional
+from ecgsk._training.random_state import new_tensors_on_cpu
 
 BACKENDS = ("torch", "openvino", "onnxruntime")
 # Records that pass through together: few enough for the processor's cache, enough for its units.
@@ -45,7 +46,7 @@ def to_onnx(network: nn.Module, shape: tuple[int, int]) -> bytes:
         import_optional(package, extra="onnx", purpose="The ONNX format")
     both = _LogitsAndFeatures(copy.deepcopy(network).float().cpu()).eval()
     buffer = io.BytesIO()
-    with _EXPORTS, _quiet(), torch.inference_mode():
+    with _EXPORTS, _quiet(), new_tensors_on_cpu(), torch.inference_mode():
         program: Any = torch.onnx.export(
             both,
             (torch.zeros(2, *shape),),
@@ -67,7 +68,7 @@ def write_onnx(path, network: nn.Module, shape: tuple[int, int], about: dict) ->
     """
     onnx = import_optional("onnx", extra="onnx", purpose="The ONNX format")
     content = to_onnx(network, shape)
-    x = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0), device="cpu")
     module = _LogitsAndFeatures(copy.deepcopy(network).float().cpu()).eval()
     with torch.inference_mode():
         expected = module(x)[0].numpy()

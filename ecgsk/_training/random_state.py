@@ -38,9 +38,10 @@ def set_generator_states(states: dict[str, torch.Tensor], device: str) -> None:
 def seeded(seed: int, device: str) -> Iterator[None]:
     """Seed torch's generators of the CPU and of a device in the block; then put them back.
 
-    ``torch.manual_seed`` would seed those of all devices, also of those that others use.
+    ``torch.manual_seed`` would seed those of all devices, also of those that others use. New
+    tensors are on the CPU by default.
     """
-    with _GENERATORS:
+    with _GENERATORS, new_tensors_on_cpu():
         before = generator_states(device)
         try:
             set_generator_states(_seeded_states(seed, device), device)
@@ -56,6 +57,16 @@ def _seeded_states(seed: int, device: str) -> dict[str, torch.Tensor]:
         name: torch.Generator(device=place).manual_seed(seed).get_state()
         for name, place in drawing.items()
     }
+
+
+@contextmanager
+def new_tensors_on_cpu() -> Iterator[None]:
+    """Create tensors on the CPU in the block, also where a user has set another default device."""
+    if torch.get_default_device().type == "cpu":
+        yield  # naming it once more would cost time in each of torch's functions
+    else:
+        with torch.device("cpu"):
+            yield
 
 
 class OwnRandomNumbers(TorchDispatchMode):

@@ -8,7 +8,7 @@ import torch
 from ecgsk._core.signal import STANDARD_LEADS, lead_name
 from ecgsk._core.signal_doubts import without_doubts
 from ecgsk._core.sklearn_compat import set_output_container
-from ecgsk._training import ECGNet, OwnRandomNumbers
+from ecgsk._training import ECGNet, OwnRandomNumbers, new_tensors_on_cpu
 from ecgsk.estimators._fit_context import StartingWeights
 from ecgsk.estimators._targets import Targets, prior_logits
 from ecgsk.networks import start_head
@@ -67,7 +67,8 @@ def net_for_prediction(
         **{f"module__{name}": value for name, value in arguments.items()},
     )
     # The start that is to be overwritten must not move generators that others draw from.
-    with torch.device("meta") if without_values else OwnRandomNumbers():
+    place = torch.device("meta") if without_values else OwnRandomNumbers()
+    with new_tensors_on_cpu(), place:
         net.initialize()
     if without_values:
         net.module_.to_empty(device="cpu")
