@@ -39,16 +39,17 @@ def resolve_device(device: "str | torch.device") -> str:
     if device == "auto":
         return _first(available)
     kind, _, number = device.partition(":")
+    found = device
     if kind in _NUMBERED and not number:
-        device = f"{kind}:{_current(kind)}"
+        found = f"{kind}:{_current(kind)}"
     elif kind not in _NUMBERED and number == "0":
-        device = kind
-    if device not in available:
+        found = kind
+    if found not in available:
         raise ValueError(
             f"device={device!r} is not available; here there are {', '.join(available)}. "
             f"{_reason(kind)}Use device='auto' to take the first of them."
         )
-    return device
+    return found
 
 
 def _first(available: list[str]) -> str:
