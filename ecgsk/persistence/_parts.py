@@ -45,13 +45,16 @@ def copy_for_saving(
         copied = object.__new__(type(value))
         # Add the copy before its attributes, which may refer to the whole model.
         copies[id(value)] = (value, copied)
+        ours = "ecgsk" in _packages(value)
         for name, part in vars(value).items():
             if name == "_metadata_request":
                 part = _with_owner_name(part, type(value).__name__)
             elif name == "memory":
                 part = None
+            elif ours and _is_device(part):
+                part = str(part)
             else:
-                hidden = name.startswith("_") and "ecgsk" in _packages(value)
+                hidden = ours and name.startswith("_")
                 inner = None if hidden else f"{type(value).__name__}.{name}"
                 part = copy_for_saving(part, copies, inner)
             vars(copied)[name] = part
@@ -101,6 +104,11 @@ def _check_no_torch(value, place: str) -> None:
         "torch can be stored in the classifiers of ecgsk only. Put your network into "
         "ecgsk.NetworkClassifier, which stores its weights"
     )
+
+
+def _is_device(value) -> bool:
+    # A torch.device; this package does not import torch.
+    return (type(value).__module__, type(value).__name__) == ("torch", "device")
 
 
 def _packages(value) -> set[str]:
