@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from ecgsk._training import device as device_module
+from tests._devices import machine
 
 DEVICE = "meta"
 
@@ -27,11 +28,11 @@ class DeviceFault(AssertionError):
 class DeviceStandIn:
     """Make ``device="auto"`` and the kind that is played mean the stand-in, inside the block.
 
-    Values that are read from the device are zeros. Each read is counted in ``syncs``, because the
-    program waits for the device; operations and copies to it are counted by their names, and by
-    their types and shapes. What the device would refuse raises a `DeviceFault`, again at the end of
-    the block in case that somebody caught it. So does float64, which mps lacks and which costs cuda
-    time: only ``float64=True`` allows it.
+    Numbers that are read from the device are 0.5, integers 0. Each read is counted in ``syncs``,
+    because the program waits for the device; operations and copies to it are counted by their
+    names, and by their types and shapes. What the device would refuse raises a `DeviceFault`, again
+    at the end of the block in case that somebody caught it. So does float64, which mps lacks and
+    which costs cuda time: only ``float64=True`` allows it.
     """
 
     def __init__(self, kind: str = "cuda", *, float64: bool = False):
@@ -44,8 +45,10 @@ class DeviceStandIn:
 
     def __enter__(self) -> "DeviceStandIn":
         with ExitStack() as stack:
+            stack.enter_context(machine(**{self.kind: 1}))
             for owner, name, replacement in self._replacements():
                 stack.enter_context(mock.patch.object(owner, name, replacement))
+            stack.enter_context(_Copies())
             stack.enter_context(_Watch(self))
             self._exit = stack.pop_all()
         return self
@@ -57,13 +60,7 @@ class DeviceStandIn:
 
     def _replacements(self):
         optimizers = import_module("torch.optim.optimizer")
-        tensor, autocast, save = torch.tensor, torch.autocast, torch.save
-        resolve = device_module.resolve_device
-
-        def on_device_by_a_copy(data, *, device=None, **kwargs):
-            # torch fills tensors of the meta device without an operation that could be seen.
-            made = tensor(data, **kwargs)
-            return made if device is None else made.to(device)
+        autocast, save = torch.autocast, torch.save
 
         def autocast_for_all(device_type, dtype=None, enabled=True, **kwargs):
             if device_type != DEVICE:
@@ -73,22 +70,19 @@ class DeviceStandIn:
         def save_values(state, *args, **kwargs):
             save(tree_map(_values, state), *args, **kwargs)
 
-        def resolve_to_stand_in(device):
-            named = str(device).partition(":")[0]
-            return DEVICE if named in ("auto", self.kind, DEVICE) else resolve(device)
-
         def with_stand_in(devices):
             return lambda: [*devices(), DEVICE] if self.kind in devices() else devices()
 
         for name in ("foreach", "fused"):
             name = f"_get_{name}_kernels_supported_devices"
             yield optimizers, name, with_stand_in(getattr(optimizers, name))
-        yield torch, "tensor", on_device_by_a_copy
         yield torch, "autocast", autocast_for_all
         yield torch, "save", save_values
-        for name, module in list(sys.modules.items()):
-            if name.startswith("ecgsk.") and vars(module).get("resolve_device") is resolve:
-                yield module, "resolve_device", resolve_to_stand_in
+        yield from _wherever_imported("available_devices", lambda: [DEVICE, "cpu"])
+        kinds = device_module.device_type
+        yield from _wherever_imported(
+            "device_type", lambda device: self.kind if device == DEVICE else kinds(device)
+        )
 
     def fault(self, message: str) -> None:
         """Keep the fault, and raise it."""
@@ -101,10 +95,18 @@ class DeviceStandIn:
         return Counter({name: sum(part.values()) for name, part in parts.items()})
 
 
+def _wherever_imported(name, replacement):
+    original = getattr(device_module, name)
+    for module_name, module in list(sys.modules.items()):
+        if module_name.startswith("ecgsk.") and vars(module).get(name) is original:
+            yield module, name, replacement
+
+
 def _values(value):
-    """Return what is read from the device: zeros."""
-    on_device = isinstance(value, torch.Tensor) and value.is_meta
-    return torch.zeros(value.shape, dtype=value.dtype) if on_device else value
+    """Return what is read from the device: halves, as zeros would be divided by, and else 0."""
+    if not (isinstance(value, torch.Tensor) and value.is_meta):
+        return value
+    return torch.full(value.shape, 0.5 if value.is_floating_point() else 0, dtype=value.dtype)
 
 
 # These work on a tensor's description, or set memory aside, and start nothing on a device.
@@ -131,14 +133,14 @@ class _Watch(TorchDispatchMode):
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if torch.is_inference_mode_enabled():
+        name = operation._schema.name.removeprefix("aten::")
+        tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
+        if torch.is_inference_mode_enabled() or any(tensor.is_inference() for tensor in tensors):
             # There torch passes operations that consist of others, which are to be seen.
             with self:
                 result = operation.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
-        name = operation._schema.name.removeprefix("aten::")
-        tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
         here = [tensor for tensor in tensors if tensor.is_meta]
         elsewhere = [tensor for tensor in tensors if not tensor.is_meta]
         if here:
@@ -154,7 +156,7 @@ class _Watch(TorchDispatchMode):
         result = operation(*args, **kwargs)
         made = [t for t in tree_leaves(result) if isinstance(t, torch.Tensor) and t.is_meta]
         if made or here:
-            self._count(name, operation, elsewhere, made)
+            self._count(name, operation, elsewhere, made, kwargs.get("generator"))
         return result
 
     def _read(self, name, args, kwargs):
@@ -168,7 +170,7 @@ class _Watch(TorchDispatchMode):
         elif leaves:
             read = _values(args[0]).to(kwargs.get("dtype") or args[0].dtype)
         elif name == "copy_" and not args[0].is_meta:
-            read = args[0].zero_()
+            read = args[0].copy_(_values(args[1]))
         else:
             return None
         self.stand_in.syncs[name] += 1
@@ -181,8 +183,10 @@ class _Watch(TorchDispatchMode):
             shapes = [tuple(tensor.shape) for tensor in here], [tuple(t.shape) for t in elsewhere]
             self.stand_in.fault(f"{name} mixes devices: {shapes[0]} here, {shapes[1]} on the CPU")
 
-    def _count(self, name, operation, elsewhere, made) -> None:
+    def _count(self, name, operation, elsewhere, made, generator) -> None:
         stand_in = self.stand_in
+        if made and isinstance(generator, torch.Generator):
+            stand_in.fault(f"{name} draws with a generator of the CPU")
         if not stand_in.float64 and any(tensor.dtype == torch.float64 for tensor in made):
             stand_in.fault(f"{name} makes float64 on {stand_in.kind}")
         source = [tensor for tensor in elsewhere if tensor.ndim or name in ("copy_", "_to_copy")]
@@ -191,6 +195,18 @@ class _Watch(TorchDispatchMode):
                 stand_in.copies[str(tensor.dtype), tuple(tensor.shape)] += 1
         elif not operation.is_view and name not in _FREE:
             stand_in.operations[name] += 1
+
+
+class _Copies(TorchFunctionMode):
+    """Copy numbers to the device, which torch fills without an operation that could be seen."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        if function not in (torch.tensor, torch.as_tensor) or isinstance(args[0], torch.Tensor):
+            return function(*args, **kwargs)
+        device = kwargs.pop("device", None)
+        made = function(*args, device="cpu", **kwargs)
+        return made if device is None else made.to(device)
 
 
 class _Autocast(TorchFunctionMode):

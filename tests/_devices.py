@@ -34,9 +34,12 @@ def machine(
     def recorded(name):
         return lambda *args, **kwargs: changes.append((name, *args, *kwargs.values()))
 
-    def state_of(device=0):
-        # Another state for each device, as long as one of cuda.
-        return torch.full((16,), torch.device(device).index or 0, dtype=torch.uint8)
+    def states():
+        # Another state for each device, as long as one of cuda. Another function for each kind of
+        # device: torch's compiler takes functions of two names for a mistake.
+        return lambda device=0: torch.full(
+            (16,), torch.device(device).index or 0, dtype=torch.uint8
+        )
 
     def patch(owner, **replacements):
         for name, replacement in replacements.items():
@@ -58,7 +61,7 @@ def machine(
                 mem_get_info=lambda *device: (free, 80 * _GIB),
                 memory_reserved=lambda *device: 0,
                 memory_allocated=lambda *device: 0,
-                get_rng_state=state_of,
+                get_rng_state=states(),
                 _is_in_bad_fork=lambda: forked,
                 **{name: recorded(f"{kind}.{name}") for name in _CHANGES},
             )
@@ -67,7 +70,7 @@ def machine(
             torch.mps,
             recommended_max_memory=lambda: free,
             current_allocated_memory=lambda: 0,
-            get_rng_state=state_of,
+            get_rng_state=states(),
             **{name: recorded(f"mps.{name}") for name in _CHANGES},
         )
         yield changes
