@@ -45,7 +45,7 @@ def on_host(values, name: str = "X") -> Any:
 
 
 def _is_of_device(kind: type) -> bool:
-    return hasattr(kind, "__dlpack__") or _is_tensor(kind)
+    return not issubclass(kind, np.ndarray) and (hasattr(kind, "__dlpack__") or _is_tensor(kind))
 
 
 def _is_tensor(kind: type) -> bool:
