@@ -117,7 +117,9 @@ def test_values_and_types_stay(name):
         np.testing.assert_array_equal(found, array)
 
 
-@pytest.mark.parametrize("values", [X, [1, 2], (X[0], X[1]), [[0.5]], "text", None, pd.Series([1]), 3.0])
+@pytest.mark.parametrize(
+    "values", [X, [1, 2], (X[0], X[1]), [[0.5]], "text", None, pd.Series([1]), 3.0]
+)
 def test_what_numpy_reads_is_the_very_same(values):
     assert on_host(values) is values
 
