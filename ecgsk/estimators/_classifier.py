@@ -118,7 +118,10 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
         X : array-like of shape (n_records, n_leads, n_samples) or (n_records, n_samples)
             Recordings, mV, leads in standard order; two dimensions read as one lead. What is
             larger than memory (memory maps, h5py, zarr, `ecgsk.RecordArray`) is checked once and
-            then read a batch at a time.
+            then read a batch at a time. Where filters or resampling prepare recordings as they
+            are read, the results are kept until the fit ends: in memory up to scikit-learn's
+            ``working_memory``, otherwise in a temporary file (in the folder TMPDIR) that takes
+            at most half of the free disk.
         y : array-like of shape (n_records,) or (n_records, n_labels)
             Classes of any type, or an indicator matrix of 0 and 1 (a DataFrame's columns become
             the labels' names).

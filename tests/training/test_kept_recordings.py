@@ -3,6 +3,7 @@
 import errno
 import os
 import tempfile
+import threading
 from collections import Counter
 from types import SimpleNamespace
 
@@ -25,6 +26,7 @@ from ecgsk._training.dataset import ECGDataset
 from ecgsk._training.distributed import SharedDataset
 from ecgsk._training.kept_recordings import KeptRecordings, keep_recordings
 from ecgsk.estimators import EarlyStopping, LinearProbe, PostTraining
+from tests._device_stand_in import DeviceStandIn
 from tests._models import RATE, recordings
 
 # Prepared, they take 12 kB each, and 0.55 MB together.
@@ -37,10 +39,11 @@ class Counted:
 
     def __init__(self, n_records=N_RECORDS):
         self.X, self.y = recordings(n_records)
-        self.read, self.prepared = Counter(), 0
+        self.read, self.prepared, self.threads = Counter(), 0, set()
 
     def __call__(self, rows):
         self.read.update(rows.tolist())
+        self.threads.add(threading.current_thread())
         return self.X[rows]
 
     def records(self):
@@ -167,6 +170,18 @@ def test_what_a_pipeline_does_before_the_network_is_kept_as_well(estimator):
     model.set_params(sampling_rate=RATE, device="cpu").fit(source.halved(), source.y)
     # The scale of the input was measured on records before the first epoch.
     assert source.prepared == source.read.total() == (1 + 1 + 1) * N_RECORDS
+
+
+@pytest.mark.parametrize("working_memory", [1024, 0.5])
+def test_a_thread_that_reads_ahead_keeps_what_it_reads(working_memory, files):
+    source = Counted()
+    model = founder(device="auto", early_stopping=EarlyStopping(n_iter_no_change=EPOCHS))
+    with DeviceStandIn(), sklearn.config_context(working_memory=working_memory):
+        model.fit(source.records(), source.y)
+    assert source.n_reads() == 1 + 1
+    assert len(files) == (working_memory < 1)
+    # The checks read in the fit's own thread.
+    assert len(source.threads - {threading.main_thread()}) > 0
 
 
 def test_groups_of_early_stopping():
