@@ -31,7 +31,8 @@ def keep_recordings(datasets: Sequence[ECGDataset], n_reads: int) -> Iterator[No
     if kept is None:
         yield
         return
-    records = kept.X.read_by(kept)
+    n_records, n_leads, n_samples = X.shape
+    records = RecordArray(kept, (n_records, n_leads, n_samples))
     try:
         for dataset in sharing:
             dataset.X = records
