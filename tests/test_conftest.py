@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 
 def test_gpus_are_hidden_from_tests_and_their_processes():
@@ -14,13 +16,16 @@ def test_gpus_are_hidden_from_tests_and_their_processes():
     assert os.environ["ONEAPI_DEVICE_SELECTOR"] == "*:cpu"
 
 
-def test_a_device_runs_only_its_own_tests():
-    command = [sys.executable, "-m", "pytest", "-q", "--collect-only", "-p", "no:cacheprovider"]
-    found = subprocess.run(
-        [*command, "tests/training/test_real_device.py", __file__],
-        env={**os.environ, "ECGSK_TEST_DEVICE": "cpu"},
-        capture_output=True,
-        text=True,
-    )
-    names = [line for line in found.stdout.splitlines() if "::" in line]
-    assert names and all("test_real_device.py::" in name for name in names), found.stdout[-2000:]
+def test_a_device_runs_only_its_own_tests(pytestconfig, monkeypatch):
+    conftest = pytestconfig.pluginmanager.get_plugin(str(Path(__file__).with_name("conftest.py")))
+    deselected, path = [], Path("test_a.py")
+    items = [
+        SimpleNamespace(get_closest_marker=lambda name, own=own: name == own, path=path)
+        for own in ("slow", "real_device", None)
+    ]
+    own, hook = items[1], SimpleNamespace(pytest_deselected=lambda items: deselected.extend(items))
+    for device, expected in [(None, items[:]), ("cuda", [own])]:
+        monkeypatch.setattr(conftest, "_DEVICE", device)
+        conftest.pytest_collection_modifyitems(SimpleNamespace(hook=hook), items)
+        assert items == expected
+    assert len(deselected) == 2 and own not in deselected
