@@ -7,6 +7,7 @@ import re
 import torch
 
 from ecgsk._training.device_lock import refuse_after_fork
+from ecgsk._training.launch import number_on_machine
 
 PRECISIONS = ("auto", "float32", "bf16", "float64")
 # Kinds of devices of which a machine may have several.
@@ -29,8 +30,9 @@ def resolve_device(device: "str | torch.device") -> str:
     """Return the device to use: "auto" takes cuda, xpu, mps or cpu, the first there is.
 
     The names of cuda and xpu devices have a number. Of several GPUs, workers of joblib and
-    multiprocessing take one each, in turn; other processes take the current one. ValueError for
-    a device that is not there, RuntimeError for cuda in a fork of a process that has used it.
+    multiprocessing take one each, in turn, and so do those of torchrun, Slurm and mpirun; other
+    processes take the current one. ValueError for a device that is not there, RuntimeError for
+    cuda in a fork of a process that has used it.
     """
     device = str(device)
     if device.startswith(("auto", "cuda")):
@@ -67,11 +69,18 @@ def device_type(device: str) -> str:
 
 
 def _current(kind: str) -> int:
-    """Return the number of the current device, without taking memory of one for it."""
+    """Return the number of the current device, or else that of this process on its machine.
+
+    This takes no memory of a device.
+    """
     backend = getattr(torch, kind, None)
-    if backend is None or not backend.is_initialized():
-        return 0
-    return backend.current_device()
+    current = backend.current_device() if backend is not None and backend.is_initialized() else 0
+    numbered = number_on_machine()
+    # Device 0 is where everything is that nobody has chosen. The processes of a launcher have one
+    # each, also when they predict.
+    if backend is None or current or numbered is None:
+        return current
+    return numbered[1] % max(1, backend.device_count())
 
 
 def _reason(kind: str) -> str:

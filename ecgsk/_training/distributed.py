@@ -13,8 +13,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ecgsk._training.checkpoint import Checkpoint
 from ecgsk._training.dataset import ECGDataset, read_batch
-from ecgsk._training.launch import check_launch, device_of_rank, refuse_shared_gpu, shared_gpu
+from ecgsk._training.launch import check_launch
 from ecgsk._training.memory import is_out_of_memory
+from ecgsk._training.rank_device import device_of_rank, refuse_shared_gpu, shared_gpu
 from ecgsk._training.skorch_net import MaskedNet
 
 # How long a process waits for another. With gloo, one that ends is noticed at once.
@@ -88,7 +89,7 @@ def _start_group(device: str) -> None:
     )
 
 
-def _store(store: distributed.Store) -> distributed.Store:
+def _store(store: "distributed.Store") -> "distributed.Store":
     """Return the part of a store that belongs to this fit."""
     return distributed.PrefixStore(f"ecgsk/{next(_NUMBER)}", store)
 

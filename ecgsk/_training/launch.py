@@ -1,14 +1,9 @@
-"""How the processes of a distributed fit were started, and which device each of them takes."""
+"""Which of the processes that a launcher has started this one is."""
 
 import os
-import socket
 from typing import NamedTuple
 
-import torch
 from torch import distributed
-
-from ecgsk._training.device import resolve_device
-from ecgsk._training.device_lock import device_name, refuse_after_fork
 
 _NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -69,105 +64,30 @@ def check_launch() -> None:
     )
 
 
-def device_of_rank(device: "str | torch.device") -> str:
-    """Return the device of this process: a GPU of its own, or the CPU.
+def number_on_machine() -> tuple[str, int] | None:
+    """Return the number of this process on its machine, and the variable that has it.
 
-    Its number is that of the process on the machine: LOCAL_RANK, or what another launcher calls
-    so. Without either it is the GPU that the user has chosen for torch, or the rank's. ValueError
-    for a device that cannot be one for each process.
+    None for a process that no launcher has numbered, or that has LOCAL_RANK=-1.
     """
-    device = str(device)
-    if device not in ("auto", "cuda", "cpu"):
-        reason = {
-            "cuda": "All processes would share it.",
-            "mps": "A Mac has one GPU, which all processes would share.",
-        }.get(device.partition(":")[0], "Only GPUs of cuda train one network together.")
-        raise ValueError(
-            f"device={device!r} is not allowed with distributed=True. {reason} Use 'auto' or "
-            "'cuda', which take another GPU for each process, or 'cpu'."
-        )
-    if device != "cpu":
-        refuse_after_fork(device)
-    if device == "cpu" or device == "auto" and not torch.cuda.is_available():
-        _refuse_group_without_cpu()
-        return "cpu"
-    if not torch.cuda.is_available():
-        return resolve_device(device)  # its error names what is there
-    count = torch.cuda.device_count()
-    if count == 1:
-        return "cuda:0"
-    variable, number = _number_on_machine()
-    if number >= count:
-        raise ValueError(
-            f"{variable}={number}, but this process sees {count} GPUs, cuda:0 to cuda:{count - 1} "
-            f"(CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES')!r}). Start at most "
-            f"{count} processes on the machine (torchrun --nproc-per-node {count}), or show each "
-            "process one GPU of its own in CUDA_VISIBLE_DEVICES."
-        )
-    return f"cuda:{number}"
-
-
-def _number_on_machine() -> tuple[str, int]:
-    """Return the number of a process on its machine, or of the GPU it uses, and where it is from.
-
-    Only for a machine of several GPUs.
-    """
-    if "LOCAL_RANK" in os.environ:
-        return "LOCAL_RANK", _number("LOCAL_RANK")
-    rank = distributed.get_rank() if distributed.is_initialized() else _number("RANK")
-    if distributed.is_initialized():
-        bound = getattr(distributed.group.WORLD, "bound_device_id", None)
-        if bound is not None and bound.type == "cuda":
-            return "device_id", bound.index
-    # GPU 0 is where everything is that nobody has chosen.
-    if torch.cuda.is_initialized() and torch.cuda.current_device() > 0:
-        return "torch.cuda.current_device()", torch.cuda.current_device()
+    number = _number("LOCAL_RANK")
+    if number is not None:
+        return "LOCAL_RANK", number
+    rank = rank_of_process()
     for launcher in _LAUNCHERS:
-        # Processes that the user has forked from one of Slurm's all have its number.
-        others = launcher.rank in os.environ and _number(launcher.rank) != rank
-        if launcher.local_rank in os.environ and not others:
-            return launcher.local_rank, _number(launcher.local_rank)
-    return "RANK", rank % torch.cuda.device_count()
+        number, found = _number(launcher.local_rank), _number(launcher.rank)
+        # Processes that the user has started from one of Slurm's all have its number.
+        if number is not None and (rank is None or found is None or found == rank):
+            return launcher.local_rank, number
+    return None
 
 
-def _number(variable: str) -> int:
-    value = os.environ[variable]
-    if not value.isdecimal():
-        raise ValueError(
-            f"The environment variable {variable}={value!r} is not allowed: it is the number of "
-            "a process, 0 or more."
-        )
-    return int(value)
+def rank_of_process() -> int | None:
+    """Return the number of this process among all that fit together, if it has one."""
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank()
+    return _number("RANK")
 
 
-def _refuse_group_without_cpu() -> None:
-    if distributed.is_initialized() and distributed.get_backend() == "nccl":
-        raise ValueError(
-            "The process group has the backend nccl, which does not compute on the CPU. Use "
-            "device='cuda', or start the group with 'gloo'."
-        )
-
-
-def refuse_shared_gpu(store: "distributed.Store", rank: int, count: int, device: str) -> None:
-    """Raise ValueError in all processes if two of them have one GPU, which nccl cannot use.
-
-    ``store`` belongs to this fit: each process writes its GPU there, and waits for all others.
-    """
-    index = torch.device(device).index
-    gpus = [f"{socket.gethostname()} {device_name(index)}"]
-    store.set(f"gpu/{rank}", gpus[0])
-    gpus = [store.get(f"gpu/{number}").decode() for number in range(count)]
-    for second, gpu in enumerate(gpus):
-        first = gpus.index(gpu)
-        if first != second:
-            raise ValueError(shared_gpu(first, second, gpu))
-
-
-def shared_gpu(first: int, second: int, gpu: str) -> str:
-    """Return the error of two processes that use one GPU."""
-    return (
-        f"Processes {first} and {second} of this distributed fit use the same GPU ({gpu}). Start "
-        "as many processes on a machine as it has GPUs, with torchrun, or set LOCAL_RANK to the "
-        "number of a process on its machine, or show each process one GPU of its own in "
-        "CUDA_VISIBLE_DEVICES."
-    )
+def _number(variable: str) -> int | None:
+    value = os.environ.get(variable, "")
+    return int(value) if value.isdecimal() else None

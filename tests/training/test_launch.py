@@ -9,8 +9,8 @@ from torch import distributed
 
 from ecgsk import MTECGPretrainer
 from ecgsk._training import distributed as ranks
-from ecgsk._training import launch
-from ecgsk._training.launch import device_of_rank
+from ecgsk._training import launch, rank_device, resolve_device
+from ecgsk._training.rank_device import device_of_rank
 
 TORCHRUN = {"RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
 SLURM = {"SLURM_PROCID": "5", "SLURM_NTASKS": "8", "SLURM_LOCALID": "1"}
@@ -63,6 +63,7 @@ def machine(monkeypatch):
         (4, {"group": 5, "variables": {"MPI_LOCALRANKID": "3"}}, "cuda:3"),
         (4, {"group": 5, "variables": {**SLURM, **OPEN_MPI}}, "cuda:2"),
         (4, {"group": 5, "variables": {**OPEN_MPI, "LOCAL_RANK": "0"}}, "cuda:0"),
+        (4, {"group": 0, "variables": {**TORCHRUN, "LOCAL_RANK": "3"}}, "cuda:3"),
         # Processes that one task of Slurm has started all have its variables.
         (4, {"group": 3, "variables": {**SLURM, "SLURM_PROCID": "0"}}, "cuda:3"),
         # The user's own process group.
@@ -75,11 +76,33 @@ def machine(monkeypatch):
         (4, {"group": 6, "current": 0}, "cuda:2"),
         (4, {"group": 5, "current": 0, "variables": SLURM}, "cuda:1"),
         (4, {"variables": TORCHRUN}, "cuda:1"),
+        (4, {"variables": {**TORCHRUN, "LOCAL_RANK": "-1"}}, "cuda:1"),
     ],
 )
 def test_each_process_takes_a_gpu_of_its_own(machine, device, gpus, state, expected):
     machine(gpus, **state)
     assert device_of_rank(device) == expected
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+@pytest.mark.parametrize(
+    ("gpus", "state", "expected"),
+    [
+        (4, {"variables": {**TORCHRUN, "LOCAL_RANK": "3"}}, "cuda:3"),
+        (4, {"variables": SLURM}, "cuda:1"),
+        (4, {"variables": {**SLURM, "LOCAL_RANK": "3"}, "current": 2}, "cuda:2"),
+        (4, {"variables": SLURM, "current": 0}, "cuda:1"),
+        # A prediction may share a GPU, a distributed fit may not.
+        (2, {"variables": {**TORCHRUN, "LOCAL_RANK": "3"}}, "cuda:1"),
+        (1, {"variables": {**TORCHRUN, "LOCAL_RANK": "3"}}, "cuda:0"),
+        (4, {"current": 2}, "cuda:2"),
+        (4, {}, "cuda:0"),
+        (4, {"variables": {"LOCAL_RANK": "-1"}}, "cuda:0"),
+    ],
+)
+def test_processes_predict_on_their_own_gpus_too(machine, device, gpus, state, expected):
+    machine(gpus, **state)
+    assert resolve_device(device) == expected
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu", torch.device("cpu")])
@@ -127,9 +150,6 @@ def test_what_is_not_there_is_refused(machine):
     machine(0, TORCHRUN)
     with pytest.raises(ValueError, match="'cuda.*is not available"):
         device_of_rank("cuda")
-    machine(2, {"LOCAL_RANK": "first"})
-    with pytest.raises(ValueError, match="LOCAL_RANK='first' is not allowed"):
-        device_of_rank("cuda")
     machine(2, {"LOCAL_RANK": "0"}, group=0)
     with pytest.raises(ValueError, match="nccl, which does not compute on the CPU"):
         device_of_rank("cpu")
@@ -166,14 +186,14 @@ def test_the_error_names_what_the_launcher_did_not_set(machine, variables, parts
 def gpus_of(names, monkeypatch):
     """Let each of some processes, here threads, compare its GPU with the others'."""
     local, errors = threading.local(), [None] * len(names)
-    monkeypatch.setattr(launch, "device_name", lambda index: f"cuda-{local.name}")
-    monkeypatch.setattr(launch.socket, "gethostname", lambda: local.host)
+    monkeypatch.setattr(rank_device, "device_name", lambda index: f"cuda-{local.name}")
+    monkeypatch.setattr(rank_device.socket, "gethostname", lambda: local.host)
     store = distributed.HashStore()
 
     def compare(rank):
         local.host, local.name = names[rank]
         try:
-            launch.refuse_shared_gpu(store, rank, len(names), "cuda:0")
+            rank_device.refuse_shared_gpu(store, rank, len(names), "cuda:0")
         except ValueError as error:
             errors[rank] = str(error)
 
@@ -199,8 +219,8 @@ def test_two_processes_on_one_gpu_are_refused_by_all(monkeypatch):
 def group_of_two_on_one_gpu(machine, monkeypatch):
     """Let another process of the group have said that it has our GPU."""
     machine(1, {**TORCHRUN, "RANK": "0", "WORLD_SIZE": "2"})
-    monkeypatch.setattr(launch.socket, "gethostname", lambda: "host")
-    monkeypatch.setattr(launch, "device_name", lambda index: "cuda-U")
+    monkeypatch.setattr(rank_device.socket, "gethostname", lambda: "host")
+    monkeypatch.setattr(rank_device, "device_name", lambda index: "cuda-U")
     monkeypatch.setattr(torch.cuda, "device", lambda device: torch.no_grad())
     store = distributed.HashStore()
     monkeypatch.setattr(ranks, "_NUMBER", iter([7]))
