@@ -15,6 +15,7 @@ from torch import nn
 
 from ecgsk._core.files import write_file
 from ecgsk._core.optional import import_optional
+from ecgsk._training.float_precision import float32_products
 from ecgsk._training.random_state import new_tensors_on_cpu
 
 BACKENDS = ("torch", "openvino", "onnxruntime")
@@ -70,7 +71,7 @@ def write_onnx(path, network: nn.Module, shape: tuple[int, int], about: dict) ->
     content = to_onnx(network, shape)
     x = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0), device="cpu")
     module = _LogitsAndFeatures(copy.deepcopy(network).float().cpu()).eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), float32_products("cpu", allow_tf32=False):
         expected = module(x)[0].numpy()
     found = OnnxRuntime(content)(x)[0]
     difference = float(abs(found - expected).max() / max(abs(expected).max(), 1.0))

@@ -9,7 +9,7 @@ import torch
 from ecgsk._training.device_lock import refuse_after_fork
 from ecgsk._training.launch import number_on_machine
 
-PRECISIONS = ("auto", "float32", "bf16", "float64")
+PRECISIONS = ("auto", "float32", "tf32", "bf16", "float64")
 # Kinds of devices of which a machine may have several.
 _NUMBERED = ("cuda", "xpu")
 
@@ -123,11 +123,14 @@ def has_fast_bfloat16(device: str) -> bool:
 
 
 def resolve_precision(precision: str, device: str, *, training: bool) -> str:
-    """Return the precision to compute in: "float32", "bf16" or "float64".
+    """Return the precision to compute in: "float32", "bf16", "float64" or, in training, "tf32".
 
-    "auto" trains in bf16 autocast where the hardware has it and predicts in float32 always, so that
-    a model predicts alike on every machine. ValueError for float64 on a device that lacks it.
+    "auto" trains in bf16 autocast where the hardware has it and predicts in float32 always, as
+    "tf32" does, so that a model predicts alike on every machine. ValueError for float64 on a device
+    that lacks it.
     """
+    if precision == "tf32" and not training:
+        return "float32"
     if precision == "auto":
         return "bf16" if training and has_fast_bfloat16(device) else "float32"
     if precision == "float64" and device_type(device) == "mps":

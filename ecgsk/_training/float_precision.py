@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from ecgsk._training.device import device_type
+
 # The newer API, of torch 2.9 and later. Its module torch.backends.mkldnn writes another setting
 # than it reads, so these functions below it are used.
 _read: Any = getattr(torch._C, "_get_fp32_precision_getter", None)
@@ -142,7 +144,7 @@ _BLOCKS: list[_Block] = []
 
 
 @contextmanager
-def float32_products(device: str | torch.device, *, allow_tf32: bool) -> Iterator[None]:
+def float32_products(device: str, *, allow_tf32: bool) -> Iterator[None]:
     """Compute products of float32 numbers on a device in float32, or allow TF32 for them.
 
     Matrix products, convolutions and recurrent layers are meant: on cuda, cuDNN's convolutions use
@@ -152,8 +154,7 @@ def float32_products(device: str | torch.device, *, allow_tf32: bool) -> Iterato
     The settings belong to the process. While several threads are in such blocks, TF32 is allowed
     if all of them allow it; the last one puts the settings back.
     """
-    device_type = torch.device(device).type
-    block = _Block(allow_tf32, _OF_DEVICES.get(device_type, _OF_OTHERS))
+    block = _Block(allow_tf32, _OF_DEVICES.get(device_type(device), _OF_OTHERS))
     try:
         with _LOCK:
             _swallow_deprecation()

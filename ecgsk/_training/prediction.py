@@ -103,7 +103,7 @@ def _in_parts(net, function, x, start, device) -> Iterator[tuple[slice, torch.Te
         places = slice(start + done, start + done + len(part))
         failure = None
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), net.products():
                 result = function(part, places)
         except Exception as error:
             if not is_out_of_memory(error):

@@ -1,6 +1,7 @@
 """The skorch nets that the estimators compose."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from skorch import NeuralNet
 from torch.nn import functional as F
 
 from ecgsk._training.dataset import keep_batch
+from ecgsk._training.float_precision import float32_products
 from ecgsk._training.losses import DistillationLoss, WeightedLoss
 from ecgsk._training.read_ahead import read_ahead, to_device
 
@@ -18,8 +20,9 @@ _ROWS = 32
 class ECGNet(NeuralNet):
     """skorch's net around a module of ``features`` and a linear ``head``, with weights in the loss.
 
-    Under bf16 forward passes run in autocast: parameters, losses and logits are never bf16. While
-    training, ``augmentation`` maps batches to batches, and ``distillation`` is a share of the loss.
+    Under bf16 forward passes run in autocast: parameters, losses and logits are never bf16. Under
+    tf32 products of float32 numbers may be rounded. While training, ``augmentation`` maps batches
+    to batches, and ``distillation`` is a share of the loss.
     """
 
     # Whether batches hold what the head reads, made beforehand, instead of recordings.
@@ -94,6 +97,12 @@ class ECGNet(NeuralNet):
         """Return the context of forward passes."""
         device_type = torch.device(self.device).type
         return torch.autocast(device_type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+    def products(self) -> AbstractContextManager[None]:
+        """Return the context of training and prediction: how exact products of float32 are."""
+        if self.precision in ("bf16", "float64"):
+            return nullcontext()
+        return float32_products(self.device, allow_tf32=self.precision == "tf32")
 
     def augmented(self, x):
         """Return a batch on the device, in the parameters' precision, changed while training."""

@@ -82,7 +82,7 @@ class Trainer:
         total = self.n_batches * sum(stage.epochs for stage in self.stages)
         self.bar = tqdm(total=total, unit="batch", disable=not self.verbose, leave=self.verbose > 1)
         datasets = [self.train] if self.valid is None else [self.train, self.valid]
-        with self.bar, keep_recordings(datasets, self._reads_of_a_record()):
+        with self.bar, net.products(), keep_recordings(datasets, self._reads_of_a_record()):
             for index in range(state["stage"] if state else 0, len(self.stages)):
                 self._run_stage(index, state)
                 state = None

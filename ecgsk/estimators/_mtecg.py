@@ -107,9 +107,11 @@ class MTECGClassifier(BaseECGClassifier):
         defaults.
     device : str or torch.device, default="auto"
         ``"auto"`` takes cuda, mps or cpu, the first there is; or a torch device.
-    precision : {"auto", "float32", "bf16", "float64"}, default="auto"
+    precision : {"auto", "float32", "tf32", "bf16", "float64"}, default="auto"
         ``"auto"`` trains in bfloat16 autocast where the hardware multiplies it and predicts in
-        float32, so that a model predicts alike everywhere. ``"float64"`` is slow and makes results
+        float32, so that a model predicts alike everywhere. ``"float32"`` is never rounded to TF32
+        (ten bits after the point), as PyTorch's convolutions on a GPU are by default; ``"tf32"``
+        allows that in training, not in prediction. ``"float64"`` is slow and makes results
         independent of the order of sums.
     backend : {"torch", "openvino", "onnxruntime"}, default="torch"
         What predictions are computed with; the others (extra ``onnx``) run on the CPU. Fits use

@@ -83,8 +83,9 @@ class NetworkClassifier(BaseECGClassifier):
         weights of the best epoch.
     device : str or torch.device, default="auto"
         ``"auto"`` takes cuda, mps or cpu, the first that is there; or a torch device.
-    precision : {"auto", "float32", "bf16", "float64"}, default="auto"
+    precision : {"auto", "float32", "tf32", "bf16", "float64"}, default="auto"
         ``"auto"`` trains in bfloat16 autocast where the hardware has it, and predicts in float32.
+        ``"tf32"`` trains in float32 and allows a GPU to round products to TF32.
     backend : {"torch", "openvino", "onnxruntime"}, default="torch"
         What predictions are computed with; the others need the extra ``onnx``.
     checkpoint_dir : path-like, default=None
