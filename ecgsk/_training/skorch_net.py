@@ -1,13 +1,14 @@
 """The skorch nets that the estimators compose."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from skorch import NeuralNet
 from torch.nn import functional as F
 
+from ecgsk._training.compilation import CompiledFeatures
 from ecgsk._training.dataset import keep_batch
 from ecgsk._training.float_precision import float32_products
 from ecgsk._training.losses import DistillationLoss, WeightedLoss
@@ -29,6 +30,8 @@ class ECGNet(NeuralNet):
     reads_features = False
     # The most records for which the memory has sufficed, once a prediction found it too small.
     records_at_once: int | None = None
+    # What computes features while the net trains, with ``compile_features``.
+    compiled: CompiledFeatures | None = None
 
     def __init__(
         self,
@@ -38,6 +41,7 @@ class ECGNet(NeuralNet):
         augmentation: Callable | None = None,
         distillation: DistillationLoss | None = None,
         distillation_weight: float = 0.0,
+        compile_features: bool = False,
         **kwargs,
     ):
         super().__init__(
@@ -53,6 +57,7 @@ class ECGNet(NeuralNet):
         self.augmentation = augmentation
         self.distillation = distillation
         self.distillation_weight = distillation_weight
+        self.compile_features = compile_features
 
     def initialize_module(self, *args, **kwargs):
         """Build the network; float64 converts its parameters."""
@@ -78,10 +83,30 @@ class ECGNet(NeuralNet):
         if self.reads_features:
             return self.on_device(x)
         x = self.augmented(x)
-        with self.autocast():
-            features = self.module_.features(x)
+        features = self.features(x)
         # bfloat16 has eight bits: the logits of rare findings would move in steps of 3 %.
         return features.to(x.dtype)
+
+    def features(self, *inputs):
+        """Return the module's features in autocast; predictions are never compiled."""
+        compiles = self.module_.training and self.compiled is not None
+        with self.autocast():
+            return (self.compiled if compiles else self.module_.features)(*inputs)
+
+    @contextmanager
+    def compiling(self) -> Iterator[None]:
+        """Compile the features of training batches inside the block, if that is wanted."""
+        if self.compile_features:
+            self.compiled = CompiledFeatures(self.module_.features)
+        try:
+            yield
+        finally:
+            self.compiled = None
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        state.pop("compiled", None)  # compiled code belongs to a process
+        return state
 
     def infer(self, x, **fit_params):
         """Return logits, float32 or float64."""
@@ -163,8 +188,7 @@ class MaskedNet(ECGNet):
 
     def predict_masked(self, segments, order) -> torch.Tensor:
         """Return predictions of the masked segments."""
-        with self.autocast():
-            features = self.module_.features(segments, order)
+        features = self.features(segments, order)
         return self.module_.head(features.to(segments.dtype))
 
     def infer(self, x, **fit_params):

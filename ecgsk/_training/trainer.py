@@ -111,7 +111,8 @@ class Trainer:
         try:
             # A checkpoint may have been written after the epoch that ended the stage.
             self._stop_if_done()
-            net.fit_loop(train, epochs=self.stage.epochs - self.epoch)
+            with net.compiling():
+                net.fit_loop(train, epochs=self.stage.epochs - self.epoch)
         except _StopStage:
             pass
         finally:

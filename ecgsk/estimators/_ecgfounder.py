@@ -74,9 +74,9 @@ class ECGFounderClassifier(BaseECGClassifier):
         standard deviations, not in mV.
     n_jobs : int or None, default=None
         Workers of the preprocessing; None is 1, -1 is all cores.
-    missing, strategy, max_epochs, weight_averaging, head_init, distillation
+    missing, strategy, max_epochs, weight_averaging, head_init, distillation, class_weight
         As `MTECGClassifier` takes them.
-    class_weight, early_stopping, device, precision, backend, checkpoint_dir, random_state, verbose
+    early_stopping, device, precision, compile, backend, checkpoint_dir, random_state, verbose
         As `MTECGClassifier` takes them.
 
     Attributes
@@ -173,6 +173,7 @@ class ECGFounderClassifier(BaseECGClassifier):
         early_stopping=False,
         device="auto",
         precision="auto",
+        compile=False,
         backend="torch",
         n_jobs=None,
         checkpoint_dir=None,
@@ -200,6 +201,7 @@ class ECGFounderClassifier(BaseECGClassifier):
         self.early_stopping = early_stopping
         self.device = device
         self.precision = precision
+        self.compile = compile
         self.backend = backend
         self.n_jobs = n_jobs
         self.checkpoint_dir = checkpoint_dir

@@ -67,6 +67,7 @@ class ECGEstimator(
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "device": [str, torch.device],
         "precision": [StrOptions(set(PRECISIONS))],
+        "compile": ["boolean"],
         "checkpoint_dir": [str, os.PathLike, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -192,6 +193,7 @@ class ECGEstimator(
         return self._net_class(
             module,
             precision=resolve_precision(self.precision, self.device_, training=True),
+            compile_features=self.compile,
             augmentation=self.augmentation and self.augmentation.bind(self._network_rate()),
             batch_size=self.batch_size,
             device="cpu",
@@ -206,8 +208,8 @@ class ECGEstimator(
         """Return the file of a fit that depends on the parts and on the parameters."""
         if self.checkpoint_dir is None:
             return None
-        incidental = {"backend", "checkpoint_dir", "device", "distributed", "n_jobs", "verbose"}
-        incidental |= {*self._kept_by_clones, "distillation"}
+        incidental = {"backend", "checkpoint_dir", "compile", "device", "distributed", "n_jobs"}
+        incidental |= {*self._kept_by_clones, "distillation", "verbose"}
         own = {k: v for k, v in self.get_params(deep=False).items() if k not in incidental}
         return Checkpoint(self.checkpoint_dir, fingerprint(*parts, own))
 

@@ -113,6 +113,10 @@ class MTECGClassifier(BaseECGClassifier):
         (ten bits after the point), as PyTorch's convolutions on a GPU are by default; ``"tf32"``
         allows that in training, not in prediction. ``"float64"`` is slow and makes results
         independent of the order of sums.
+    compile : bool, default=False
+        Whether training computes the network's features through ``torch.compile``, see Notes.
+        Predictions are never compiled, so that a model predicts alike on every machine; on the CPU
+        ``backend`` makes them faster.
     backend : {"torch", "openvino", "onnxruntime"}, default="torch"
         What predictions are computed with; the others (extra ``onnx``) run on the CPU. Fits use
         torch. openvino is the fastest on many processors, most of all with ``precision="bf16"``.
@@ -154,6 +158,18 @@ class MTECGClassifier(BaseECGClassifier):
     ecgsk.tabular.ProbabilityTransformer : Makes its probabilities a step of a Pipeline.
 
     ecgsk.MTECGPretrainer : Pre-trains the encoder on recordings without labels.
+
+    Notes
+    -----
+    With ``compile=True`` torch translates the network into code for the device, once for each
+    training stage that runs it. That takes a minute or more the first time; torch keeps the code in
+    a folder (``TORCHINDUCTOR_CACHE_DIR``) for later fits. It pays where a fit takes much longer
+    than that, which on the CPU is rare. Only batches of full size are compiled, not the smaller
+    last one of an epoch, and not the records of early stopping. Results are equal to those without
+    it up to rounding, unless the strategy has dropout or stochastic depth: compiled code may draw
+    other random numbers. Set ``torch._inductor.config.fallback_random = True`` to draw the same.
+    Code for the CPU needs a C++ compiler, and code for GPUs also Triton; without them the fit
+    raises RuntimeError. A fit with ``checkpoint_dir`` continues with another value of ``compile``.
 
     References
     ----------
@@ -213,6 +229,7 @@ class MTECGClassifier(BaseECGClassifier):
         early_stopping=False,
         device="auto",
         precision="auto",
+        compile=False,
         backend="torch",
         checkpoint_dir=None,
         random_state=None,
@@ -239,6 +256,7 @@ class MTECGClassifier(BaseECGClassifier):
         self.early_stopping = early_stopping
         self.device = device
         self.precision = precision
+        self.compile = compile
         self.backend = backend
         self.checkpoint_dir = checkpoint_dir
         self.random_state = random_state

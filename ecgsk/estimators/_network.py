@@ -86,6 +86,9 @@ class NetworkClassifier(BaseECGClassifier):
     precision : {"auto", "float32", "tf32", "bf16", "float64"}, default="auto"
         ``"auto"`` trains in bfloat16 autocast where the hardware has it, and predicts in float32.
         ``"tf32"`` trains in float32 and allows a GPU to round products to TF32.
+    compile : bool, default=False
+        Whether training runs ``features`` through ``torch.compile``; see Notes of
+        `MTECGClassifier`. What torch cannot compile of it runs as it is.
     backend : {"torch", "openvino", "onnxruntime"}, default="torch"
         What predictions are computed with; the others need the extra ``onnx``.
     checkpoint_dir : path-like, default=None
@@ -174,6 +177,7 @@ class NetworkClassifier(BaseECGClassifier):
         early_stopping=False,
         device="auto",
         precision="auto",
+        compile=False,
         backend="torch",
         checkpoint_dir=None,
         random_state=None,
@@ -199,6 +203,7 @@ class NetworkClassifier(BaseECGClassifier):
         self.early_stopping = early_stopping
         self.device = device
         self.precision = precision
+        self.compile = compile
         self.backend = backend
         self.checkpoint_dir = checkpoint_dir
         self.random_state = random_state

@@ -86,7 +86,7 @@ class MTECGPretrainer(ECGEstimator):
         result is that of one process up to rounding. ``batch_size`` stays that of a step, which
         the processes share. The first process writes checkpoints and shows progress; a fit goes
         on with another number of processes as well. ``device`` is "auto", "cuda" or "cpu".
-    device, precision, checkpoint_dir, random_state, verbose
+    device, precision, compile, checkpoint_dir, random_state, verbose
         As `MTECGClassifier` takes them.
 
     Attributes
@@ -199,6 +199,7 @@ class MTECGPretrainer(ECGEstimator):
         distributed=False,
         device="auto",
         precision="auto",
+        compile=False,
         checkpoint_dir=None,
         random_state=None,
         verbose=0,
@@ -223,6 +224,7 @@ class MTECGPretrainer(ECGEstimator):
         self.distributed = distributed
         self.device = device
         self.precision = precision
+        self.compile = compile
         self.checkpoint_dir = checkpoint_dir
         self.random_state = random_state
         self.verbose = verbose

@@ -16,7 +16,7 @@ from ecgsk._core.records import RecordArray, batches, is_lazy
 
 # Parameters that set where and how to compute, but do not change the result.
 _WITHOUT_EFFECT = {
-    "backend", "checkpoint_dir", "device", "memory", "memory_limit", "n_jobs", "verbose"
+    "backend", "checkpoint_dir", "compile", "device", "memory", "memory_limit", "n_jobs", "verbose"
 }  # fmt: skip
 # Words in the names of parameters for files and folders that a fit writes.
 _WRITTEN = {"cache", "checkpoint", "checkpoints", "log", "logs", "out", "output", "temp", "tmp"}
