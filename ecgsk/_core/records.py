@@ -267,7 +267,7 @@ class RecordArray:
         ----------
         function : callable
             Takes and returns float32 arrays of shape ``(n, leads, samples)``; each record's
-            result must depend on that record alone.
+            result must depend on that record alone. A fit may keep it for further epochs.
         shape : tuple of (int, int)
             Leads and samples of the result.
         sampling_rate : float or None, default=None

@@ -150,4 +150,6 @@ class _InFile:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def close(self) -> None:
-        self.file.close()
+        # Some file systems report a full disk late; the records are not needed any more.
+        with suppress(OSError):
+            self.file.close()

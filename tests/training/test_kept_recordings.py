@@ -68,7 +68,7 @@ class FullDisk:
 
     def __init__(self, file, n_records, n_bytes_more=None):
         self.file, self.n_records, self.n_bytes_more = file, n_records, n_bytes_more
-        self.seek, self.readinto, self.close = file.seek, file.readinto, file.close
+        self.seek, self.readinto = file.seek, file.readinto
 
     def write(self, record):
         self.n_records -= 1
@@ -77,6 +77,10 @@ class FullDisk:
         if self.n_bytes_more is None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return self.file.write(record.tobytes()[: self.n_bytes_more])
+
+    def close(self):
+        self.file.close()
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
 
 
 def founder(**params):
