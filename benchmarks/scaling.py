@@ -320,12 +320,14 @@ def table_of_scaling(results):
 def write_documents(results, docs):
     """Write the figures beside the documents, and the tables into scaling.md."""
     (docs / "scaling.json").write_text(json.dumps(results, indent=1) + "\n")
-    path = docs / "scaling.md"
+    tables = {"scaling": table_of_scaling(results), "arithmetic": table_of_arithmetic(arithmetic())}
+    fill_in(docs / "scaling.md", tables)
+
+
+def fill_in(path: Path, tables: dict[str, list[str]]) -> None:
+    """Replace what is between the marks of each table in a document."""
     text = path.read_text()
-    for name, lines in (
-        ("scaling", table_of_scaling(results)),
-        ("arithmetic", table_of_arithmetic(arithmetic())),
-    ):
+    for name, lines in tables.items():
         before, begin, rest = text.partition(f"<!-- {name}:begin -->\n")
         _, end, after = rest.partition(f"<!-- {name}:end -->")
         assert begin and end, f"{path} has no place for the table of {name}"

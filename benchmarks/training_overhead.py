@@ -10,14 +10,12 @@ building the network) are not counted, what happens in each step and epoch is.
 
 import argparse
 import json
-import math
 import statistics
-import time
 from importlib.metadata import version
 
 import numpy as np
 import torch
-from torch.nn import functional as F
+from _by_hand import train
 
 from ecgsk import MTECGClassifier, MTECGPretrainer
 from ecgsk._training import resolve_device, resolve_precision
@@ -79,44 +77,8 @@ def main():
 
 def by_hand(fitted, X, Y, batch_size, device, precision) -> float:
     """Return the seconds of the second epoch of a plain loop."""
-    arguments = fitted.net_.get_params_for("module")
-    network = (MTECG if Y is not None else MaskedMTECG)(**arguments).to(device)
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    plain = [p for p in network.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
-    )
-    network.train()
-    n_steps, step = 2 * math.ceil(len(X) / batch_size), 0
-    for _ in range(2):
-        start = time.perf_counter()
-        order = torch.randperm(len(X)).numpy()
-        total = 0.0
-        for first in range(0, len(X), batch_size):
-            rows = order[first : first + batch_size]
-            x = torch.from_numpy(X[rows]).to(device)
-            for group in optimizer.param_groups:
-                group["lr"] = 5e-4 * 0.5 * (1 + math.cos(math.pi * step / n_steps))
-            step += 1
-            optimizer.zero_grad()
-            with torch.autocast(device.split(":")[0], torch.bfloat16, precision == "bf16"):
-                if Y is None:
-                    mask = network.draw_order(len(x)).to(device)
-                    segments = network.segments(x)
-                    features = network.features(segments, mask)
-                else:
-                    features = network.features(x)
-            logits = network.head(features.float())
-            if Y is None:
-                loss = F.mse_loss(logits, network.targets(segments, mask))
-            else:
-                y = torch.from_numpy(Y[rows]).to(device, torch.float32)
-                loss = F.binary_cross_entropy_with_logits(logits, y)
-            loss.backward()
-            optimizer.step()
-            total += loss.item() * len(x)
-        seconds = time.perf_counter() - start
-    return seconds
+    network = (MTECG if Y is not None else MaskedMTECG)(**fitted.net_.get_params_for("module"))
+    return train(network, X, Y, batch_size=batch_size, device=device, precision=precision)
 
 
 if __name__ == "__main__":

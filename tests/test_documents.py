@@ -187,3 +187,26 @@ def test_the_benchmark_of_training():
     results = json.loads(said.splitlines()[-1])
     assert set(results) == {"pre-training", "fine-tuning"}
     assert all(result["ratio"] > 0 for result in results.values())
+
+
+def test_the_benchmark_of_devices_on_a_cpu(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    script = import_module("devices_on_cpu")
+    bench = script.Bench(0, True, ROOT)
+    for way in (ways for choice in script.CHOICES.values() for ways in choice):
+        assert bench.training("MTECG nano", way) > 0
+    assert bench.prediction("Net1D nano", 1) > 0 and bench.loading("MTECG nano") > 0
+    counted = bench.count("MTECG nano")
+    assert counted["held after a fit, kB"] == counted["weights, kB"] > 0
+    assert 0 < counted["operations of AdamW"] < counted["operations of a step"]
+    row = script.with_ratios([1.0, 2.0, 4.0], [2.0, 2.0, 2.0])
+    assert row == {"before": 2.0, "now": 2.0, "ratio": 1.0, "ratios": [2.0, 1.0, 0.5]}
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_devices_on_a_cpu_compares_checkouts(tmp_path):
+    out = tmp_path / "cpu.json"
+    script = ROOT / "benchmarks" / "devices_on_cpu.py"
+    said = run(script, "--quick", "--turns", 2, "--only", "short fit", "--out", out)
+    (row,) = json.loads(out.read_text())["speed"].values()
+    assert row["ratio"] == pytest.approx(sum(row["ratios"]) / 2) and "| a short fit" in said
