@@ -45,7 +45,13 @@ STRATEGIES = {
     "linear_probe": LinearProbe(max_epochs=1),
     "post_training": PostTraining(head_epochs=1),
 }
-DEVICES = [("cuda", "float32"), ("cuda", "bf16"), ("cuda", "float64"), ("mps", "float32")]
+DEVICES = [
+    ("cuda", "float32"),
+    ("cuda", "bf16"),
+    ("cuda", "float64"),
+    ("mps", "float32"),
+    ("xpu", "bf16"),
+]
 HALF = EarlyStopping(validation_fraction=0.5)
 FACTORS = {
     "device": DEVICES,
