@@ -3,10 +3,10 @@
 import multiprocessing
 import os
 import re
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from ecgsk._training.device_lock import refuse_after_fork
 from ecgsk._training.launch import number_on_machine
 
 PRECISIONS = ("auto", "float32", "tf32", "bf16", "float64")
@@ -52,6 +52,16 @@ def resolve_device(device: "str | torch.device") -> str:
             f"{_reason(kind)}Use device='auto' to take the first of them."
         )
     return found
+
+
+def refuse_after_fork(device: str) -> None:
+    """Raise RuntimeError in a process that was forked from one in which cuda was in use."""
+    # torch keeps the question private; where a version lacks it, torch's own error comes later.
+    if getattr(torch.cuda, "_is_in_bad_fork", lambda: False)():
+        raise RuntimeError(
+            f"device={device!r} cannot be used in a process forked from one that has used cuda. "
+            "Start workers with joblib's loky or with multiprocessing's spawn, or set device='cpu'."
+        )
 
 
 def _first(available: list[str]) -> str:
@@ -160,6 +170,17 @@ def release_cached_memory(device: str) -> None:
     if kind == "mps":
         torch.mps.empty_cache()
     elif kind in _NUMBERED:
-        # Without the number, torch would take memory of the first GPU as well.
-        with getattr(torch, kind).device(device):
+        with current_device(device):
             getattr(torch, kind).empty_cache()
+
+
+def current_device(device: str) -> AbstractContextManager:
+    """Make a GPU the current one of this thread in the block.
+
+    Where torch does not name a device it means the current one, and would take memory of the first
+    GPU besides that of the one in use.
+    """
+    kind = torch.device(device).type
+    if kind in _NUMBERED and getattr(torch, kind).is_available():
+        return getattr(torch, kind).device(device)
+    return nullcontext()

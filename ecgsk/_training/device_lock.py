@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from ecgsk._training.device import current_device, refuse_after_fork
 from ecgsk._training.memory import explained_memory_errors
 
 try:
@@ -42,18 +43,8 @@ def on_device(device: str, batch_size: int, *, in_turn: bool = True) -> Iterator
             "Lower batch_size, or start fewer workers on the device (n_jobs, or "
             f"{_JOBS}=1 for one process at a time)."
         )
-    with lock, explained_memory_errors(device, batch_size, remedy):
+    with lock, current_device(device), explained_memory_errors(device, batch_size, remedy):
         yield
-
-
-def refuse_after_fork(device: str) -> None:
-    """Raise RuntimeError in a process that was forked from one in which cuda was in use."""
-    # torch keeps the question private; where a version lacks it, torch's own error comes later.
-    if getattr(torch.cuda, "_is_in_bad_fork", lambda: False)():
-        raise RuntimeError(
-            f"device={device!r} cannot be used in a process forked from one that has used cuda. "
-            "Start workers with joblib's loky or with multiprocessing's spawn, or set device='cpu'."
-        )
 
 
 class DeviceLock:

@@ -8,8 +8,13 @@ import numpy as np
 import torch
 
 from ecgsk._training.dataset import read_batch
-from ecgsk._training.device import device_type, free_memory, release_cached_memory
-from ecgsk._training.device_lock import refuse_after_fork
+from ecgsk._training.device import (
+    current_device,
+    device_type,
+    free_memory,
+    refuse_after_fork,
+    release_cached_memory,
+)
 from ecgsk._training.memory import clear_failed_frames, is_out_of_memory
 from ecgsk._training.read_ahead import read_ahead
 from ecgsk._training.skorch_net import ECGNet
@@ -103,7 +108,7 @@ def _in_parts(net, function, x, start, device) -> Iterator[tuple[slice, torch.Te
         places = slice(start + done, start + done + len(part))
         failure = None
         try:
-            with torch.inference_mode(), net.products():
+            with torch.inference_mode(), current_device(device), net.products():
                 result = function(part, places)
         except Exception as error:
             if not is_out_of_memory(error):

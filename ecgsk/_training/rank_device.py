@@ -6,8 +6,8 @@ import socket
 import torch
 from torch import distributed
 
-from ecgsk._training.device import resolve_device
-from ecgsk._training.device_lock import device_name, refuse_after_fork
+from ecgsk._training.device import refuse_after_fork, resolve_device
+from ecgsk._training.device_lock import device_name
 from ecgsk._training.launch import number_on_machine, rank_of_process
 
 

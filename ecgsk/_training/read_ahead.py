@@ -8,6 +8,8 @@ from typing import Any
 import sklearn
 import torch
 
+from ecgsk._training.device import current_device
+
 # The kind of device that copies from page-locked memory while it computes.
 _COPIES_ALONE = "cuda"
 
@@ -28,9 +30,9 @@ def read_ahead(batches: Iterable, device: str) -> Iterator:
     end = object()
 
     def read() -> Any:
-        with sklearn.config_context(**config):
+        with sklearn.config_context(**config), current_device(device):
             batch = next(iterator, end)
-        return _page_locked(batch) if kind == _COPIES_ALONE else batch
+            return _page_locked(batch) if kind == _COPIES_ALONE else batch
 
     with ThreadPoolExecutor(1, thread_name_prefix="ecgsk-reader") as reader:
         coming = reader.submit(context.run, read)

@@ -1,6 +1,7 @@
 """Batches that a thread reads while a device computes."""
 
 import threading
+from contextlib import nullcontext
 
 import pytest
 import sklearn
@@ -94,9 +95,14 @@ def test_batches_for_a_gpu_are_in_page_locked_memory(monkeypatch):
         locked.append(tensor)
         return tensor
 
+    current = []
     monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext(current.append(device)))
     batches = [(torch.ones(2), (torch.ones(1), torch.zeros(1))), (3, torch.ones(4))]
     found = list(read_ahead(batches, "cuda:1"))
+    # Page-locked memory belongs to the GPU in use, and not to the first one as well.
+    assert set(current) == {"cuda:1"}
     assert len(locked) == 4 and found[1][0] == 3 and isinstance(found[0][1], tuple)
     locked.clear()
     list(read_ahead(batches, "mps"))
