@@ -135,7 +135,8 @@ class _Watch(TorchDispatchMode):
         kwargs = kwargs or {}
         name = operation._schema.name.removeprefix("aten::")
         tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
-        if torch.is_inference_mode_enabled() or any(tensor.is_inference() for tensor in tensors):
+        inference = torch.is_inference_mode_enabled() or any(t.is_inference() for t in tensors)
+        if inference and operation.namespace == "aten":
             # There torch passes operations that consist of others, which are to be seen.
             with self:
                 result = operation.decompose(*args, **kwargs)

@@ -1,6 +1,5 @@
-"""Devices, launches and errors of other machines, for tests on a machine without a GPU."""
+"""Devices and memory errors of other machines, for tests on a machine without a GPU."""
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
@@ -9,8 +8,6 @@ from unittest import mock
 import torch
 
 _GIB = 1 << 30
-_LAUNCH = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-_OF_OTHERS = ("SLURM_", "OMPI_", "PMI_", "TORCHELASTIC_")
 
 
 @contextmanager
@@ -82,19 +79,6 @@ _CHANGES = (
 )  # fmt: skip
 
 
-@contextmanager
-def launched(**variables: object) -> Iterator[None]:
-    """Set the variables of a launcher, such as ``RANK=1``, and no others of any launcher."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in _LAUNCH and not name.startswith(_OF_OTHERS)
-    }
-    variables = {name: str(value) for name, value in variables.items()}
-    with mock.patch.dict(os.environ, kept | variables, clear=True):
-        yield
-
-
 # What torch and the libraries below it raise when the memory of a device is too small.
 MEMORY_ERRORS = {
     "cuda": torch.OutOfMemoryError(
@@ -120,33 +104,3 @@ MEMORY_ERRORS = {
         "you tried to allocate 800000000000 bytes. Error code 12 (Cannot allocate memory)"
     ),
 }
-# Errors of devices that have other reasons.
-OTHER_ERRORS = {
-    "assert": RuntimeError("CUDA error: device-side assert triggered"),
-    "cudnn": RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
-    "shapes": RuntimeError("mat1 and mat2 shapes cannot be multiplied (3x4 and 5x6)"),
-    "mps": RuntimeError("MPS backend is supported on MacOS 14.0+."),
-}
-
-
-def float32_flags() -> dict[str, object]:
-    """Return torch's global switches of how float32 products are rounded, by name."""
-    flags: dict[str, object] = {
-        "cudnn.allow_tf32": torch.backends.cudnn.allow_tf32,
-        "cuda.matmul.allow_tf32": torch.backends.cuda.matmul.allow_tf32,
-        "float32_matmul_precision": torch.get_float32_matmul_precision(),
-    }
-    newer = {  # from torch 2.9 on
-        "": torch.backends,
-        "cudnn.conv": getattr(torch.backends.cudnn, "conv", None),
-        "cudnn.rnn": getattr(torch.backends.cudnn, "rnn", None),
-        "cuda.matmul": torch.backends.cuda.matmul,
-        "mkldnn.conv": getattr(torch.backends.mkldnn, "conv", None),
-        "mkldnn.matmul": getattr(torch.backends.mkldnn, "matmul", None),
-    }
-    for name, owner in newer.items():
-        try:
-            flags[f"{name}.fp32_precision"] = owner.fp32_precision
-        except AttributeError:
-            continue
-    return flags

@@ -189,7 +189,8 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
             # The checkpoint belongs to this start, which is the same for all devices.
             begin = [value.numpy() for value in net.module_.state_dict().values()]
             net.move_to(self.device_)
-            taught = [teaching_identity(self.distillation, logits) for logits in soft]
+            kept = soft if self.checkpoint_dir is not None else []
+            taught = [teaching_identity(self.distillation, logits) for logits in kept]
             parts = (X, targets.encoded, weights, train, *begin, *taught)
             trainer = Trainer(
                 net,

@@ -1,7 +1,6 @@
 """The stand-in for a GPU catches what a GPU would refuse, and counts what costs time on one."""
 
 import io
-import os
 
 import pytest
 import torch
@@ -9,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from tests._device_stand_in import DEVICE, DeviceFault, DeviceStandIn
-from tests._devices import MEMORY_ERRORS, float32_flags, launched, machine
+from tests._devices import machine
 
 CPU, HERE = torch.ones(3), torch.ones(3, device=DEVICE)
 
@@ -184,24 +183,3 @@ def test_a_machine_of_a_test_has_the_devices_that_it_is_given():
     assert not torch.cuda.is_available() or torch.cuda.device_count() != 2
     with machine(mps=True, xpu=1):
         assert torch.backends.mps.is_available() and torch.xpu.is_available()
-
-
-def test_a_launch_of_a_test_has_only_its_own_variables(monkeypatch):
-    monkeypatch.setenv("LOCAL_RANK", "7")
-    monkeypatch.setenv("SLURM_PROCID", "7")
-    with launched(RANK=1):
-        assert os.environ["RANK"] == "1"
-        assert not {"LOCAL_RANK", "SLURM_PROCID"} & set(os.environ)
-    assert os.environ["LOCAL_RANK"] == "7"
-
-
-def test_errors_and_switches_are_those_of_torch():
-    assert all(isinstance(error, RuntimeError) for error in MEMORY_ERRORS.values())
-    before = float32_flags()
-    allowed = torch.backends.cudnn.allow_tf32
-    try:
-        torch.backends.cudnn.allow_tf32 = not allowed
-        assert float32_flags() != before
-    finally:
-        torch.backends.cudnn.allow_tf32 = allowed
-    assert float32_flags() == before

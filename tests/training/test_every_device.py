@@ -2,7 +2,6 @@
 
 import copy
 import itertools
-import pickle
 import random
 from contextlib import contextmanager
 from unittest import mock
@@ -225,19 +224,6 @@ def test_a_fit_goes_on_on_another_device(name, written, resumed, precision, tmp_
         assert model.device_ == (DEVICE if resumed == "auto" else "cpu")
         assert model.transform(X).shape[0] == 12
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_a_model_that_was_trained_elsewhere_predicts_on_a_device(name):
-    model = clone(NETWORKS[name]).set_params(device="cpu").fit(X, BINARY)
-    content = pickle.dumps(model.set_params(device="auto"))
-    with DeviceStandIn() as device:
-        for moved in (model, pickle.loads(content)):
-            assert moved.predict_proba(X).shape == (12, 2)
-            check_is_on_device(moved, "float32")
-            assert device.syncs["_to_copy"]
-        moved.set_params(device="cpu").predict_proba(X)
-        assert moved.net_.device == "cpu"
 
 
 def test_a_default_device_of_torch_changes_nothing():

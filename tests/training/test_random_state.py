@@ -1,6 +1,8 @@
 """Whose random numbers a fit moves: its own."""
 
+import sys
 import threading
+from contextlib import contextmanager
 from unittest import mock
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 import torch
 
 import ecgsk
-from ecgsk import MTECGClassifier
+from ecgsk import MTECGClassifier, MTECGPretrainer
 from ecgsk._training import OwnRandomNumbers, random_state, seeded
 from ecgsk.estimators import NetworkClassifier
 from tests._models import RATE, recordings
@@ -143,3 +145,23 @@ def test_loading_does_not_wait_for_a_fit(tmp_path):
     ends.set()
     thread.join()
     assert loaded
+
+
+@pytest.mark.parametrize("model", [MTECGClassifier("nano"), MTECGPretrainer("nano")])
+def test_a_fit_that_waits_for_a_gpu_holds_no_other_back(model, monkeypatch):
+    X, y = recordings(16)
+
+    def fit_elsewhere():
+        with seeded(0, "cpu"):
+            entered.set()
+
+    @contextmanager
+    def wait_for_gpu(*args, **kwargs):
+        threading.Thread(target=fit_elsewhere, daemon=True).start()
+        assert entered.wait(HANG)
+        yield
+
+    entered = threading.Event()
+    monkeypatch.setattr(sys.modules[type(model).fit.__module__], "on_device", wait_for_gpu)
+    model.set_params(sampling_rate=RATE, max_epochs=1, random_state=0, device="cpu").fit(X, y)
+    assert entered.is_set()
