@@ -9,6 +9,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import torch
 from sklearn.utils import all_estimators
@@ -103,13 +104,12 @@ def test_the_benchmark_of_a_search_with_memory():
     assert json.loads(printed)["scores are equal"]
 
 
-@pytest.mark.slow
-def test_the_benchmark_of_kept_recordings():
-    printed = run(
-        ROOT / "benchmarks" / "kept_recordings.py",
-        *("--records", 8, "--epochs", 2, "--turns", 1, "--presets", "nano"),
-    )
-    assert json.loads(printed)["results"]["nano"]["weights are equal"]
+def test_the_benchmark_of_kept_recordings(tmp_path):
+    np.save(tmp_path / "ecgs.npy", ecgsk.make_ecg(6, random_state=0))
+    task = json.dumps([str(tmp_path / "ecgs.npy"), "kept in a file", "nano", 2])
+    printed = run(ROOT / "benchmarks" / "kept_recordings.py", "--one", task)
+    found = json.loads(printed)
+    assert found["epoch_cpu_s"] > 0 and len(found["weights"]) == 64
 
 
 @pytest.mark.slow
