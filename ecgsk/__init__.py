@@ -29,6 +29,7 @@ _LAZY = {
     "save": "ecgsk.persistence",
     "screen_predictors": "ecgsk.tabular",
     "search_space": "ecgsk.model_selection",
+    "set_device": "ecgsk.persistence",
 }
 
 __all__ = [

@@ -72,6 +72,7 @@ def _add_demo(commands) -> None:
     add("--out", metavar="DIR", default="demo-output", type=_path,
         help="folder for the results (default: demo-output)")  # fmt: skip
     add("--seed", type=_seed, default=0, help="random seed (default: 0)")
+    _add_device(parser, "where the network computes", "auto")
 
 
 def _add_predict(commands) -> None:
@@ -197,6 +198,12 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         help="fitted classifier or Pipeline, saved with ecgsk.save",
     )
     _add_trust(parser)
+    _add_device(parser, "where MODEL's networks compute", "as saved in MODEL")
+
+
+def _add_device(parser: argparse.ArgumentParser, purpose: str, default: str) -> None:
+    parser.add_argument("--device", metavar="DEVICE", help=f"{purpose}: cpu, cuda, cuda:1, xpu, "
+                        f"mps, or auto for the fastest one here (default: {default})")  # fmt: skip
 
 
 def _add_trust(parser: argparse.ArgumentParser) -> None:

@@ -25,11 +25,12 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ecgsk._core.files import write_file
+from ecgsk._training import resolve_device
 from ecgsk.datasets import load_ptbxl, make_lef_cohort
 from ecgsk.estimators import MTECGClassifier
 from ecgsk.inspection import EBMTermsDisplay, ECGDisplay
 from ecgsk.metrics import Estimate, bootstrap, label_roc_auc, macro_roc_auc
-from ecgsk.persistence import save
+from ecgsk.persistence import save, set_device
 from ecgsk.preprocessing import BandPass
 from ecgsk.tabular import ProbabilityTransformer, SinglePredictorClassifier
 
@@ -101,17 +102,24 @@ def run_demo(options: argparse.Namespace) -> int:
     if not existing.is_dir():
         raise ValueError(f"--out {options.out!r}: {os.fspath(existing)!r} is not a folder. "
                          "Name another.")  # fmt: skip
+    device = options.device or "auto"
+    resolve_device(device)  # an error comes before the work
     say = _Log()
     say(f"ecgsk demo. {_NOTE}")
     say("Reading recordings ...")
     seed = options.seed
     cohort = ptbxl_cohort(options.ptbxl) if options.ptbxl else synthetic_cohort(seed)
-    train_and_test(cohort, out, seed=seed, say=say)
+    train_and_test(cohort, out, seed=seed, device=device, say=say)
     return 0
 
 
 def train_and_test(
-    cohort: Cohort, out: Path, *, seed: int = 0, say: Callable[[str], None] = print
+    cohort: Cohort,
+    out: Path,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    say: Callable[[str], None] = print,
 ) -> dict:
     """Train the network and the EBM, test them, and return the content of ``results.json``.
 
@@ -132,6 +140,7 @@ def train_and_test(
         sampling_rate=RATE,
         max_epochs=cohort.epochs,
         learning_rate=2e-3,
+        device=device,
         precision="float32",
         random_state=seed,
         verbose=int(sys.stderr.isatty()),
@@ -165,7 +174,7 @@ def train_and_test(
             [("diagnoses", ProbabilityTransformer(FrozenEstimator(step.estimator_), scale="logit"))]
             + [("glass box", model)]
         )
-        save(pipeline, out / f"{name}.ecgsk")
+        save(set_device(pipeline, "auto"), out / f"{name}.ecgsk")  # for other machines, too
         figure = EBMTermsDisplay.from_estimator(model, n_terms=8).figure_
         figure.suptitle(
             f"{question}, by the log-odds of the network's findings; {cohort.kind}", y=1.03

@@ -10,12 +10,22 @@ from collections.abc import Iterable
 from ecgsk._core.file_formats import is_safetensors
 
 
-def load_model(path: str | os.PathLike, *, allow_pickle: bool = False, trusted: Iterable[str] = ()):
+def load_model(
+    path: str | os.PathLike,
+    *,
+    allow_pickle: bool = False,
+    trusted: Iterable[str] = (),
+    device: str | None = None,
+):
     """Return the fitted classifier in a file of `ecgsk.persistence.save`, or of joblib or pickle.
 
+    ``device`` is where its networks compute; None leaves it as it was saved.
+
     Raises FileNotFoundError, or ValueError for a pickle without permission, a file that cannot be
-    loaded, and one that does not contain a classifier.
+    loaded, one that does not contain a classifier, and a ``device`` that is not available.
     """
+    from ecgsk.persistence import load, set_device
+
     kind = kind_of(path, "MODEL")
     if kind == "pickle" and allow_pickle:
         model = _from_pickle(path)
@@ -31,14 +41,14 @@ def load_model(path: str | os.PathLike, *, allow_pickle: bool = False, trusted: 
             f"ecgsk convert {os.fspath(path)} -o model.ecgsk."
         )
     else:
-        from ecgsk.persistence import load
-
-        model = load(path, trusted=trusted)
+        model = load(path, trusted=trusted, device=device)
     if not hasattr(model, "predict_proba"):
         raise ValueError(
             f"MODEL={os.fspath(path)!r} contains a {type(model).__name__} without predict_proba. "
             "Save a fitted classifier of recordings."
         )
+    if kind == "pickle" and device is not None:
+        set_device(model, device)
     return model
 
 

@@ -22,7 +22,12 @@ from ecgsk._wfdb.header import printable
 def run_predict(options: argparse.Namespace) -> int:
     """Predict for recordings, one batch at a time, and write a row for each; 1 when some failed."""
     check_output(options.out, (".csv", ".parquet"), inputs=[options.model, *options.records])
-    model = load_model(options.model, allow_pickle=options.allow_pickle, trusted=options.trust)
+    model = load_model(
+        options.model,
+        allow_pickle=options.allow_pickle,
+        trusted=options.trust,
+        device=options.device,
+    )
     predictor = Predictor(model, options.threshold)
     recordings = open_recordings(options.records, model, options)
     model_input = recordings.model_input

@@ -25,7 +25,12 @@ def run_report(options: argparse.Namespace) -> int:
         if os.path.isdir(record):
             raise ValueError(f"--ecg {record!r} is a folder: name the records in it.")
     check_output(options.out, inputs=[options.model])
-    model = load_model(options.model, allow_pickle=options.allow_pickle, trusted=options.trust)
+    model = load_model(
+        options.model,
+        allow_pickle=options.allow_pickle,
+        trusted=options.trust,
+        device=options.device,
+    )
     about = options.about or f"Loaded from {Path(options.model).name}; nothing else is known."
     common = {
         "threshold": options.threshold,

@@ -11,6 +11,11 @@ from ecgsk._core.decision import THRESHOLD_CLASSIFIERS
 _INNER = ("best_estimator_", "estimator_", "estimators_", "calibrated_classifiers_", "estimator")
 
 
+def is_network(estimator) -> bool:
+    """Return whether an estimator computes with a network, on its parameter ``device``."""
+    return hasattr(type(estimator), "_placed_net")
+
+
 def unwrap(model):
     """Return the model that computes probabilities: the best one of a search, or the one inside of
     a ``FrozenEstimator`` or a threshold classifier.

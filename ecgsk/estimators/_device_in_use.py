@@ -2,40 +2,58 @@
 
 import threading
 import warnings
+from dataclasses import dataclass
 
+from ecgsk._core.calling_line import stacklevel_of_user
 from ecgsk._training import ECGNet, device_type, resolve_device
 
 # Threads that share an estimator move its network once.
 _MOVES = threading.RLock()
 
 
+@dataclass
+class LoadedDevice:
+    """The device in a file or a pickle, which may name a device of another machine.
+
+    ``reported`` has the warnings of all networks that were loaded together.
+    """
+
+    name: str
+    reported: list[str]
+
+
 def device_for_prediction(estimator) -> str:
     """Return the device that an estimator's parameter ``device`` means here and now.
 
-    A model from a file or a pickle whose device is not here predicts on another one, with a
+    A model from a file or a pickle whose device is not here predicts on another one, with one
     warning; ValueError for a device that was set since then and is not here.
     """
     if getattr(estimator, "backend", "torch") != "torch":
         return "cpu"  # where other engines compute
     device = str(estimator.device)
+    loaded = vars(estimator).get("_device_loaded")
+    if loaded is not None and loaded.name != device:
+        loaded = None
     reason: Exception
     try:
         return resolve_device(device)
     except RuntimeError as error:  # in a fork of a process that has used cuda
-        if device != "auto" and not _is_loaded(estimator):
+        if device != "auto" and loaded is None:
             raise
         found, reason = "cpu", error
     except ValueError as error:
-        if not _is_loaded(estimator):
+        if loaded is None:
             raise
         found, reason = _nearest(device), error
-    _warn(f"The network predicts on device={found!r} instead: {reason}")
+    message = (
+        f"The network predicts on device={found!r} instead: {reason} "
+        "ecgsk.set_device(model, ...) sets the device of all networks in a model."
+    )
+    reported = [] if loaded is None else loaded.reported
+    if message not in reported:
+        warnings.warn(message, stacklevel=stacklevel_of_user())
+        reported.append(message)
     return found
-
-
-def _is_loaded(estimator) -> bool:
-    """Return whether the device comes from a file or a pickle, and so from another machine."""
-    return vars(estimator).get("_device_loaded") == str(estimator.device)
 
 
 def _nearest(device: str) -> str:
@@ -44,11 +62,6 @@ def _nearest(device: str) -> str:
         return resolve_device(device_type(device))
     except (ValueError, RuntimeError):
         return "cpu"
-
-
-def _warn(message: str) -> None:
-    # In the caller of a prediction; Python shows a message once for each place.
-    warnings.warn(message, stacklevel=6)
 
 
 def place(estimator, net: ECGNet) -> None:

@@ -7,9 +7,13 @@ from sklearn.base import BaseEstimator
 
 from ecgsk._core.sklearn_compat import clone_keeping
 from ecgsk._core.tensor_store import TensorStore, being_loaded, being_saved
+from ecgsk.estimators._device_in_use import LoadedDevice
 from ecgsk.estimators._old_states import with_present_names
 from ecgsk.estimators._options import numbers_of_short_forms, objects_to_set
 from ecgsk.estimators._plain_state import from_plain, to_plain, without_networks
+
+# All networks in a pickle, a file or a copy have one copy of it, and so know of each other.
+_TOGETHER: list[str] = []
 
 
 class EstimatorState(BaseEstimator):
@@ -43,10 +47,15 @@ class EstimatorState(BaseEstimator):
             Values by name, also ``strategy__dropout`` and the like: where ``strategy`` is a short
             form, the object that it means takes its place.
         """
+        if "device" in params:
+            self.__dict__.pop("_device_loaded", None)  # the user's choice for this machine
         return super().set_params(**params | objects_to_set(self, params, self._short_forms))
 
     def __sklearn_clone__(self):
-        return clone_keeping(self, self._kept_by_clones)
+        copy = clone_keeping(self, self._kept_by_clones)
+        if "_device_loaded" in vars(self):
+            copy._device_loaded = self._device_loaded
+        return copy
 
     def __sklearn_is_fitted__(self) -> bool:
         return self.weights is not None or "net_" in vars(self)
@@ -64,6 +73,8 @@ class EstimatorState(BaseEstimator):
         # Engines belong to a process, and devices to a machine.
         here = ("_engine_in_use", "_device_loaded")
         state = {name: value for name, value in state.items() if name not in here}
+        if self.__sklearn_is_fitted__():
+            state["_loaded_together"] = _TOGETHER
         store = being_saved()
         if store is not None:
             return to_plain(self, state, store)
@@ -74,8 +85,13 @@ class EstimatorState(BaseEstimator):
     def __setstate__(self, state):
         state = dict(state)
         tensors = state.pop("_tensors", None)
+        reported = state.pop("_loaded_together", [])
+        # copy.copy copies no states, and a crafted file may hold anything.
+        if reported is _TOGETHER or reported != []:
+            reported = []
         state = from_plain(self, state, being_loaded() or TensorStore(tensors))
         super().__setstate__(with_present_names(state))
-        self._device_loaded = str(self.device)
+        if self.__sklearn_is_fitted__():
+            self._device_loaded = LoadedDevice(str(self.device), reported)
         if "net_" in vars(self):
             self.device_ = self.net_.device

@@ -2,7 +2,8 @@
 
 import copy
 from collections.abc import Iterable
-from types import FunctionType
+from functools import partial
+from types import FunctionType, MethodType
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,10 @@ def parts(value, seen: set[int] | None = None):
         inner = value.values()
     elif isinstance(value, (list, tuple)):
         inner = value
+    elif isinstance(value, MethodType):  # such as that of a FunctionTransformer
+        inner = (value.__self__,)
+    elif isinstance(value, partial):
+        inner = (value.func, value.args, value.keywords)
     elif _is_copied(value):
         yield value
         inner = vars(value).values()

@@ -19,6 +19,7 @@ from ecgsk.persistence._compact import deduplicate
 from ecgsk.persistence._consistency import check_consistency
 from ecgsk.persistence._container import FORMAT, Container, read_container
 from ecgsk.persistence._description import describe_model, versions
+from ecgsk.persistence._devices import name_of_device, with_device
 from ecgsk.persistence._errors import ModelFileError, ModelVersionWarning
 from ecgsk.persistence._parts import copy_for_saving, parts
 
@@ -136,7 +137,9 @@ def save(estimator, path: str | os.PathLike, *, about: str = "", preprocessing=N
 
 
 @public("ecgsk")
-def load(path: str | os.PathLike, *, trusted: Iterable[str] = (), sha256: str | None = None):
+def load(
+    path: str | os.PathLike, *, trusted: Iterable[str] = (), sha256: str | None = None, device=None
+):
     """Load a model from a file of `save`, without running code from the file.
 
     Parameters
@@ -149,15 +152,21 @@ def load(path: str | os.PathLike, *, trusted: Iterable[str] = (), sha256: str | 
         list only types whose code you trust. `describe` returns the types in a file.
     sha256 : str or None, default=None
         Return value of `save`. A file with other content raises an error.
+    device : str, torch.device or None, default=None
+        Device on which the networks in the model predict, see `set_device`; ``"auto"`` is the
+        fastest one here. None leaves the parameter ``device`` of each network as it was saved. If
+        it names a device that is not available here, the network predicts on another number of the
+        same kind or on the CPU, with a warning.
 
     Returns
     -------
     estimator
-        The saved model. Networks are on the device on which they were saved, or on the CPU if this
-        machine does not have that device.
+        The saved model. Its networks are on the CPU until they predict.
 
     Raises
     ------
+    ValueError
+        If ``device`` is not available, before the file is read.
     FileNotFoundError
         If the file does not exist.
     ModelFileError
@@ -190,6 +199,7 @@ def load(path: str | os.PathLike, *, trusted: Iterable[str] = (), sha256: str | 
     LogisticRegression(C=0.5)
     """
     pairs = _pairs(trusted)
+    name = None if device is None else name_of_device(device)
     container = read_container(path)
     if sha256 is not None and container.sha256 != str(sha256).lower():
         raise ModelFileError(
@@ -223,7 +233,7 @@ def load(path: str | os.PathLike, *, trusted: Iterable[str] = (), sha256: str | 
     # A type may raise any error for a state that does not belong to it.
     except Exception as error:
         raise _cannot_be_loaded(path, container.description, error) from error
-    return model
+    return model if name is None else with_device(model, name)
 
 
 @public("ecgsk.persistence")
