@@ -302,9 +302,11 @@ def fit_in_worker(queue, seed: int) -> None:
     X = ecgsk.make_ecg(16, sampling_rate=100, random_state=seed)
     model = MTECGClassifier("nano", sampling_rate=100, max_epochs=1, random_state=seed)
     model.fit(X, np.arange(16) % 2).predict(X)
-    # Only torch knows this without starting CUDA there, and it keeps the question private.
-    has_context = torch._C._cuda_hasPrimaryContext
-    queue.put((model.device_, [has_context(i) for i in range(torch.cuda.device_count())]))
+    # What has a public name would start CUDA there.
+    contexts = [
+        torch._C._cuda_hasPrimaryContext(number) for number in range(torch.cuda.device_count())
+    ]
+    queue.put((model.device_, contexts))
 
 
 CHECKS = (memory, out_of_memory, syncs, other_machine, workers, torchrun, untouched, several)
