@@ -244,14 +244,15 @@ def repeats(machine: Machine):
 
 
 def moves(machine: Machine):
-    """``set_params(device=...)`` moves a fitted network, also one of a file."""
+    """``set_params(device=...)``, ``set_device`` and ``load(device=...)`` move a fitted network."""
     X, path = machine.X, machine.folder / "moves.ecgsk"
     model = MTECGClassifier("nano", **machine.small | {"device": "cpu"}).fit(X, machine.y)
     expected = model.decision_function(X)
     ecgsk.save(model, path)
     on_device = {
         "set_params": clone(model).fit(X, machine.y).set_params(device=machine.device),
-        "file": ecgsk.load(path).set_params(device=machine.device),
+        "set_device": ecgsk.set_device(ecgsk.load(path), machine.device),
+        "load": ecgsk.load(path, device=machine.device),
     }
     found = {}
     for name, moved in on_device.items():

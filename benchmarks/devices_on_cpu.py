@@ -2,6 +2,7 @@
 
     git worktree add --detach ../before f5cc521
     python benchmarks/devices_on_cpu.py --before ../before --out devices_on_cpu.json
+    python benchmarks/devices_on_cpu.py --out devices_on_cpu.json --docs docs   # what is there
 
 Two processes, one for each checkout, wait for work and get it in turns, so that a machine that
 slows down slows both. Ratios are the present speed over that of before, the median and the range of
@@ -67,7 +68,11 @@ def main():
     parser.add_argument("--only", default="", help="measure what has this in its name")
     parser.add_argument("--quick", action="store_true", help="prove that it runs; no figures")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--docs", metavar="DIR", type=Path, help="write --out into results.md")
     options = parser.parse_args()
+    if options.docs:
+        write_documents(json.loads(options.out.read_text()), options.docs)
+        return
     present = Path(__file__).resolve().parents[1]
     before = (options.before or present).resolve()
     with ExitStack() as stack:
@@ -139,7 +144,7 @@ def commit(path: Path) -> str:
 
 
 def processor() -> str:
-    from scaling import cpu_name
+    from scaling import cpu_name  # the processes that measure do not need what it imports
 
     return f"{cpu_name()}, {os.cpu_count()} cores"
 
@@ -464,6 +469,14 @@ def table(results: dict) -> list[str]:
                 f"{max(row['ratios']):.2f} |"
             )
     return lines
+
+
+def write_documents(results: dict, docs: Path) -> None:
+    """Write the results next to the documents, and the table into results.md."""
+    from scaling import fill_in
+
+    (docs / "devices_on_cpu.json").write_text(json.dumps(results, indent=1) + "\n")
+    fill_in(docs / "results.md", {"devices_on_cpu": table(results)})
 
 
 if __name__ == "__main__":
