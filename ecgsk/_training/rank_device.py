@@ -50,7 +50,7 @@ def device_of_rank(device: "str | torch.device") -> str:
 
 
 def _gpu_of_process(count: int) -> tuple[str, int]:
-    """Return which of several GPUs a process takes, and what says so."""
+    """Return which of several GPUs a process takes, and where that number is from."""
     numbered = number_on_machine()
     if numbered is not None and numbered[0] == "LOCAL_RANK":
         return numbered

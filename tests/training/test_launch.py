@@ -217,7 +217,7 @@ def test_two_processes_on_one_gpu_are_refused_by_all(monkeypatch):
 
 @pytest.fixture
 def group_of_two_on_one_gpu(machine, monkeypatch):
-    """Let another process of the group have said that it has our GPU."""
+    """Return the store in which another process has named the GPU of this one."""
     machine(1, {**TORCHRUN, "RANK": "0", "WORLD_SIZE": "2"})
     monkeypatch.setattr(rank_device.socket, "gethostname", lambda: "host")
     monkeypatch.setattr(rank_device, "device_name", lambda index: "cuda-U")

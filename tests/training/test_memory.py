@@ -52,7 +52,7 @@ OTHERS = [
 ]
 
 
-def test_memory_errors_are_told_from_others():
+def test_memory_errors_are_distinguished_from_others():
     for text in OUT_OF_MEMORY:
         assert is_out_of_memory(RuntimeError(text)), text
     assert is_out_of_memory(torch.OutOfMemoryError())

@@ -1,6 +1,7 @@
 """The estimators on a device, such as ECGSK_TEST_DEVICE=cuda, compared with the CPU."""
 
 import pickle
+import tempfile
 import warnings
 
 import numpy as np
@@ -173,3 +174,65 @@ def test_the_end_of_memory_has_a_remedy(real_device):
     with pytest.raises(torch.OutOfMemoryError, match=f"The memory of {device} does not suffice"):
         with on_device(device, 16):
             torch.empty(2**60, dtype=torch.uint8, device=device)
+
+
+@pytest.fixture
+def little_memory(real_device):
+    """Limit this process to 300 MB of the device."""
+    device = torch.device(resolve_device(real_device))
+    if device.type != "cuda":
+        pytest.skip("only cuda limits the memory of a process")
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(device).total_memory
+    torch.cuda.set_per_process_memory_fraction(300e6 / total, device)
+    yield device
+    torch.cuda.set_per_process_memory_fraction(1.0, device)
+
+
+def test_a_fit_without_memory_leaves_all_of_it_free(little_memory):
+    before = torch.cuda.memory_allocated(little_memory)
+    records = np.random.default_rng(0).normal(0, 0.2, (1024, 12, 1000)).astype(np.float32)
+    large = clone(MODELS["mtecg"]).set_params(
+        preset="ti_12_25", batch_size=1024, device=str(little_memory)
+    )
+    with pytest.raises(torch.OutOfMemoryError, match="batch_size=1024. Lower batch_size") as kept:
+        large.fit(records, np.arange(1024) % 2)
+    # The error is alive, and nothing that the fit had on the device is.
+    assert kept.value is not None
+    assert torch.cuda.memory_allocated(little_memory) - before < 1_000_000
+
+
+def test_a_prediction_goes_on_with_what_memory_there_is(little_memory):
+    records = np.random.default_rng(0).normal(0, 0.2, (2048, 12, 1000)).astype(np.float32)
+    model = clone(MODELS["mtecg"]).set_params(preset="ti_12_25", device="cpu", max_epochs=1)
+    model.fit(records[:64], np.arange(64) % 2)
+    expected = model.predict_proba(records)
+    model.set_params(device=str(little_memory), batch_size=2048)
+    with pytest.warns(UserWarning, match="does not suffice for .* records at once"):
+        found = model.predict_proba(records)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_device_of_which_processes_take_turns(real_device, tmp_path, monkeypatch):
+    monkeypatch.setenv("ECGSK_JOBS_PER_DEVICE", "1")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    model = clone(MODELS["mtecg"]).set_params(device=real_device).fit(X, Y)
+    locks = list(tmp_path.glob("ecgsk-*/cuda-*.0"))
+    assert len(locks) == real_device.startswith("cuda")
+    assert np.isfinite(answers(model)).all()
+
+
+def test_a_distributed_fit_of_one_process(real_device, monkeypatch):
+    kind, _, number = resolve_device(real_device).partition(":")
+    variables = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "0"}
+    for name, value in {**variables, "LOCAL_RANK": number or "0"}.items():
+        monkeypatch.setenv(name, value)
+    model = clone(MODELS["pretrainer"]).set_params(distributed=True, device=kind)
+    if kind not in ("cuda", "cpu"):
+        with pytest.raises(ValueError, match=f"device='{kind}' is not allowed"):
+            model.fit(X)
+        return
+    model.fit(X)
+    assert model.device_ == resolve_device(real_device) and is_on(model, real_device)
+    alone = clone(MODELS["pretrainer"]).set_params(device=real_device).fit(X)
+    np.testing.assert_allclose(answers(model), answers(alone), atol=1e-3)
