@@ -84,13 +84,14 @@ def _current(kind: str) -> int:
     This takes no memory of a device.
     """
     backend = getattr(torch, kind, None)
-    current = backend.current_device() if backend is not None and backend.is_initialized() else 0
-    numbered = number_on_machine()
+    if backend is None:
+        return 0
+    count = backend.device_count()
+    current = backend.current_device() if backend.is_initialized() else 0
     # Device 0 is where everything is that nobody has chosen. The processes of a launcher have one
     # each, also when they predict.
-    if backend is None or current or numbered is None:
-        return current
-    return numbered[1] % max(1, backend.device_count())
+    numbered = number_on_machine(count) if count > 1 and not current else None
+    return current if numbered is None else numbered[1] % count
 
 
 def _reason(kind: str) -> str:

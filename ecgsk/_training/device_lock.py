@@ -98,7 +98,7 @@ def _lock_of(index: int | None) -> DeviceLock:
 def device_name(index: int) -> str:
     """Return a cuda device's name that is the same in all processes, whichever devices they see."""
     name = getattr(torch.cuda.get_device_properties(index), "uuid", None)
-    if name is None:
+    if name is None or not str(name).strip("0-"):  # some versions of ROCm have zeros
         visible = [entry.strip() for entry in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
         name = visible[index] if index < len(visible) and visible[index] else index
     return f"cuda-{name}"

@@ -64,28 +64,27 @@ def check_launch() -> None:
     )
 
 
-def number_on_machine() -> tuple[str, int] | None:
-    """Return the number of this process on its machine, and the variable that has it.
+def number_on_machine(n_devices: int) -> tuple[str, int] | None:
+    """Return the number of this process on its machine, and where it is from.
 
-    None for a process that no launcher has numbered, or that has LOCAL_RANK=-1.
+    A process group of the user's that names a device has the number of that. Without any of them
+    it is the rank, as if all machines had as many processes as devices; None without a rank.
     """
     number = _number("LOCAL_RANK")
     if number is not None:
         return "LOCAL_RANK", number
-    rank = rank_of_process()
+    rank = _number("RANK")
+    if distributed.is_available() and distributed.is_initialized():
+        rank = distributed.get_rank()
+        bound = getattr(distributed.group.WORLD, "bound_device_id", None)
+        if bound is not None and bound.index is not None:
+            return "device_id", bound.index
     for launcher in _LAUNCHERS:
         number, found = _number(launcher.local_rank), _number(launcher.rank)
         # Processes that the user has started from one of Slurm's all have its number.
         if number is not None and (rank is None or found is None or found == rank):
             return launcher.local_rank, number
-    return None
-
-
-def rank_of_process() -> int | None:
-    """Return the number of this process among all that fit together, if it has one."""
-    if distributed.is_available() and distributed.is_initialized():
-        return distributed.get_rank()
-    return _number("RANK")
+    return None if rank is None else ("RANK", rank % n_devices)
 
 
 def _number(variable: str) -> int | None:

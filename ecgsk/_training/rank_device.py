@@ -8,7 +8,7 @@ from torch import distributed
 
 from ecgsk._training.device import refuse_after_fork, resolve_device
 from ecgsk._training.device_lock import device_name
-from ecgsk._training.launch import number_on_machine, rank_of_process
+from ecgsk._training.launch import number_on_machine
 
 
 def device_of_rank(device: "str | torch.device") -> str:
@@ -51,17 +51,12 @@ def device_of_rank(device: "str | torch.device") -> str:
 
 def _gpu_of_process(count: int) -> tuple[str, int]:
     """Return which of several GPUs a process takes, and where that number is from."""
-    numbered = number_on_machine()
-    if numbered is not None and numbered[0] == "LOCAL_RANK":
-        return numbered
-    if distributed.is_initialized():
-        bound = getattr(distributed.group.WORLD, "bound_device_id", None)
-        if bound is not None and bound.type == "cuda":
-            return "device_id", bound.index
+    source, number = number_on_machine(count) or ("RANK", 0)
     # GPU 0 is where everything is that nobody has chosen.
-    if torch.cuda.is_initialized() and torch.cuda.current_device() > 0:
-        return "torch.cuda.current_device()", torch.cuda.current_device()
-    return numbered or ("RANK", (rank_of_process() or 0) % count)
+    chosen = torch.cuda.current_device() if torch.cuda.is_initialized() else 0
+    if chosen and source not in ("LOCAL_RANK", "device_id"):
+        return "torch.cuda.current_device()", chosen
+    return source, number
 
 
 def _refuse_group_without_cpu() -> None:

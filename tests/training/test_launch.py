@@ -98,6 +98,8 @@ def test_each_process_takes_a_gpu_of_its_own(machine, device, gpus, state, expec
         (4, {"current": 2}, "cuda:2"),
         (4, {}, "cuda:0"),
         (4, {"variables": {"LOCAL_RANK": "-1"}}, "cuda:0"),
+        (4, {"group": 6}, "cuda:2"),
+        (4, {"group": 6, "bound": torch.device("cuda:1")}, "cuda:1"),
     ],
 )
 def test_processes_predict_on_their_own_gpus_too(machine, device, gpus, state, expected):

@@ -255,6 +255,8 @@ def test_devices_have_names_of_their_own(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-7")
     assert [device_lock.device_name(i) for i in (0, 1)] == ["cuda-3", "cuda-GPU-7"]
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    none = SimpleNamespace(uuid="00000000-0000-0000-0000-000000000000")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda i: none)
     assert device_lock.device_name(2) == "cuda-2"
 
 
