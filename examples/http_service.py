@@ -55,7 +55,7 @@ class Service:
     """A model that predicts for one recording at a time."""
 
     def __init__(self, path: str):
-        self.model = load(path)
+        self.model = load(path, device="auto")
         about = describe(path)
         self.rate, self.seconds, self.leads = (
             about[name] for name in ("sampling_rate", "seconds", "leads")

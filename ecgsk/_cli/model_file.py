@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterable
 
 from ecgsk._core.file_formats import is_safetensors
+from ecgsk._core.fitted import is_network, parts_in_order
 
 
 def load_model(
@@ -50,6 +51,22 @@ def load_model(
     if kind == "pickle" and device is not None:
         set_device(model, device)
     return model
+
+
+def move_networks(model) -> list[str]:
+    """Move the networks of a fitted model to where they predict, and return these devices.
+
+    ValueError for a device that is missing, or whose memory does not suffice.
+    """
+    # A user's own estimator may keep what it has fitted where nobody finds it.
+    networks = [p for p in parts_in_order(model) if is_network(p) and p.__sklearn_is_fitted__()]
+    try:
+        return sorted({network._placed_net().device for network in networks})
+    except RuntimeError as error:
+        raise ValueError(
+            f"a network of MODEL cannot be moved to its device. --device cpu computes without it. "
+            f"torch's error: {error}"
+        ) from error
 
 
 def kind_of(path: str | os.PathLike, argument: str = "FILE") -> str:

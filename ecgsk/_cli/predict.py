@@ -6,7 +6,7 @@ import sys
 
 from tqdm import tqdm
 
-from ecgsk._cli.model_file import load_model
+from ecgsk._cli.model_file import load_model, move_networks
 from ecgsk._cli.model_input import ModelInput
 from ecgsk._cli.open_recordings import open_recordings, preprocessing_in_words
 from ecgsk._cli.output_path import check_output
@@ -31,11 +31,14 @@ def run_predict(options: argparse.Namespace) -> int:
     predictor = Predictor(model, options.threshold)
     recordings = open_recordings(options.records, model, options)
     model_input = recordings.model_input
+    devices = ", ".join(move_networks(model))
     columns = ["record", *predictor.columns, "decision", "doubts", "error"]
-    identity = _identity(options, model_input, recordings)
+    identity = _identity(options, model_input, recordings, devices)
     if not options.quiet:
         print(f"ecgsk predict: {preprocessing_in_words(model, options)}", file=sys.stderr)
         print(f"ecgsk predict: decisions: {predictor.decides}", file=sys.stderr)
+        if devices:
+            print(f"ecgsk predict: the network computes on {devices}", file=sys.stderr)
     with OutputTable(options.out, columns, identity, overwrite=options.overwrite) as table:
         try:
             _fill(table, predictor, recordings, options)
@@ -83,13 +86,16 @@ def _few(names: list[str]) -> str:
     return ", ".join(map(repr, names[:5])) + ", ..." * (len(names) > 5)
 
 
-def _identity(options, model_input: ModelInput, recordings: Recordings) -> dict[str, str]:
+def _identity(
+    options, model_input: ModelInput, recordings: Recordings, devices: str
+) -> dict[str, str]:
     names = ("sampling_rate", "crop", "threshold", "batch_size")
     given = {name: getattr(options, name) for name in names}
     given["table"] = None if options.table is None else file_sha256(options.table)
     return {
         "MODEL": file_sha256(options.model),
         "RECORDS": recordings.sha256,
+        "device": devices,  # the last digits depend on it
         "options": json.dumps({**given, "model": repr(model_input)}),
         "version of ecgsk": __version__,
     }

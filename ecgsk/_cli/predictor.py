@@ -136,6 +136,7 @@ class Predictor:
         except MemoryError:
             raise
         except Exception as error:  # any step of a model may fail in any way
+            _raise_if_of_device(error)
             refused = self._refused(recordings, pending, error)
             if not refused:
                 raise ValueError(
@@ -161,6 +162,14 @@ class Predictor:
             except MemoryError:
                 raise
             except Exception as error_of_half:
+                _raise_if_of_device(error_of_half)
                 refused = self._refused(recordings, half, error_of_half)
                 found |= {start + i: reason for i, reason in refused.items()}
         return found
+
+
+def _raise_if_of_device(error: Exception) -> None:
+    """Raise OSError for an error of a GPU, such as no memory, which no recording has caused."""
+    cls = type(error)
+    if cls.__module__ == "torch" and cls.__name__ in ("OutOfMemoryError", "AcceleratorError"):
+        raise OSError(str(error)) from error

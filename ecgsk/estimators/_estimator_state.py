@@ -10,7 +10,13 @@ from ecgsk._core.tensor_store import TensorStore, being_loaded, being_saved
 from ecgsk.estimators._device_in_use import LoadedDevice
 from ecgsk.estimators._old_states import with_present_names
 from ecgsk.estimators._options import numbers_of_short_forms, objects_to_set
-from ecgsk.estimators._plain_state import from_plain, to_plain, without_networks
+from ecgsk.estimators._plain_state import (
+    as_path_here,
+    as_pure_path,
+    from_plain,
+    to_plain,
+    without_networks,
+)
 
 # All networks in a pickle, a file or a copy have one copy of it, and so know of each other.
 _TOGETHER: list[str] = []
@@ -72,7 +78,7 @@ class EstimatorState(BaseEstimator):
         state = super().__getstate__()
         # Engines belong to a process, and devices to a machine.
         here = ("_engine_in_use", "_device_loaded")
-        state = {name: value for name, value in state.items() if name not in here}
+        state = {k: as_pure_path(v) for k, v in state.items() if k not in here}
         if self.__sklearn_is_fitted__():
             state["_loaded_together"] = _TOGETHER
         store = being_saved()
@@ -90,7 +96,8 @@ class EstimatorState(BaseEstimator):
         if reported is _TOGETHER or reported != []:
             reported = []
         state = from_plain(self, state, being_loaded() or TensorStore(tensors))
-        super().__setstate__(with_present_names(state))
+        state = {k: as_path_here(v) for k, v in with_present_names(state).items()}
+        super().__setstate__(state)
         if self.__sklearn_is_fitted__():
             self._device_loaded = LoadedDevice(str(self.device), reported)
         if "net_" in vars(self):

@@ -6,6 +6,7 @@ therefore stay readable when private modules move.
 
 import os
 from dataclasses import asdict
+from pathlib import Path, PurePath
 
 import numpy as np
 import torch
@@ -61,6 +62,16 @@ def from_plain(estimator, state: dict, store: TensorStore) -> dict:
         key = (key[0], *key[2:]) if len(key) == 4 else tuple(key)
         state["_from_weights"] = (key, attributes)
     return state
+
+
+def as_pure_path(value):
+    """Return a path in a type that other operating systems can unpickle; other values unchanged."""
+    return PurePath(value) if isinstance(value, Path) else value
+
+
+def as_path_here(value):
+    """Return what `as_pure_path` received, in the type of this operating system."""
+    return Path(value) if isinstance(value, PurePath) else value
 
 
 def _attributes_to_plain(estimator, attributes: dict, store: TensorStore) -> dict:

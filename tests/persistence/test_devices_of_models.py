@@ -3,7 +3,10 @@
 import copy
 import functools
 import pickle
+import subprocess
+import sys
 import warnings
+from pathlib import Path, PureWindowsPath
 
 import joblib
 import numpy as np
@@ -303,10 +306,19 @@ def test_only_estimators_have_a_device(model):
         set_device(model, "cpu")
 
 
+def test_paths_in_pickles_do_not_name_an_operating_system(models, tmp_path):
+    model = clone(models["weights"]).set_params(checkpoint_dir=tmp_path)
+    content = pickle.dumps(model)
+    assert b"PosixPath" not in content.replace(b"PurePosixPath", b"")
+    again = pickle.loads(content)
+    assert again.get_params() == model.get_params() and type(again.weights) is type(model.weights)
+    # As from the other system.
+    state = {**model.__getstate__(), "checkpoint_dir": PureWindowsPath("folder")}
+    model.__setstate__(state)
+    assert isinstance(model.checkpoint_dir, Path)
+
+
 @pytest.mark.slow
 def test_saving_and_loading_do_not_import_torch_for_tables():
-    import subprocess
-    import sys
-
     script = "import sys, ecgsk.persistence; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)
