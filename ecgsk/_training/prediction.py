@@ -16,6 +16,7 @@ from ecgsk._training.device import (
     release_cached_memory,
 )
 from ecgsk._training.memory import clear_failed_frames, is_out_of_memory
+from ecgsk._training.random_state import new_tensors_on_cpu
 from ecgsk._training.read_ahead import read_ahead
 from ecgsk._training.skorch_net import ECGNet
 
@@ -108,7 +109,12 @@ def _in_parts(net, function, x, start, device) -> Iterator[tuple[slice, torch.Te
         places = slice(start + done, start + done + len(part))
         failure = None
         try:
-            with torch.inference_mode(), current_device(device), net.products():
+            with (
+                torch.inference_mode(),
+                new_tensors_on_cpu(),
+                current_device(device),
+                net.products(),
+            ):
                 result = function(part, places)
         except Exception as error:
             if not is_out_of_memory(error):
