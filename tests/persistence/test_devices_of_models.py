@@ -236,6 +236,20 @@ def test_clones_of_a_loaded_model_predict_like_it(models, tmp_path):
             clone(again).fit(X, Y)
 
 
+def test_shallow_copies_and_crafted_states_do_not_silence_the_warning(models):
+    away = as_fitted_on("cuda:1", models["trained"])
+    state = away.__getstate__()
+    message = "The network predicts on device='cpu' instead"
+    with machine():
+        for again in (copy.copy(away), copy.copy(away), pickled(away, None)):
+            assert message in with_warnings(again.predict_proba, X)[1][0]
+        assert away.__getstate__()["_loaded_together"] == []
+        for crafted in (None, "text", [message]):
+            again = MTECGClassifier.__new__(MTECGClassifier)
+            again.__setstate__({**state, "_loaded_together": crafted})
+            assert message in with_warnings(again.predict_proba, X)[1][0]
+
+
 class Untouchable:
     def __enter__(self):
         raise AssertionError("loading must not wait for the random numbers of a fit")
