@@ -1,13 +1,16 @@
 """A network's features, compiled by torch while it trains."""
 
+import os
 import types
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
 from ecgsk._training.memory import is_out_of_memory
+
+_IMPORTED_IN = os.getpid()
 
 
 class CompiledFeatures:
@@ -35,8 +38,24 @@ class CompiledFeatures:
         elif shape != self.shape:
             return self.features(*inputs)
         # Where the folder of compiled code cannot be written, torch raises the bare OSError.
-        with _explained(TorchDynamoException, OSError), _quiet() if is_first else nullcontext():
+        with (
+            _explained(TorchDynamoException, OSError),
+            _without_workers(),
+            _quiet() if is_first else nullcontext(),
+        ):
             return self.compiled(*inputs)
+
+
+def _without_workers() -> AbstractContextManager:
+    """Return a context in which a forked process compiles by itself.
+
+    torch would wait for ever for those processes that its parent started for that.
+    """
+    if os.getpid() == _IMPORTED_IN:
+        return nullcontext()
+    from torch._inductor import config
+
+    return config.patch(compile_threads=1)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from ecgsk import (
     NetworkClassifier,
     OptunaSearchCV,
 )
-from ecgsk._training import Checkpoint, ECGNet, TrainingStage
+from ecgsk._training import Checkpoint, ECGNet, TrainingStage, compilation
 from ecgsk._training.compilation import CompiledFeatures
 from ecgsk.estimators import FullTraining, LinearProbe
 from tests._devices import MEMORY_ERRORS
@@ -307,6 +307,26 @@ def test_a_missing_compiler_is_an_error(monkeypatch):
         pytest.raises(RuntimeError, match=r"compile=True.*/nowhere/g\+\+.*set compile=False"),
     ):
         fitted(OWN, compile=True)
+
+
+@pytest.mark.parametrize("forked", [True, False])
+def test_a_forked_process_compiles_by_itself(forked, monkeypatch):
+    from torch._inductor import config
+
+    n_threads = []
+
+    def backend(graph, example_inputs):
+        n_threads.append(config.compile_threads)
+        return graph.forward
+
+    monkeypatch.setattr(
+        torch, "compile", lambda function, **how: COMPILE(function, backend=backend, **how)
+    )
+    if forked:
+        monkeypatch.setattr(compilation, "_IMPORTED_IN", -1)
+    with config.patch(compile_threads=3):
+        fitted(OWN, compile=True)
+    assert n_threads == [1 if forked else 3]
 
 
 @pytest.mark.parametrize("name", ["cuda", "mps"])
