@@ -15,7 +15,7 @@ from ecgsk import preprocessing
 from ecgsk._core.tensor_store import TensorStore
 from ecgsk._training import ECGNet
 from ecgsk.estimators._weights_lookup import load_weights
-from ecgsk.estimators._weights_source import net_for_prediction
+from ecgsk.estimators._weights_source import is_own_network, net_for_prediction
 from ecgsk.weights import WeightFile
 
 _NET, _WEIGHTS = "net_", "_source"
@@ -124,7 +124,8 @@ def _net_from_plain(estimator, plain: dict, store: TensorStore) -> ECGNet:
 
 
 def _build(estimator, plain: dict, tensors: dict[str, np.ndarray]) -> ECGNet:
-    _compare_sizes(estimator._module_class, plain["arguments"], tensors)
+    if is_own_network(estimator._module_class):
+        _compare_sizes(estimator._module_class, plain["arguments"], tensors)
     return net_for_prediction(
         estimator,
         plain["arguments"],

@@ -56,8 +56,7 @@ def net_for_prediction(
     messages, and ``dtype`` that of the weights, where it is not that of the precision.
     """
     module = estimator._module_class
-    # All that our own networks hold is in their state. Those of users may compute constants.
-    without_values = module.__module__.partition(".")[0] == "ecgsk"
+    without_values = is_own_network(module)
     net = estimator._net_class(
         module,
         precision=precision,
@@ -78,6 +77,14 @@ def net_for_prediction(
     load_tensors(net.module_, tensors, source=source)
     net.trim_for_prediction()
     return net
+
+
+def is_own_network(module) -> bool:
+    """Return whether a network is built without values: all that it holds is in its state.
+
+    Networks of users may compute constants and read numbers while they are built.
+    """
+    return module.__module__.partition(".")[0] == "ecgsk"
 
 
 def load_tensors(module: torch.nn.Module, tensors: dict, *, source: str, without=()) -> None:
