@@ -104,12 +104,14 @@ def augment(
         x = x.gather(2, position) * inside
     if noise:
         deviation = x.std(dim=(1, 2), keepdim=True) * noise
-        deviation = deviation * torch.rand((n_records, 1, 1), device=x.device)
+        deviation = deviation * torch.rand((n_records, 1, 1), dtype=torch.float32, device=x.device)
         x = x + torch.randn_like(x) * deviation
     if amplitude:
-        x = x * (amplitude * torch.randn((n_records, 1, 1), device=x.device)).exp().to(x.dtype)
+        x = x * (
+            amplitude * torch.randn((n_records, 1, 1), dtype=torch.float32, device=x.device)
+        ).exp().to(x.dtype)
     if lead_drop:
-        kept = torch.rand((n_records, n_leads, 1), device=x.device)
+        kept = torch.rand((n_records, n_leads, 1), dtype=torch.float32, device=x.device)
         # The lead with the largest draw always stays.
         x = x * ((kept >= lead_drop) | (kept == kept.amax(dim=1, keepdim=True)))
     return x

@@ -61,13 +61,20 @@ class ECGNet(NeuralNet):
 
     def initialize_module(self, *args, **kwargs):
         """Build the network; float64 converts its parameters."""
-        super().initialize_module(*args, **kwargs)
+        default = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float32)  # a user may have set another one
+        try:
+            super().initialize_module(*args, **kwargs)
+        finally:
+            torch.set_default_dtype(default)
         if self.precision == "float64":
             self.module_.double()
         return self
 
     def move_to(self, device: str) -> None:
         """Move network and loss to a device."""
+        if torch.device(device).type == "mps":  # it has no float64
+            self.module_._apply(lambda x: x.float() if x.dtype == torch.float64 else x)
         self.module_.to(device)
         if isinstance(getattr(self, "criterion_", None), torch.nn.Module):
             self.criterion_.to(device)
@@ -121,13 +128,24 @@ class ECGNet(NeuralNet):
     def autocast(self):
         """Return the context of forward passes."""
         device_type = torch.device(self.device).type
-        return torch.autocast(device_type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+        # torch empties its cache of rounded weights after the outermost block, which may be the
+        # whole fit: the first step's weights would stay.
+        return torch.autocast(
+            device_type,
+            dtype=torch.bfloat16,
+            enabled=self.precision == "bf16",
+            cache_enabled=False,
+        )
 
-    def products(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def products(self) -> Iterator[None]:
         """Return the context of training and prediction: how exact products of float32 are."""
-        if self.precision in ("bf16", "float64"):
-            return nullcontext()
-        return float32_products(self.device, allow_tf32=self.precision == "tf32")
+        products: AbstractContextManager = nullcontext()
+        if self.precision not in ("bf16", "float64"):
+            products = float32_products(self.device, allow_tf32=self.precision == "tf32")
+        # Autocast that the caller has around a fit or a prediction must not lower its precision.
+        with torch.autocast(torch.device(self.device).type, enabled=False), products:
+            yield
 
     def augmented(self, x):
         """Return a batch on the device, in the parameters' precision, changed while training."""
