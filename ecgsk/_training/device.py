@@ -35,6 +35,8 @@ def resolve_device(device: "str | torch.device") -> str:
     cuda in a fork of a process that has used it.
     """
     device = str(device)
+    if device == "cpu":
+        return device  # to count GPUs would keep forks of this process from using them
     if device.startswith(("auto", "cuda")):
         refuse_after_fork(device)
     available = available_devices()

@@ -1,5 +1,6 @@
 """Random numbers of a fit, and of networks that are built to be overwritten."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,3 +95,13 @@ class OwnRandomNumbers(TorchDispatchMode):
         if on_cpu and "generator" in names and kwargs.get("generator") is None:
             kwargs["generator"] = self.generator
         return func(*args, **kwargs)
+
+
+def _forget_threads() -> None:
+    """Free the lock in a forked process, which lacks the thread that may have held it."""
+    global _GENERATORS
+    _GENERATORS = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)

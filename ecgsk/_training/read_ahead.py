@@ -9,6 +9,7 @@ import sklearn
 import torch
 
 from ecgsk._training.device import current_device
+from ecgsk._training.memory import is_out_of_memory
 
 # The kind of device that copies from page-locked memory while it computes.
 _COPIES_ALONE = "cuda"
@@ -53,7 +54,12 @@ def to_device(tensor: torch.Tensor, device: str, dtype: torch.dtype) -> torch.Te
 
 def _page_locked(batch):
     if isinstance(batch, torch.Tensor):
-        return batch.pin_memory()
+        try:
+            return batch.pin_memory()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            return batch  # systems limit page-locked memory; without it the copy is slower
     if isinstance(batch, (tuple, list)):
         return type(batch)(_page_locked(part) for part in batch)
     return batch

@@ -1,11 +1,12 @@
 """Where a fitted network predicts: on the device that the parameter names at that time."""
 
+import os
 import threading
 import warnings
 from dataclasses import dataclass
 
 from ecgsk._core.calling_line import stacklevel_of_user
-from ecgsk._training import ECGNet, device_type, resolve_device
+from ecgsk._training import ECGNet, device_type, resolve_device, resolve_precision
 
 # Threads that share an estimator move its network once.
 _MOVES = threading.RLock()
@@ -67,7 +68,22 @@ def _nearest(device: str) -> str:
 def place(estimator, net: ECGNet) -> None:
     """Move a net to where its estimator predicts."""
     wanted = device_for_prediction(estimator)
+    # An error comes before half of the network has moved.
+    resolve_precision(estimator.precision, wanted, training=False)
+    if ":" not in str(estimator.device) and device_type(net.device) == device_type(wanted):
+        # Which GPU is the current one differs between threads, and after a fit.
+        return
     if net.device != wanted:
         with _MOVES:
             if net.device != wanted:
                 net.move_to(wanted)
+
+
+def _forget_threads() -> None:
+    """Free the lock in a forked process, which lacks the thread that may have held it."""
+    global _MOVES
+    _MOVES = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)
