@@ -2,15 +2,17 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from numbers import Integral, Real
+from pickle import PicklingError
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 
+from ecgsk._core.content import content_digest
 from ecgsk._core.fingerprint import fingerprint
 from ecgsk._core.sklearn_compat import (
     HasMethods,
@@ -121,7 +123,8 @@ class ECGEstimator(
         """
         name = cls._default_weights if name is None else name
         estimator = cls(weights=name, sampling_rate=sampling_rate, **params)
-        resolve_device(estimator.device)  # an error comes now and not at the first prediction
+        if str(estimator.device) != "auto":  # to count GPUs would keep forks from using them
+            resolve_device(estimator.device)  # an error comes now and not at the first prediction
         load_weights(estimator)
         return estimator
 
@@ -195,7 +198,7 @@ class ECGEstimator(
             precision=resolve_precision(self.precision, self.device_, training=True),
             compile_features=self.compile,
             augmentation=self.augmentation and self.augmentation.bind(self._network_rate()),
-            batch_size=self.batch_size,
+            batch_size=int(self.batch_size),  # torch refuses integers of NumPy
             device="cpu",
             **options,
             **{f"module__{name}": value for name, value in arguments.items()},
@@ -210,7 +213,13 @@ class ECGEstimator(
             return None
         incidental = {"backend", "checkpoint_dir", "compile", "device", "distributed", "n_jobs"}
         incidental |= {*self._kept_by_clones, "distillation", "verbose"}
-        own = {k: v for k, v in self.get_params(deep=False).items() if k not in incidental}
+        own = {k: self._option(k) for k in self.get_params(deep=False) if k not in incidental}
+        if "weights" in own:  # the start holds their content
+            own["weights"] = own["weights"] is not None
+        own = {k: v.item() if isinstance(v, np.generic) else v for k, v in own.items()}
+        # Representations of objects and functions may name their place in memory.
+        with suppress(TypeError, PicklingError):
+            own = content_digest(own, anywhere=True).hex()
         return Checkpoint(self.checkpoint_dir, fingerprint(*parts, own))
 
     # Recordings
