@@ -125,17 +125,9 @@ class ECGNet(NeuralNet):
         n_records = len(features)
         return self.module_.head(F.pad(features, (0, 0, 0, -n_records % _ROWS)))[:n_records]
 
-    def autocast(self):
+    def autocast(self) -> AbstractContextManager:
         """Return the context of forward passes."""
-        device_type = torch.device(self.device).type
-        # torch empties its cache of rounded weights after the outermost block, which may be the
-        # whole fit: the first step's weights would stay.
-        return torch.autocast(
-            device_type,
-            dtype=torch.bfloat16,
-            enabled=self.precision == "bf16",
-            cache_enabled=False,
-        )
+        return _autocast(self.device, enabled=self.precision == "bf16")
 
     @contextmanager
     def products(self) -> Iterator[None]:
@@ -144,7 +136,7 @@ class ECGNet(NeuralNet):
         if self.precision not in ("bf16", "float64"):
             products = float32_products(self.device, allow_tf32=self.precision == "tf32")
         # Autocast that the caller has around a fit or a prediction must not lower its precision.
-        with torch.autocast(torch.device(self.device).type, enabled=False), products:
+        with _autocast(self.device, enabled=False), products:
             yield
 
     def augmented(self, x):
@@ -187,6 +179,15 @@ class ECGNet(NeuralNet):
         super().trim_for_prediction()
         for parameter in self.module_.parameters():
             parameter.grad = None
+
+
+def _autocast(device: str, *, enabled: bool) -> AbstractContextManager:
+    kind = torch.device(device).type
+    if not enabled and not torch.amp.is_autocast_available(kind):
+        return nullcontext()
+    # torch empties its cache of rounded weights after the outermost block, which may be the whole
+    # fit: the first step's weights would stay.
+    return torch.autocast(kind, dtype=torch.bfloat16, enabled=enabled, cache_enabled=False)
 
 
 class MaskedNet(ECGNet):

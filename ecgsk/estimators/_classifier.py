@@ -189,8 +189,8 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
             # The checkpoint belongs to this start, which is the same for all devices.
             begin = [value.numpy() for value in net.module_.state_dict().values()]
             net.move_to(self.device_)
-            kept = soft if self.checkpoint_dir is not None else []
-            taught = [teaching_identity(self.distillation, logits) for logits in kept]
+            in_checkpoint = soft if self.checkpoint_dir is not None else []
+            taught = [teaching_identity(self.distillation, logits) for logits in in_checkpoint]
             parts = (X, targets.encoded, weights, train, *begin, *taught)
             trainer = Trainer(
                 net,

@@ -217,10 +217,11 @@ class ECGEstimator(
         if "weights" in own:  # the start holds their content
             own["weights"] = own["weights"] is not None
         own = {k: v.item() if isinstance(v, np.generic) else v for k, v in own.items()}
+        settings: dict | str = own
         # Representations of objects and functions may name their place in memory.
         with suppress(TypeError, PicklingError):
-            own = content_digest(own, anywhere=True).hex()
-        return Checkpoint(self.checkpoint_dir, fingerprint(*parts, own))
+            settings = content_digest(own, anywhere=True).hex()
+        return Checkpoint(self.checkpoint_dir, fingerprint(*parts, settings))
 
     # Recordings
 
