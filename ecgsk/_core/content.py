@@ -146,7 +146,8 @@ class _Digest:
         state: Any = estimator.__getstate__()
         state = dict(state if isinstance(state, dict) else vars(estimator))
         if net is not None:
-            state["device_"] = None if self.anywhere else net.device
+            # Its number changes nothing, and workers take different ones.
+            state["device_"] = None if self.anywhere else net.device.partition(":")[0]
         if "_from_weights" in state:
             # The content of the weights counts, not where they are.
             state["_from_weights"] = _net_without_settings(state["_from_weights"][1])

@@ -136,7 +136,7 @@ class _Content:
 
     def _digest(self, name: str, value) -> list:
         try:
-            return [content_digest(value, files=True)]
+            return [content_digest(value, files=True, anywhere=True)]
         except Exception as error:  # objects of others can fail in any way
             kind = f"{type(value).__module__}.{type(value).__qualname__}"
             if not self.strict:

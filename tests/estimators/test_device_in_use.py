@@ -6,10 +6,13 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from sklearn.frozen import FrozenEstimator
 
 from ecgsk import MTECGClassifier, MTECGPretrainer
 from ecgsk._core.content import content_digest
 from ecgsk.estimators import _device_in_use
+from ecgsk.model_selection._search_fingerprint import search_fingerprint
+from ecgsk.tabular import ProbabilityTransformer
 from tests._device_stand_in import DeviceStandIn
 from tests._models import RATE, recordings, small_models
 
@@ -110,3 +113,20 @@ def test_the_content_of_a_model_may_be_compared_without_its_device():
         there = content_digest(moved)
     assert there != here
     assert content_digest(fitted(), anywhere=True) == anywhere
+
+
+def test_of_a_device_only_its_kind_belongs_to_the_content_and_nothing_to_a_search(monkeypatch):
+    monkeypatch.setattr("ecgsk.estimators._estimator.place", lambda estimator, net: None)
+    model = fitted()
+    contents, searches = [], []
+    for device in ("cpu", "cuda:0", "cuda:1"):
+        model.net_.device = device
+        contents.append(content_digest(model))
+        searches.append(
+            search_fingerprint(
+                X=X, y=Y, folds=[], params={}, space={}, scoring=[],
+                estimator=ProbabilityTransformer(FrozenEstimator(model)), strict=True,
+            )
+        )  # fmt: skip
+    assert contents[0] != contents[1] == contents[2]
+    assert searches[0] == searches[1] == searches[2]
