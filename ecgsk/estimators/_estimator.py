@@ -261,9 +261,8 @@ class ECGEstimator(
         check_is_fitted(self)
         check_own_params(self)  # without a fit, nothing has checked them
         self._check_options()
-        self._fitted_net()
-        X = self._check_X(X, reset=False)
         net = self._placed_net()
+        X = self._check_X(X, reset=False)
         net.precision = resolve_precision(self.precision, net.device, training=False)
         return net, X
 
