@@ -208,10 +208,10 @@ def _in_fork(function):
 
 _TORCHRUN = """
 import json, os, sys, ecgsk
-told = json.loads(sys.argv[1])
-X = ecgsk.make_ecg(48, sampling_rate=100, random_state=told["seed"])
+settings = json.loads(sys.argv[1])
+X = ecgsk.make_ecg(48, sampling_rate=100, random_state=settings["seed"])
 model = ecgsk.MTECGPretrainer("nano", sampling_rate=100, max_epochs=2, batch_size=16,
-    random_state=told["seed"], precision="float32", distributed=True, device=told["device"])
+    random_state=settings["seed"], precision="float32", distributed=True, device=settings["device"])
 model.fit(X)
 if os.environ["RANK"] == "0":
     print("SCORE", model.set_params(device="cpu").score(X))
