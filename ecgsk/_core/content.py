@@ -33,6 +33,7 @@ _WITHOUT_EFFECT = {
     "_metadata_request",
     "_sklearn_output_config",
     "checkpoint_dir",
+    "compile",
     "device",
     "history_",
     "memory",

@@ -15,6 +15,7 @@ from ecgsk._training import Checkpoint, random_state
 from ecgsk._training.read_ahead import _page_locked
 from ecgsk.estimators import FullTraining
 from ecgsk.estimators._device_in_use import place
+from ecgsk.model_selection._search_fingerprint import _Content
 from tests._devices import machine
 
 X = make_ecg(8, sampling_rate=100, random_state=0)
@@ -147,3 +148,13 @@ def test_batches_are_read_where_page_locked_memory_is_used_up(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "pin_memory", fail)
     batch = torch.ones(2), [torch.zeros(1)]
     assert _page_locked(batch)[0] is batch[0]
+
+
+def test_search_with_a_teacher_goes_on_on_another_device():
+    teacher = fitted(device="cpu").set_params(device="auto")
+    here = _Content(True)._digest("teacher", teacher)
+    assert _Content(True)._digest("teacher", teacher.set_params(compile=True)) == here
+    with machine(cuda=1):
+        teacher.net_.device = "cuda:0"
+        there = _Content(True)._digest("teacher", teacher)
+    assert here == there
