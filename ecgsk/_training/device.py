@@ -51,7 +51,7 @@ def resolve_device(device: "str | torch.device") -> str:
     if found not in available:
         raise ValueError(
             f"device={device!r} is not available; here there are {', '.join(available)}. "
-            f"{_reason(kind)}Use device='auto' to take the first of them."
+            f"{_reason(kind, available)}Use device='auto' to take the first of them."
         )
     return found
 
@@ -96,11 +96,12 @@ def _current(kind: str) -> int:
     return current if numbered is None else numbered[1] % count
 
 
-def _reason(kind: str) -> str:
+def _reason(kind: str, available: list[str]) -> str:
     """Return why a device may be missing, as a sentence with a space behind it."""
     if kind not in ("cpu", "mps", *_NUMBERED):
         return "Names of devices are 'cpu', 'cuda', 'cuda:1', 'xpu', 'mps' and the like. "
-    if kind == "cuda" and torch.version.cuda is None and torch.version.hip is None:
+    has_kind = kind in map(device_type, available)
+    if kind == "cuda" and not has_kind and torch.version.cuda is torch.version.hip is None:
         return "This PyTorch was built without CUDA: install one that has it. "
     if kind == "cuda" and "CUDA_VISIBLE_DEVICES" in os.environ:
         shown = os.environ["CUDA_VISIBLE_DEVICES"]

@@ -1,6 +1,6 @@
 """Masked recordings, filled by a fitted masked autoencoder."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -14,12 +14,12 @@ def masked_losses(net: MaskedNet, X, batch_size: int, seed: int) -> np.ndarray:
 
     The masks depend on the seed, and not on the size of batches.
     """
-    return np.concatenate(
-        [
-            (predicted - wanted).square().mean(dim=(1, 2)).cpu().numpy()
-            for _, _, _, predicted, wanted in _masked_batches(net, X, batch_size, seed)
-        ]
-    )
+
+    def losses(records, predicted, wanted):
+        return (predicted - wanted).square().mean(dim=(1, 2))
+
+    batches = _masked_batches(net, X, batch_size, seed, losses)
+    return np.concatenate([found.cpu().numpy() for _, _, _, found in batches])
 
 
 def fill_masked(net: MaskedNet, X, batch_size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -30,13 +30,18 @@ def fill_masked(net: MaskedNet, X, batch_size: int, seed: int) -> tuple[np.ndarr
     module, n_samples = net.module_, X.shape[2]
     filled = np.empty(X.shape, dtype=np.float32)
     masks = np.empty((len(X), n_samples), dtype=bool)
-    for rows, records, order, predicted, _ in _masked_batches(net, X, batch_size, seed):
+
+    def segments_and_guess(records, predicted, wanted):
+        return module.segments(records.to(predicted)), predicted
+
+    for rows, records, order, (segments, guess) in _masked_batches(
+        net, X, batch_size, seed, segments_and_guess
+    ):
         masked = np.zeros(order.shape, dtype=bool)
         np.put_along_axis(masked, order[:, -module.n_masked :], True, axis=1)
-        segments = module.segments(records.to(predicted)).cpu().numpy()
         shape = (*masked.shape, module.n_leads, -1)
-        guess = predicted.cpu().numpy().reshape(len(masked), module.n_masked, *shape[2:])
-        segments = segments.reshape(shape).copy()
+        segments = segments.cpu().numpy().reshape(shape).copy()
+        guess = guess.cpu().numpy().reshape(len(masked), module.n_masked, *shape[2:])
         hidden = order[:, -module.n_masked :, None, None]
         if module.target == "normalized":
             guess = guess * _between(segments.std(axis=3), masked, order, module.n_masked)
@@ -50,7 +55,11 @@ def fill_masked(net: MaskedNet, X, batch_size: int, seed: int) -> tuple[np.ndarr
     return filled, masks
 
 
-def _masked_batches(net, X, batch_size, seed) -> Iterator[tuple]:
+def _masked_batches(net, X, batch_size, seed, compute: Callable) -> Iterator[tuple]:
+    """Yield rows, recordings, order, and what is computed from recordings, prediction and truth.
+
+    All that needs the device's memory is computed where its end is noticed.
+    """
     random, shape = np.random.default_rng(seed), (len(X), net.module_.encoder.n_tokens)
     order, n_drawn = np.empty(shape, dtype=np.int32), 0
 
@@ -60,12 +69,11 @@ def _masked_batches(net, X, batch_size, seed) -> Iterator[tuple]:
         missing = max(rows.stop - n_drawn, 0)
         order[n_drawn : n_drawn + missing] = random.random((missing, shape[1])).argsort(axis=1)
         n_drawn += missing
-        return net.fill(records, torch.from_numpy(order[rows].astype(np.int64)))
+        filled = net.fill(records, torch.from_numpy(order[rows].astype(np.int64)))
+        return compute(records, *filled)
 
-    for rows, records, (predicted, wanted) in in_batches(
-        net, fill, X, np.arange(len(X)), batch_size
-    ):
-        yield rows, records, order[rows].astype(np.int64), predicted, wanted
+    for rows, records, found in in_batches(net, fill, X, np.arange(len(X)), batch_size):
+        yield rows, records, order[rows].astype(np.int64), found
 
 
 def _between(deviation, masked, order, n_masked) -> np.ndarray:
