@@ -3,11 +3,15 @@
 import threading
 from contextlib import nullcontext
 
+import numpy as np
 import pytest
 import sklearn
 import torch
 
+from ecgsk import MTECGClassifier, RecordArray
+from ecgsk._training import prediction, skorch_net
 from ecgsk._training.read_ahead import read_ahead, to_device
+from tests._models import RATE, recordings
 
 
 def test_the_cpu_reads_when_it_needs():
@@ -114,3 +118,16 @@ def test_floating_numbers_get_the_networks_type_before_they_move():
         for given in (torch.float64, torch.float32, torch.bfloat16):
             assert to_device(torch.ones(2, dtype=given), "cpu", dtype).dtype == dtype
         assert to_device(torch.ones(2, dtype=torch.int64), "cpu", dtype).dtype == torch.int64
+
+
+def test_what_is_read_ahead_is_what_is_read_in_turn(monkeypatch):
+    X, y = recordings(24)
+    options = {"sampling_rate": RATE, "max_epochs": 2, "batch_size": 5, "random_state": 0}
+    model = MTECGClassifier("nano", device="cpu", precision="float32", **options)
+    stored = RecordArray.wrap(X, sampling_rate=RATE)
+    in_turn = model.fit(stored, y).predict_proba(stored)
+    for module in (skorch_net, prediction):
+        # As an accelerator has it, with the values of the CPU.
+        monkeypatch.setattr(module, "read_ahead", lambda batches, _: read_ahead(batches, "meta"))
+    ahead = model.fit(stored, y).predict_proba(stored)
+    np.testing.assert_array_equal(ahead, in_turn)
