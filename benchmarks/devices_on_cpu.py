@@ -361,7 +361,7 @@ def tensor_bytes() -> int:
     storages = {
         tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
         for tensor in gc.get_objects()
-        if type(tensor) in (torch.Tensor, torch.nn.Parameter)
+        if type(tensor) in (torch.Tensor, torch.nn.Parameter) and tensor.layout is torch.strided
     }
     return sum(storages.values())
 
