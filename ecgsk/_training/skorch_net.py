@@ -183,8 +183,10 @@ class ECGNet(NeuralNet):
 
 def _autocast(device: str, *, enabled: bool) -> AbstractContextManager:
     kind = torch.device(device).type
-    if not enabled and not torch.amp.is_autocast_available(kind):
-        return nullcontext()
+    if not enabled and not (
+        torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    ):
+        return nullcontext()  # entering a context costs more than this question
     # torch empties its cache of rounded weights after the outermost block, which may be the whole
     # fit: the first step's weights would stay.
     return torch.autocast(kind, dtype=torch.bfloat16, enabled=enabled, cache_enabled=False)

@@ -70,6 +70,8 @@ def net_for_prediction(
     with new_tensors_on_cpu(), place:
         net.initialize()
     if without_values:
+        # Before memory is taken: a file may state any size.
+        _compare_tensors(net.module_.state_dict(), tensors, source=source)
         net.module_.to_empty(device="cpu")
         net.device = "cpu"
     if dtype is not None:
@@ -94,6 +96,14 @@ def load_tensors(module: torch.nn.Module, tensors: dict, *, source: str, without
     unexpected or of another shape.
     """
     own = module.state_dict()
+    _compare_tensors(own, tensors, source=source, without=without)
+    with torch.no_grad():
+        for name, value in tensors.items():
+            # joblib's workers receive arrays that cannot be written, of which torch warns.
+            own[name].copy_(torch.from_numpy(np.require(value, requirements="W")))
+
+
+def _compare_tensors(own: dict, tensors: dict, *, source: str, without=()) -> None:
     missing = [k for k in own if k not in tensors and not k.startswith(tuple(without))]
     unexpected = [k for k in tensors if k not in own]
     shapes = [
@@ -106,10 +116,6 @@ def load_tensors(module: torch.nn.Module, tensors: dict, *, source: str, without
             f"{source} does not match the network. Missing: {missing or 'none'}; unexpected: "
             f"{unexpected or 'none'}; of another shape: {shapes or 'none'}."
         )
-    with torch.no_grad():
-        for name, value in tensors.items():
-            # joblib's workers receive arrays that cannot be written, of which torch warns.
-            own[name].copy_(torch.from_numpy(np.require(value, requirements="W")))
 
 
 def rate_of(
