@@ -161,7 +161,7 @@ class _Watch(TorchDispatchMode):
         return result
 
     def _read(self, name, args, kwargs):
-        """Return what the program reads from the device; None if the operation is no read."""
+        """Return what the program reads from the device; None for other operations."""
         device = kwargs.get("device")
         leaves = name == "_to_copy" and device is not None and torch.device(device).type != DEVICE
         if name == "_local_scalar_dense":

@@ -10,7 +10,7 @@ import torch
 from ecgsk._training.launch import number_on_machine
 
 PRECISIONS = ("auto", "float32", "tf32", "bf16", "float64")
-# Kinds of devices of which a machine may have several.
+# A machine may have several devices of these kinds, which are numbered.
 _NUMBERED = ("cuda", "xpu")
 
 

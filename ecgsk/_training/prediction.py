@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ecgsk._core.calling_line import stacklevel_of_user
 from ecgsk._training.dataset import read_batch
 from ecgsk._training.device import (
     current_device,
@@ -140,7 +141,7 @@ def _halve(net, at_once: int, device: str) -> None:
     warnings.warn(
         f"The memory of {device} does not suffice for {at_once} records at once: the prediction "
         f"goes on with {at_once // 2}. End other programs that use it, or lower batch_size.",
-        stacklevel=2,
+        stacklevel=stacklevel_of_user(),
     )
 
 

@@ -62,7 +62,7 @@ def net_for_prediction(
         precision=precision,
         batch_size=batch_size,
         device="meta" if without_values else "cpu",
-        criterion=torch.nn.Module,  # there is no loss in prediction
+        criterion=torch.nn.Module,  # a prediction computes no loss
         **{f"module__{name}": value for name, value in arguments.items()},
     )
     # The start that is to be overwritten must not move generators that others draw from.
@@ -99,7 +99,7 @@ def load_tensors(module: torch.nn.Module, tensors: dict, *, source: str, without
     _compare_tensors(own, tensors, source=source, without=without)
     with torch.no_grad():
         for name, value in tensors.items():
-            # joblib's workers receive arrays that cannot be written, of which torch warns.
+            # joblib's workers receive read-only arrays, and torch warns of these.
             own[name].copy_(torch.from_numpy(np.require(value, requirements="W")))
 
 

@@ -53,7 +53,7 @@ def machine(monkeypatch):
     ("gpus", "state", "expected"),
     [
         (4, {"variables": {**TORCHRUN, "LOCAL_RANK": "3"}}, "cuda:3"),
-        # One GPU shown to each task, whatever number the task has.
+        # Each task sees one GPU, and its number does not matter.
         (1, {"variables": {**TORCHRUN, "LOCAL_RANK": "3", "CUDA_VISIBLE_DEVICES": "2"}}, "cuda:0"),
         (1, {"group": 3, "variables": SLURM}, "cuda:0"),
         # Launchers that do not set LOCAL_RANK.

@@ -95,7 +95,7 @@ def test_only_the_generator_of_the_device_in_use_is_seeded_and_put_back(device):
         assert states[device].tolist() == [1] * 4
         random_state.set_generator_states(written, device)
         assert states[device].tolist() == [7] * 4
-        # A checkpoint of a GPU goes on where there is none.
+        # A fit with a checkpoint of a GPU goes on where a GPU is missing.
         random_state.set_generator_states(written, "cpu")
         random_state.set_generator_states({"cpu": torch.get_rng_state()}, device)
         assert states == {device: mock.ANY}
