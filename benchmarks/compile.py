@@ -1,6 +1,6 @@
 """Time training steps with and without torch.compile.
 
-    python benchmarks/compile.py [--records 160] [--turns 3] [--device auto]
+    python benchmarks/compile.py [--records 160] [--turns 3] [--device auto] [--out FILE]
 
 Both sides are fits of an estimator in this process, in turns, so that a machine that slows down
 slows both. The steps of the last of two epochs are timed, all of full batches; the ratio is steps
@@ -12,16 +12,20 @@ compiled code of earlier runs in its folder, so the script uses an empty one.
 import argparse
 import json
 import os
+import platform
 import statistics
 import tempfile
+from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from ecgsk import ECGFounderClassifier, MTECGClassifier
+from ecgsk import ECGFounderClassifier, MTECGClassifier, make_ecg
 from ecgsk._training import resolve_device, resolve_precision
 
-RATE, SECONDS = 100, 10
+RATE, SECONDS, SEED = 100, 10, 0
+VERSIONS = ("ecgsk", "torch", "skorch", "numpy")
 
 
 def main():
@@ -33,24 +37,24 @@ def main():
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--mtecg", default="small")
     parser.add_argument("--ecgfounder", default="small")
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     device = resolve_device(options.device)
     precision = resolve_precision(options.precision, device, training=True)
-    random = np.random.default_rng(0)
-    X = random.normal(0, 0.2, (options.records, 12, RATE * SECONDS)).astype(np.float32)
+    X = make_ecg(options.records, sampling_rate=RATE, duration=SECONDS, random_state=SEED)
     y = np.arange(options.records) % 2
-    print(
-        f"{options.records} recordings of 12 x {RATE * SECONDS}, batches of {options.batch_size}, "
-        f"{precision} on {device}, {torch.get_num_threads()} threads, torch {torch.__version__}",
-        flush=True,
+    about = (
+        f"{options.records} synthetic recordings of 12 x {RATE * SECONDS}, batches of "
+        f"{options.batch_size}, {precision} on {device}, medians of {options.turns} turns"
     )
+    print(about, flush=True)
     common = {
         "sampling_rate": RATE,
         "max_epochs": 2,
         "batch_size": options.batch_size,
         "device": device,
         "precision": precision,
-        "random_state": 0,
+        "random_state": SEED,
     }
     models = {
         f"MTECG {options.mtecg}": MTECGClassifier(options.mtecg, **common),
@@ -79,7 +83,18 @@ def main():
                 "compiling_s": round(first[True] - first[False], 1),
             }
             print(f"{name}: {results[name]}", flush=True)
-    print(json.dumps(results))
+    report = {
+        "what": about,
+        "seed": SEED,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in VERSIONS},
+        "results": results,
+    }
+    text = json.dumps(report, indent=2)
+    print(text)
+    if options.out:
+        options.out.write_text(text + "\n")
 
 
 if __name__ == "__main__":
