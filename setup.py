@@ -7,6 +7,8 @@ VERSION = {}
 exec((HERE / "ecgsk" / "_version.py").read_text(encoding="utf-8"), VERSION)
 
 EXTRAS = {
+    # Recordings of devices and archives: DICOM, XML, SCP-ECG, EDF and others.
+    "formats": ["ecgdatakit>=2.0.3", "pydicom>=2.4", "h5py>=3.10"],
     "hub": ["huggingface_hub>=0.23"],
     # The EBM itself comes with interpret-core; this adds interpret's interactive dashboards.
     "interpret": ["interpret>=0.7.4"],
@@ -37,13 +39,13 @@ EXTRAS = {
         "pytest>=8",
         "pytest-xdist>=3.8",
         "psutil>=5.9",
-        "h5py>=3.10",
+        "pyedflib>=0.1.38",
         "httpx>=0.27",
         "setuptools>=77.0.3",
     ],
     "dev": ["ruff>=0.6", "mypy>=1.13"],
 }
-for name in ("onnx", "parquet", "dask", "service", "docs", "test"):
+for name in ("formats", "onnx", "parquet", "dask", "service", "docs", "test"):
     EXTRAS["dev"] += EXTRAS[name]
 
 setup(

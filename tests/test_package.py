@@ -19,6 +19,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 ROOMS = [
     "_core",
     "_wfdb",
+    "_formats",
     "datasets",
     "preprocessing",
     "networks",
@@ -34,6 +35,7 @@ ROOMS = [
 ]
 KNOWS_NOTHING_OF = {
     "_core": {"torch", "skorch", "interpret"},
+    "_formats": {"torch", "skorch", "interpret"},
     "networks": {"sklearn", "skorch", "interpret"},
     "tabular": {"torch", "skorch"},
     "model_selection": {"torch", "skorch", "interpret"},
@@ -72,7 +74,7 @@ def test_rooms_use_only_those_above_them(room):
 
 
 # Packages that several others build on, and the command line.
-SHARED = {"_core", "_wfdb", "_training", "_cli", "_version"}
+SHARED = {"_core", "_wfdb", "_formats", "_training", "_cli", "_version"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -14,9 +14,9 @@ from ecgsk._cli.output_table import OutputTable
 from ecgsk._cli.predictor import Predictor
 from ecgsk._cli.recordings import Recording, Recordings
 from ecgsk._core.files import file_sha256
+from ecgsk._core.record_error import printable
+from ecgsk._formats.folder import summarize
 from ecgsk._version import __version__
-from ecgsk._wfdb.folder import summarize
-from ecgsk._wfdb.header import printable
 
 
 def run_predict(options: argparse.Namespace) -> int:

@@ -11,10 +11,10 @@ from ecgsk._cli.covariate_table import CovariateTable
 from ecgsk._cli.model_input import ModelInput
 from ecgsk._cli.sources import Source, is_array, list_sources, open_array
 from ecgsk._core.covariates import read_age
+from ecgsk._core.record_error import RecordError
 from ecgsk._core.records import RecordArray
 from ecgsk._core.sampling_rate import Unify
-from ecgsk._wfdb.folder import Unread
-from ecgsk._wfdb.header import RecordError
+from ecgsk._formats.folder import Unread
 from ecgsk._wfdb.metadata import record_metadata
 from ecgsk._wfdb.signal import read_signal, scan_record
 

@@ -9,8 +9,9 @@ from functools import lru_cache
 import numpy as np
 
 from ecgsk._core.file_formats import read_npy_header
-from ecgsk._wfdb.folder import find_copies, find_unread, list_folder, summarize
-from ecgsk._wfdb.header import Header, RecordError, read_header
+from ecgsk._core.record_error import RecordError
+from ecgsk._formats.folder import find_copies, find_unread, list_folder, summarize
+from ecgsk._wfdb.header import Header, read_header
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@ import stat
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from ecgsk._core.record_error import RecordError
+
 # A header lists leads and codes. What is larger, or pretends to, is something else.
 _LARGEST_HEADER = 4 << 20
 _MOST_SIGNALS, _MOST_PER_FRAME, _LONGEST_SKEW = 1000, 1000, 100_000
 # Of an ECG, Hz; and of counts to the unit.
 RATES, _GAINS = (10.0, 100_000.0), (1e-9, 1e12)
-_LONGEST_REASON = 400
 
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 
@@ -32,27 +33,6 @@ _SIGNAL_LINE = re.compile(
 
 _SEGMENT_LINE = re.compile(r"(?P<name>\S+)\s+(?P<n_samples>\d+)", re.ASCII)
 _LINE_ENDS = re.compile(r"\r\n|\r|\n")
-
-
-class RecordError(ValueError):
-    """A record cannot be read."""
-
-    def __init__(self, file: str, reason: str, missing: bool = False):
-        # It may quote a file that holds anything.
-        reason = printable(reason[:_LONGEST_REASON]) + " ..." * (len(reason) > _LONGEST_REASON)
-        # All arguments go to the base class so that the error can be pickled by a worker process.
-        super().__init__(file, reason, missing)
-        self.file = file  # path of the header
-        self.reason = reason
-        self.missing = missing  # whether a file does not exist
-
-    def __str__(self) -> str:
-        return f"{printable(self.file)}: {self.reason}"
-
-
-def printable(text: str) -> str:
-    """Return a text with escapes for what is not printable, such as a terminal's commands."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from ecgsk._core.record_error import RecordError
 from ecgsk._core.signal import lead_indices, lead_name, millivolt_factor
-from ecgsk._wfdb.header import Header, RecordError, Signals, read_header
+from ecgsk._wfdb.header import Header, Signals, read_header
 
 # Format 16 keeps this count for samples that were not recorded.
 _MISSING_SAMPLE = -32768
@@ -65,7 +66,12 @@ def scan_record(path: str, leads: tuple[str, ...], *, verify: bool = True) -> He
     of another size than its header describes. Records that are not plain 16-bit files are read
     once to find that out. With ``verify``, `read_signal` compares the checksums.
     """
-    header = replace(read_header(path), verify=verify)
+    return check_record(replace(read_header(path), verify=verify), leads)
+
+
+def check_record(header: Header, leads: tuple[str, ...]) -> Header:
+    """Do what `scan_record` does with a header that has been read."""
+    path = header.path
     if header.data_file is None:
         n_samples = _read_with_wfdb(header, leads).shape[1]
         return replace(header, n_samples=n_samples, n_stored=n_samples)

@@ -6,8 +6,9 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from ecgsk._core.public import public
+from ecgsk._core.record_error import RecordError
 from ecgsk._core.records import RecordArray, batches
-from ecgsk._wfdb.header import Header, RecordError
+from ecgsk._wfdb.header import Header
 from ecgsk._wfdb.signal import read_signal
 
 _CHUNK = 64

@@ -15,12 +15,13 @@ from sklearn.utils import Bunch
 from ecgsk._core.covariates import read_covariates
 from ecgsk._core.files import expanded
 from ecgsk._core.public import public
+from ecgsk._core.record_error import RecordError
 from ecgsk._core.records import RecordArray
 from ecgsk._core.sampling_rate import Unify
 from ecgsk._core.signal import STANDARD_LEADS, lead_name
 from ecgsk._core.sklearn_compat import Interval, StrOptions, validate_params
-from ecgsk._wfdb.folder import find_unread, list_folder, summarize
-from ecgsk._wfdb.header import RATES, Header, RecordError
+from ecgsk._formats.folder import find_unread, list_folder, summarize
+from ecgsk._wfdb.header import RATES, Header
 from ecgsk._wfdb.metadata import comment_target, comment_value, header_comments, record_metadata
 from ecgsk._wfdb.signal import scan_record
 from ecgsk.datasets._reading import (

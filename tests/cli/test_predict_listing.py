@@ -12,7 +12,7 @@ from ecgsk import make_ecg
 from ecgsk._cli.main import main
 from ecgsk._cli.model_input import ModelInput
 from ecgsk._cli.recordings import Recordings
-from ecgsk._wfdb.folder import list_folder
+from ecgsk._formats.folder import list_folder
 from tests._wfdb_files import LEADS, write_record
 
 INPUT = ModelInput(sampling_rate=100, seconds=2, leads=tuple(LEADS), n_leads=12)
@@ -50,8 +50,8 @@ SIGNALS = "\n".join(",".join(f"{v / 1000:.3f}" for v in row) for row in COUNTS.T
         ("x.NPY", b"?", "rename it to end in .npy"),
         ("x.dat", b"?", "it has no header: 'x.hea' is missing"),
         ("x.mat", b"?", "it has no header: 'x.hea' is missing"),
-        ("IM0001", DICOM, "DICOM is not read"),
-        ("1.2.840", DICOM, "DICOM is not read"),
+        ("IM0001", DICOM, "DICOM is not read by load_wfdb"),
+        ("1.2.840", DICOM, "DICOM is not read by load_wfdb"),
         ("x.csv", SIGNALS, "of signals is not read"),
         ("x.csv", "\ufeff" + ",".join(LEADS) + "\n" + SIGNALS, "of signals is not read"),
         ("x.txt", "time\tI\tII\n" + "0.1\t0.2\t0.3\n" * 9, "of signals is not read"),

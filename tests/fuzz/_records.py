@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgsk._wfdb.header import RecordError
+from ecgsk._core.record_error import RecordError
 from ecgsk.datasets import load_wfdb
 
 from ._case import NUMBERS, WORDS, Case, generator, mutate, mutate_text, write

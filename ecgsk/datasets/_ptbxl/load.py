@@ -13,10 +13,11 @@ from sklearn.utils import Bunch
 from ecgsk._core.covariates import read_covariates
 from ecgsk._core.files import expanded
 from ecgsk._core.public import public
+from ecgsk._core.record_error import RecordError
 from ecgsk._core.records import RecordArray
 from ecgsk._core.signal import STANDARD_LEADS
 from ecgsk._core.sklearn_compat import Options, StrOptions, validate_params
-from ecgsk._wfdb.header import Header, RecordError
+from ecgsk._wfdb.header import Header
 from ecgsk._wfdb.signal import scan_record
 from ecgsk.datasets._ptbxl.labels import PTBXL_TASKS, labels_of
 from ecgsk.datasets._ptbxl.table import FILENAME_COLUMN, read_table

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ecgsk._core.csv_tables import read_csv
-from ecgsk._wfdb.header import RecordError
+from ecgsk._core.record_error import RecordError
 from ecgsk.datasets._ptbxl.labels import is_statement
 
 _CSV = "ptbxl_database.csv"

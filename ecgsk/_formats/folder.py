@@ -1,4 +1,4 @@
-"""Folders of recordings: the files in them, and which of these may be unread recordings."""
+"""Folders of recordings: the files in them, their formats, and which may be unread recordings."""
 
 import os
 import re
@@ -7,10 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ecgsk._core.signal import STANDARD_LEADS, lead_name
+from ecgsk._formats.registry import find_format, read_beginning
+from ecgsk._formats.stored import Format
 from ecgsk._wfdb.header import Header
 
-# Formats in which devices, archives and programs store ECGs. Tables, images, documents, archives
-# and models are not among them.
+# Endings of files in which devices, archives and programs store ECGs. Tables, images, other
+# documents, archives and models are not among them.
 _OTHER_FORMATS = frozenset(
     ".xml .dcm .dicom .edf .bdf .gdf .scp .ecg .mwf .hl7 .aecg .fif .h5 .hdf5 .hdf .npz .zarr "
     ".tfrecord .tfrecords".split()
@@ -20,8 +22,10 @@ _COMPRESSED = (".gz", ".xz", ".bz2", ".zst", ".lzma")
 _TEXT = (".csv", ".tsv", ".txt")
 _SIGNALS = (".dat", ".mat")
 _READ = (".hea", ".npy")
+# Their names and not their content decide.
+_NAMED = {".pdf": "a PDF is a picture of a recording: export the recording from its archive"}
 _BEGINNING = 1 << 16
-_REMEDY = "convert it to WFDB or .npy"
+_REMEDY = "convert it to WFDB or .npy; its content is in no format that is known"
 # Names of each kind that a message lists.
 _LISTED = 3
 
@@ -83,40 +87,63 @@ def list_folder(folder: str) -> FolderContent:
     return FolderContent(sorted(files), sorted(unread, key=lambda item: item.path))
 
 
-def find_unread(files: Iterable[str], headers: Sequence[Header]) -> list[Unread]:
-    """Return the files that may be recordings, but are neither ``.hea``, ``.npy`` nor read by them.
+def sort_files(
+    files: Iterable[str], headers: Sequence[Header]
+) -> tuple[list[tuple[str, Format]], list[Unread]]:
+    """Return the recordings among files with their formats, and what may be unread recordings.
 
-    ``headers`` are those among the files that could be parsed.
+    ``headers`` are those among the files that could be parsed; files ending in ``.hea`` and those
+    that headers name are in neither list.
     """
     signals = {path for header in headers for path in signal_files(header)}
     files = list(files)
     stems = {path[:-4].casefold() for path in files if path.lower().endswith(".hea")}
-    found = []
+    read, unread = [], []
     for path in files:
         stem, suffix = os.path.splitext(path)
         kind = suffix.lower()
-        if suffix in _READ:
+        if suffix == ".hea" or path in signals:
             continue
-        if kind in _READ:
-            reason = f"its name ends in {suffix}: rename it to end in {kind}"
-        elif kind in _SIGNALS:
-            if path in signals or stem.casefold() in stems:
-                continue
-            reason = f"it has no header: {os.path.basename(stem) + '.hea'!r} is missing"
-        elif kind in _COMPRESSED and os.path.splitext(stem)[1].lower() in (
-            _OTHER_FORMATS.union(_READ, _SIGNALS)
-        ):
-            reason = f"{suffix} is not read: decompress it"
-        elif kind in _OTHER_FORMATS:
-            reason = f"{suffix} is not read: {_REMEDY}"
-        elif kind in _TEXT and _is_text_of_signals(path):
-            reason = f"{suffix} of signals is not read: {_REMEDY}"
-        elif _is_dicom(path, suffix):
-            reason = f"DICOM is not read: {_REMEDY}"
-        else:
+        if kind in _SIGNALS and stem.casefold() in stems:
             continue
-        found.append(Unread(path, reason))
-    return found
+        if (found := find_format(path)) is not None:
+            read.append((path, found))
+        elif reason := _doubt(path, stem, suffix):
+            unread.append(Unread(path, reason))
+    return read, unread
+
+
+def find_unread(files: Iterable[str], headers: Sequence[Header]) -> list[Unread]:
+    """Return the files that may be recordings, but no WFDB records or ``.npy`` files."""
+    read, unread = sort_files(files, headers)
+    unread += [
+        Unread(path, f"{found.name} is not read by load_wfdb: use load_ecg")
+        for path, found in read
+        if not path.endswith(_READ)
+    ]
+    return sorted(unread, key=lambda item: item.path)
+
+
+def _doubt(path: str, stem: str, suffix: str) -> str:
+    """Return why a file in no known format may be a recording that is not read, or ""."""
+    kind = suffix.lower()
+    if suffix in _READ:
+        return ""
+    if kind in _READ:
+        return f"its name ends in {suffix}: rename it to end in {kind}"
+    if kind in _SIGNALS:
+        return f"it has no header: {os.path.basename(stem) + '.hea'!r} is missing"
+    if kind in _COMPRESSED and os.path.splitext(stem)[1].lower() in (
+        _OTHER_FORMATS.union(_READ, _SIGNALS)
+    ):
+        return f"{suffix} is not read: decompress it"
+    if kind in _NAMED:
+        return _NAMED[kind]
+    if kind in _OTHER_FORMATS:
+        return f"{suffix} is not read: {_REMEDY}"
+    if kind in _TEXT and _is_text_of_signals(path):
+        return f"{suffix} of signals is not read: {_REMEDY}"
+    return ""
 
 
 def signal_files(header: Header) -> tuple[str, ...]:
@@ -164,25 +191,9 @@ def summarize(unread: Sequence[Unread]) -> str:
     return ", ".join(texts)
 
 
-def _beginning(path: str) -> bytes:
-    """Return the first bytes of a regular file, and nothing of all others."""
-    try:
-        if os.path.isfile(path):
-            with open(path, "rb") as stream:
-                return stream.read(_BEGINNING)
-    except OSError:
-        pass
-    return b""
-
-
-def _is_dicom(path: str, suffix: str) -> bool:
-    # Devices write DICOM without an ending, or with numbers after a dot.
-    return bool(re.fullmatch(r"(\.[\d.]*)?", suffix)) and _beginning(path)[128:132] == b"DICM"
-
-
 def _is_text_of_signals(path: str) -> bool:
     """Return whether a table contains only numbers, below the names of leads or without names."""
-    content = _beginning(path)
+    content = read_beginning(path, _BEGINNING)
     lines = content.removeprefix(b"\xef\xbb\xbf").decode("latin-1").splitlines()
     if len(content) == _BEGINNING:
         # The last number may be cut.

@@ -1,0 +1,59 @@
+"""WFDB records, by the reader of `ecgsk._wfdb`."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ecgsk._core.record_error import RecordError
+from ecgsk._core.signal import lead_name
+from ecgsk._formats.lead_plan import plan_leads
+from ecgsk._formats.stored import Format, ReadOptions, Statements, StoredECG
+from ecgsk._wfdb.header import Header, read_header
+from ecgsk._wfdb.metadata import record_metadata
+from ecgsk._wfdb.signal import check_record, read_signal
+
+
+class WFDB(Format):
+    """WFDB records; the header is the file of a record."""
+
+    name = "WFDB"
+    endings = (".hea",)
+
+    def recognizes(self, path: str, beginning: bytes) -> bool:
+        return path.endswith(".hea")
+
+    def scan(self, path: str, options: ReadOptions) -> Sequence[StoredECG]:
+        return [self.of_header(read_header(path), options)]
+
+    def of_header(self, header: Header, options: ReadOptions) -> StoredECG:
+        """Return the record of a header after `check_record`."""
+        names = header.signals.names
+        # The leads of a record of several segments are known after decoding.
+        leads = options.wanted
+        if names:
+            try:
+                leads = plan_leads(names, options.wanted).needed
+            except ValueError as error:
+                raise RecordError(header.path, str(error)) from None
+        header = check_record(replace(header, verify=options.verify), leads)
+        found = record_metadata(header, None)
+        return StoredECG(
+            path=header.path,
+            format=self.name,
+            leads=tuple(map(lead_name, names)) or leads,
+            sampling_rate=header.sampling_rate,
+            n_samples=header.n_samples or 0,
+            states=Statements(
+                patient=found["patient"],
+                age_text=found["age_text"],
+                sex_text=found["sex_text"],
+                dx=tuple(found["dx"]),
+                comments=found["comments"],
+            ),
+            handle=header,
+        )
+
+    def read(self, ecg: StoredECG, leads: Sequence[str], options: ReadOptions) -> np.ndarray:
+        out = np.empty((len(leads), ecg.n_samples), dtype=np.float32)
+        return read_signal(ecg.handle, tuple(leads), out)

@@ -1,0 +1,164 @@
+"""Formats that the package ecgdatakit parses (extra ``formats``)."""
+
+import os
+import stat
+import warnings
+import zlib
+from importlib import import_module
+
+import numpy as np
+
+from ecgsk._core.optional import import_optional
+from ecgsk._core.record_error import RecordError
+from ecgsk._core.signal import lead_name, millivolt_factor
+from ecgsk._formats.stored import ReadOptions, Statements, StoredECG, WholeFileFormat
+from ecgsk._wfdb.header import RATES
+
+# A recording of a few minutes has a few megabytes; parsers take about ten times that.
+LARGEST_FILE = 128 << 20
+_MOST_SAMPLES = 100_000_000
+
+
+class ParsedFormat(WholeFileFormat):
+    """A format with a parser in ecgdatakit.
+
+    A subclass defines the class attributes and ``recognizes``. It may refine what the parser
+    returns by ``rhythm_leads``, ``check`` and ``statements``.
+    """
+
+    module: str  # of ecgdatakit.parsing.parsers
+    parser: str
+    packages: tuple[str, ...] = ("ecgdatakit",)  # to import
+
+    def decode_file(self, path: str, options: ReadOptions) -> tuple[StoredECG, np.ndarray]:
+        self._check_file(path)
+        for package in self.packages:
+            import_optional(package, extra="formats", purpose=f"Reading {self.name}")
+        record, messages = self._parse(path)
+        try:
+            self.check(record, messages, options)
+            leads = self.rhythm_leads(record)
+            signal = self._signal(leads)
+            rate = _one({float(lead.sampling_rate) for lead in leads}, "sampling rates")
+            if not RATES[0] <= rate <= RATES[1]:
+                raise ValueError(f"its sampling rate is {rate:g} Hz; {RATES[0]:g} to {RATES[1]:g} "
+                                 "Hz is possible")  # fmt: skip
+            states = self.statements(record)
+        except RecordError:
+            raise
+        except Exception as error:  # what a parser makes of foreign bytes can fail in any way
+            raise RecordError(path, _reason(error)) from error
+        ecg = StoredECG(
+            path=path,
+            format=self.name,
+            leads=tuple(lead_name(lead.label) for lead in leads),
+            sampling_rate=rate,
+            n_samples=signal.shape[1],
+            states=states,
+            crc=zlib.crc32(signal.tobytes()),
+        )
+        return ecg, signal
+
+    def check(self, record, messages: list[warnings.WarningMessage], options: ReadOptions) -> None:
+        """Raise ValueError for a record that must not be used; ``messages`` are the parser's."""
+        from ecgdatakit.exceptions import ChecksumWarning
+
+        wrong = [m for m in messages if issubclass(m.category, ChecksumWarning)]
+        if wrong and options.verify:
+            raise ValueError(
+                f"its checksum is wrong: {wrong[0].message}. The file was changed on its way. "
+                "Fetch it again, or use verify=False, which reads it as it is"
+            )
+
+    def rhythm_leads(self, record) -> list:
+        """Return the leads of the recording itself, not those of an average heartbeat."""
+        return record.leads
+
+    def statements(self, record) -> Statements:
+        """Return what the file states."""
+        return statements_of(record)
+
+    def _check_file(self, path: str) -> None:
+        try:
+            about = os.stat(path)
+        except OSError as error:
+            raise RecordError(
+                path,
+                f"it cannot be opened ({error.strerror})",
+                isinstance(error, FileNotFoundError),
+            ) from None
+        if not stat.S_ISREG(about.st_mode):
+            raise RecordError(path, "it is not a regular file")
+        if about.st_size > LARGEST_FILE:
+            raise RecordError(
+                path, f"it has {about.st_size >> 20} MB; recordings of at most "
+                f"{LARGEST_FILE >> 20} MB are read"
+            )  # fmt: skip
+
+    def _parse(self, path: str):
+        module = import_module(f"ecgdatakit.parsing.parsers.{self.module}")
+        try:
+            with warnings.catch_warnings(record=True) as messages:
+                warnings.simplefilter("always")
+                record = getattr(module, self.parser)().parse(path)
+        except MemoryError:
+            raise RecordError(path, "it does not fit into memory") from None
+        except ImportError:
+            raise
+        except (Exception, RecursionError) as error:
+            raise RecordError(path, f"it cannot be decoded ({_reason(error)})") from error
+        return record, messages
+
+    def _signal(self, leads) -> np.ndarray:
+        if not leads:
+            raise ValueError("it contains no recording")
+        n_samples = _one({len(lead.samples) for lead in leads}, "lengths of leads")
+        if not n_samples:
+            raise ValueError("its leads contain no samples")
+        if n_samples * len(leads) > _MOST_SAMPLES:
+            raise ValueError(f"{len(leads)} leads of {n_samples} samples are more than is read")
+        signal = np.empty((len(leads), n_samples), dtype=np.float32)
+        for row, lead in zip(signal, leads, strict=True):
+            unit = lead.resolution_unit if lead.is_raw else lead.units
+            if not unit:
+                raise ValueError(
+                    f"it has no unit for lead {lead.label}, whose amplitude is unknown"
+                )
+            factor = millivolt_factor(unit)
+            if lead.is_raw:
+                if not 0 < abs(lead.resolution) < np.inf:
+                    raise ValueError(
+                        f"it has no gain for lead {lead.label}: its amplitude is unknown"
+                    )
+                row[:] = lead.samples * (lead.resolution * factor) + lead.offset * factor
+            else:
+                row[:] = lead.samples * factor
+        return signal
+
+
+def statements_of(record) -> Statements:
+    """Return what an ECGRecord of ecgdatakit states."""
+    patient, device = record.patient, record.recording.device
+    found = record.measurements.to_dict() if record.measurements is not None else {}
+    interpretation = record.interpretation
+    lines = interpretation.statements if interpretation is not None else []
+    return Statements(
+        patient=patient.patient_id or None,
+        age_text=None if patient.age is None else str(patient.age),
+        sex_text=patient.sex or None,
+        date=record.recording.date,
+        device=" ".join(text for text in (device.manufacturer, device.model) if text) or None,
+        statements=tuple(" ".join(part for part in line if part) for line in lines),
+        measurements={name: float(value) for name, value in found.items() if value is not None},
+    )
+
+
+def _one(values: set, what: str):
+    if len(values) != 1:
+        raise ValueError(f"its leads have different {what}: {', '.join(map(str, sorted(values)))}")
+    return values.pop()
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error) or type(error).__name__
+    return text.rstrip(".")
