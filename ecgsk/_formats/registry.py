@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from ecgsk._formats.dicom import DICOM
 from ecgsk._formats.edf import EDF
+from ecgsk._formats.npy import NPY
 from ecgsk._formats.scp import SCPECG
 from ecgsk._formats.stored import Format
 from ecgsk._formats.wfdb import WFDB
@@ -20,6 +21,7 @@ FORMATS: tuple[Format, ...] = (
     MortaraXML(),
     SCPECG(),
     EDF(),
+    NPY(),
 )
 _BEGINNING = 4096
 
