@@ -124,6 +124,11 @@ def find_unread(files: Iterable[str], headers: Sequence[Header]) -> list[Unread]
     return sorted(unread, key=lambda item: item.path)
 
 
+def reason_unread(path: str) -> str:
+    """Return why a file in no known format is not read."""
+    return _doubt(path, *os.path.splitext(path)) or "its content is in no format that is read"
+
+
 def _doubt(path: str, stem: str, suffix: str) -> str:
     """Return why a file in no known format may be a recording that is not read, or ""."""
     kind = suffix.lower()
