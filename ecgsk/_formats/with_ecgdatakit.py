@@ -1,7 +1,5 @@
 """Formats that the package ecgdatakit parses (extra ``formats``)."""
 
-import os
-import stat
 import warnings
 import zlib
 from importlib import import_module
@@ -11,12 +9,9 @@ import numpy as np
 from ecgsk._core.optional import import_optional
 from ecgsk._core.record_error import RecordError
 from ecgsk._core.signal import lead_name, millivolt_factor
+from ecgsk._formats.limits import MOST_SAMPLES, check_file
 from ecgsk._formats.stored import ReadOptions, Statements, StoredECG, WholeFileFormat
 from ecgsk._wfdb.header import RATES
-
-# A recording of a few minutes has a few megabytes; parsers take about ten times that.
-LARGEST_FILE = 128 << 20
-_MOST_SAMPLES = 100_000_000
 
 
 class ParsedFormat(WholeFileFormat):
@@ -31,7 +26,7 @@ class ParsedFormat(WholeFileFormat):
     packages: tuple[str, ...] = ("ecgdatakit",)  # to import
 
     def decode_file(self, path: str, options: ReadOptions) -> tuple[StoredECG, np.ndarray]:
-        self._check_file(path)
+        check_file(path)
         for package in self.packages:
             import_optional(package, extra="formats", purpose=f"Reading {self.name}")
         record, messages = self._parse(path)
@@ -78,23 +73,6 @@ class ParsedFormat(WholeFileFormat):
         """Return what the file states."""
         return statements_of(record)
 
-    def _check_file(self, path: str) -> None:
-        try:
-            about = os.stat(path)
-        except OSError as error:
-            raise RecordError(
-                path,
-                f"it cannot be opened ({error.strerror})",
-                isinstance(error, FileNotFoundError),
-            ) from None
-        if not stat.S_ISREG(about.st_mode):
-            raise RecordError(path, "it is not a regular file")
-        if about.st_size > LARGEST_FILE:
-            raise RecordError(
-                path, f"it has {about.st_size >> 20} MB; recordings of at most "
-                f"{LARGEST_FILE >> 20} MB are read"
-            )  # fmt: skip
-
     def _parse(self, path: str):
         module = import_module(f"ecgdatakit.parsing.parsers.{self.module}")
         try:
@@ -115,7 +93,7 @@ class ParsedFormat(WholeFileFormat):
         n_samples = _one({len(lead.samples) for lead in leads}, "lengths of leads")
         if not n_samples:
             raise ValueError("its leads contain no samples")
-        if n_samples * len(leads) > _MOST_SAMPLES:
+        if n_samples * len(leads) > MOST_SAMPLES:
             raise ValueError(f"{len(leads)} leads of {n_samples} samples are more than is read")
         signal = np.empty((len(leads), n_samples), dtype=np.float32)
         for row, lead in zip(signal, leads, strict=True):
