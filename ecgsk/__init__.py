@@ -18,6 +18,7 @@ _LAZY = {
     "ProbabilityTransformer": "ecgsk.tabular",
     "SinglePredictorClassifier": "ecgsk.tabular",
     "load": "ecgsk.persistence",
+    "load_ecg": "ecgsk.datasets",
     "load_echonext": "ecgsk.datasets",
     "load_ptbxl": "ecgsk.datasets",
     "load_wfdb": "ecgsk.datasets",

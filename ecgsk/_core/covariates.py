@@ -128,6 +128,12 @@ def read_covariates(
     return pd.DataFrame({"age": years, "sex": codes}, dtype=float), over_89
 
 
+def sex_name(text: str | None) -> str | None:
+    """Return "male" or "female", or None for other texts."""
+    text = str(text).strip().lower()
+    return "male" if text in _MALE else "female" if text in _FEMALE else None
+
+
 def _warn(which: str, doubts: list[str], names, source: str, stacklevel: int) -> None:
     wrong = [place for place, doubt in enumerate(doubts) if doubt]
     if wrong:

@@ -5,12 +5,11 @@ import re
 
 import numpy as np
 
-from ecgsk._core.covariates import read_age
+from ecgsk._core.covariates import read_age, sex_name
 from ecgsk._wfdb.header import Header
 
 _COMMENT = re.compile(r"#\s*([^:#]{1,100}?)\s*:\s*(.*)")
 _PATIENT = re.compile(r"(?:patient|subject)[ _-]?(?:id|number|no)", re.IGNORECASE)
-_SEX = {"m": "male", "male": "male", "f": "female", "female": "female"}
 
 
 def record_metadata(header: Header, signal: np.ndarray | None) -> dict:
@@ -28,7 +27,7 @@ def record_metadata(header: Header, signal: np.ndarray | None) -> dict:
         "age": read_age(found.get("age", "")).years,
         "age_text": found.get("age"),
         "sex_text": found.get("sex"),
-        "sex": _SEX.get(found.get("sex", "").lower()),
+        "sex": sex_name(found.get("sex")),
         "dx": _codes(found.get("dx", "")),
         "patient": next((v for k, v in comments.items() if _PATIENT.fullmatch(k)), None),
         "comments": comments,

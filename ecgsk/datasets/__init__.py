@@ -1,5 +1,6 @@
 """Recordings from files and made-up ones, as arrays."""
 
+from ecgsk.datasets._ecg import load_ecg
 from ecgsk.datasets._echonext.layout import ECHONEXT_FLAGS, ECHONEXT_SCALING
 from ecgsk.datasets._echonext.load import load_echonext
 from ecgsk.datasets._ptbxl.labels import PTBXL_TASKS
@@ -17,6 +18,7 @@ __all__ = [
     "PTBXL_STATEMENTS",
     "PTBXL_TASKS",
     "RecordsLeftOutWarning",
+    "load_ecg",
     "load_echonext",
     "load_ptbxl",
     "load_wfdb",

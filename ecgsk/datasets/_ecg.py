@@ -1,0 +1,374 @@
+"""Recordings in files of any format."""
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from numbers import Integral, Real
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import Bunch
+
+from ecgsk._core.calling_line import stacklevel_of_user
+from ecgsk._core.covariates import read_age, read_covariates, sex_name
+from ecgsk._core.files import expanded
+from ecgsk._core.public import public
+from ecgsk._core.record_error import RecordError, printable
+from ecgsk._core.records import RecordArray
+from ecgsk._core.sampling_rate import Unify
+from ecgsk._core.signal import STANDARD_LEADS, lead_name, millivolt_factor
+from ecgsk._core.sklearn_compat import Interval, StrOptions, validate_params
+from ecgsk._formats.listing import list_sources
+from ecgsk._formats.stored import ReadOptions, StoredECG
+from ecgsk._wfdb.header import RATES
+from ecgsk.datasets._many_files import FormatReader, Loaded, Wanted, fingerprint, load_files
+from ecgsk.datasets._reading import RecordsLeftOutWarning
+
+_NAMED = 5
+_REASONS = 20
+
+
+@public("ecgsk")
+@validate_params(
+    {
+        "source": [str, os.PathLike, list, tuple],
+        "leads": [list, tuple],
+        "sampling_rate": [Interval(Real, *RATES, closed="both"), None],
+        "n_samples": [Interval(Integral, 1, None, closed="left"), None],
+        "lazy": ["boolean"],
+        "file_sampling_rate": [Interval(Real, *RATES, closed="both"), None],
+        "file_unit": [str, None],
+        "file_leads": [list, tuple, None],
+        "verify": ["boolean"],
+        "on_error": [StrOptions({"warn", "raise"})],
+        "n_jobs": [Integral, None],
+        "progress": ["boolean"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def load_ecg(
+    source: str | os.PathLike | Sequence[str | os.PathLike],
+    *,
+    leads: Sequence[str] = STANDARD_LEADS,
+    sampling_rate: float | None = None,
+    n_samples: int | None = None,
+    lazy: bool = False,
+    file_sampling_rate: float | None = None,
+    file_unit: str | None = None,
+    file_leads: Sequence[str] | None = None,
+    verify: bool = True,
+    on_error: str = "warn",
+    n_jobs: int | None = None,
+    progress: bool = False,
+) -> Bunch:
+    """Load ECGs from files of devices, archives and data sets, in any mixture of formats.
+
+    Formats are recognized by the content of a file: WFDB, DICOM, GE MUSE XML, Philips XML, HL7
+    aECG, Mortara XML, SCP-ECG, EDF, HDF5 in the layout of CODE-15, and arrays and tables
+    (``.npy``, ``.npz``, ``.csv``). All but WFDB and arrays need the extra ``formats``.
+
+    Parameters
+    ----------
+    source : path, or list of paths
+        A folder, searched with all folders below it, but without hidden ones; a file; a pattern
+        such as ``"export/**/*.xml"``; or a list of these. A WFDB record is named by its header,
+        with or without ``.hea``.
+    leads : sequence of str, default=STANDARD_LEADS
+        The leads wanted, in the order wanted. III, aVR, aVL and aVF are computed from I and II
+        where a file does not contain them, as in most files of GE MUSE. Recordings that lack
+        another lead are left out.
+    sampling_rate : float or None, default=None
+        Rate in Hz, 10 to 100,000, to which each recording is resampled, in the same way as with
+        `ecgsk.preprocessing.Resample`. None keeps the rate of each recording.
+    n_samples : int or None, default=None
+        Length to which each recording is brought after resampling: it is cropped at the end, or
+        padded there with 0 mV. None keeps the length of each recording. Files of Philips have 11 s
+        with a calibration pulse at the end, which the first 10 s do not contain.
+    lazy : bool, default=False
+        Whether ``data`` is a `RecordArray` that reads the files when they are needed, for more
+        recordings than memory holds. It carries ``sampling_rate``, ``lead_names`` and
+        ``covariates``. Recordings have to be of one rate and length, see ``sampling_rate`` and
+        ``n_samples``.
+    file_sampling_rate : float or None, default=None
+        Rate in Hz of the recordings in files that do not contain it: arrays and tables.
+    file_unit : {"V", "mV", "uV", "nV"} or None, default=None
+        Unit of the samples in files that do not contain it; None is mV.
+    file_leads : sequence of str or None, default=None
+        Leads of the recordings in files that do not contain their names, in the order of the
+        file; None is the standard order for twelve leads.
+    verify : bool, default=True
+        Whether to refuse files whose checksums, where they have any, differ from their content.
+    on_error : {"warn", "raise"}, default="warn"
+        Whether to leave out what cannot be read with one warning, or to stop at the first.
+    n_jobs : int or None, default=None
+        Number of processes that decode files, as in joblib; threads for WFDB and arrays.
+    progress : bool, default=False
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    Bunch
+        data : ndarray of shape (n_records, n_leads, n_samples), RecordArray, or list of ndarray
+            float32, mV; NaN where the file marks a sample as not recorded. A list of arrays of
+            shape (n_leads, n_samples) when the recordings differ in rate or length and
+            ``sampling_rate`` and ``n_samples`` do not unify them.
+        target : None
+            Files state no labels of a study.
+        groups : ndarray of shape (n_records,), or None
+            Patients, for splitters that keep a patient's recordings together; None where a file
+            does not identify its patient.
+        metadata : DataFrame
+            A row for each recording: ``record`` (name of the file without its ending; ``[i]``
+            after it for recording i, counted from 0, in a file of several), ``path``, ``format``,
+            ``sampling_rate`` (Hz) and ``n_samples`` of the file, ``age`` (years), ``sex``
+            ("male", "female" or None), ``age_text`` and ``sex_text`` (as in the file), ``patient``
+            (identifier, None where unknown), ``date`` (of the recording), ``device``,
+            ``statements`` (list of str: of the device or of its reader), ``measurements`` (a dict
+            such as ``{"heart_rate": 72.0, "pr_interval": 160.0}``, in 1/min, ms and degrees),
+            ``dx`` (list of diagnosis codes) and ``comments`` (a dict) of WFDB headers,
+            ``derived`` (list of leads that were computed from I and II), and ``n_missing``, the
+            number of NaN in ``data`` (None with ``lazy=True``). Names of patients are not read.
+        covariates : DataFrame
+            ``age`` (years, 90 where it is hidden as over 89) and ``sex`` (0 male, 1 female), NaN
+            where unknown. The table of ``data`` with ``lazy=True``.
+        age_over_89 : ndarray of bool of shape (n_records,)
+            Whose age is hidden so.
+        sampling_rate : float or None
+            Rate of ``data`` in Hz; None when the recordings differ.
+        lead_names : list of str
+            The second axis of ``data``.
+        left_out : list of (str, str)
+            Path and reason of each file or recording that was left out.
+        DESCR : str
+            Description of the data.
+
+    Raises
+    ------
+    FileNotFoundError
+        When a path does not exist, or a folder or pattern leads to no recording.
+    ValueError
+        When no recording at all can be read, with ``on_error="raise"`` at the first that cannot,
+        and with ``lazy=True`` for recordings that differ in rate or length.
+
+    Warns
+    -----
+    RecordsLeftOutWarning
+        When files or recordings were left out.
+    UserWarning
+        When ``data`` is a list because the recordings differ. When recordings have the same
+        samples. When ages or sexes cannot be right; they count as unknown.
+
+    See Also
+    --------
+    load_wfdb : WFDB records with their diagnosis codes as target.
+
+    Notes
+    -----
+    A file is a stranger's: what its format does not allow, an unknown unit, a wrong checksum or a
+    missing lead is a reason to leave it out and never a guess. The other files are not affected.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from ecgsk import load_ecg, make_ecg
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> X = make_ecg(2, sampling_rate=500, random_state=0)
+    >>> np.save(folder / "a.npy", X)
+    >>> ecgs = load_ecg(folder, file_sampling_rate=500, sampling_rate=100)
+    >>> ecgs.data.shape, ecgs.metadata["record"].tolist()
+    ((2, 12, 1000), ['a[0]', 'a[1]'])
+    """
+    options = _options(leads, file_sampling_rate, file_unit, file_leads, verify)
+    wanted = Wanted(options.wanted, Unify(sampling_rate, n_samples), options)
+    name, paths = _paths(source)
+    sources, _ = list_sources(paths)
+    files = [(item.path, item.format) for item in sources if item.format and not item.error]
+    results = load_files(
+        files, wanted, lazy=lazy, on_error=on_error, n_jobs=n_jobs, progress=progress
+    )
+    failures = [result for result in results if isinstance(result, RecordError)]
+    if failures and on_error == "raise":
+        raise failures[0]
+    loaded = [result for result in results if isinstance(result, Loaded)]
+    if not loaded:
+        first = f" The first: {failures[0]}" if failures else ""
+        raise ValueError(f"none of the {len(files)} files in {name} could be read.{first}")
+    left_out = sorted((failure.file, failure.reason) for failure in failures)
+    left_out += [(item.path, item.error) for item in sources if item.error]
+    _warn_of_left_out(left_out, name)
+    _warn_of_copies(loaded)
+    metadata = pd.DataFrame([_row(item) for item in loaded])
+    metadata["date"] = pd.to_datetime(metadata["date"], errors="coerce")
+    metadata = metadata.astype({"age": float, "sex": object, "patient": object})
+    covariates, over_89 = read_covariates(
+        metadata["age_text"],
+        metadata["sex_text"],
+        metadata["record"],
+        one_is=None,
+        source=name,
+        stacklevel=stacklevel_of_user() + 1,
+    )
+    data, rate = _data(loaded, wanted, covariates, lazy)
+    patients = metadata["patient"]
+    formats = Counter(item.ecg.format for item in loaded)
+    listed = ", ".join(f"{count} {name}" for name, count in formats.most_common())
+    return Bunch(
+        data=data,
+        target=None,
+        groups=patients.to_numpy() if patients.notna().all() else None,
+        metadata=metadata,
+        covariates=covariates,
+        age_over_89=over_89,
+        sampling_rate=rate,
+        lead_names=list(options.wanted),
+        left_out=left_out,
+        DESCR=f"{len(loaded)} recordings from {name} ({listed}), in mV, leads "
+        f"{' '.join(options.wanted)}; {len(left_out)} left out.",
+    )
+
+
+def _paths(source) -> tuple[str, list[str]]:
+    """Return the name of a source, for messages, and its paths."""
+    listed = isinstance(source, (list, tuple))
+    if listed and not source:
+        raise ValueError("source is an empty list; give at least one file or folder.")
+    for path in source if listed else []:
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"source holds {path!r}; a recording is given by its path.")
+    name = "the list" if listed else repr(os.fspath(source))
+    return name, [os.path.abspath(expanded(path)) for path in (source if listed else [source])]
+
+
+def _options(leads, file_sampling_rate, file_unit, file_leads, verify) -> ReadOptions:
+    for name, value in (("leads", leads), ("file_leads", file_leads)):
+        if value is not None and (not value or not all(isinstance(lead, str) for lead in value)):
+            raise ValueError(f"{name}={value!r} is not allowed; give names such as ['I', 'II'].")
+    if file_unit is not None:
+        millivolt_factor(file_unit)
+    wanted = tuple(lead_name(lead) for lead in leads)
+    if len(set(wanted)) < len(wanted):
+        raise ValueError(f"leads={leads!r} names a lead more than once.")
+    return ReadOptions(
+        sampling_rate=file_sampling_rate,
+        unit=file_unit,
+        leads=None if file_leads is None else tuple(lead_name(lead) for lead in file_leads),
+        wanted=wanted,
+        verify=verify,
+    )
+
+
+def _data(loaded: list[Loaded], wanted: Wanted, covariates: pd.DataFrame, lazy: bool):
+    """Return the recordings as one array, a list or a RecordArray, and their rate if it is one."""
+    ecgs = [item.ecg for item in loaded]
+    shapes = {wanted.shape(ecg) for ecg in ecgs}
+    rates = {float(wanted.unify.sampling_rate or ecg.sampling_rate) for ecg in ecgs}
+    rate = rates.pop() if len(rates) == 1 else None
+    uniform = len(shapes) == 1 and rate is not None
+    if lazy and not uniform:
+        raise ValueError(
+            f"The recordings differ ({_differences(ecgs)}), so they are no RecordArray. Give "
+            "sampling_rate= and n_samples= with lazy=True."
+        )
+    if lazy:
+        (shape,) = shapes
+        records = RecordArray(
+            FormatReader(ecgs, wanted, shape),
+            (len(ecgs), *shape),
+            table=covariates,
+            sampling_rate=rate,
+            leads=wanted.leads,
+            preprocessing=[],
+        )
+        return records, rate
+    if not uniform:
+        warnings.warn(
+            f"The recordings differ ({_differences(ecgs)}), so data is a list of arrays. Give "
+            "sampling_rate= and n_samples= to get one array.",
+            UserWarning,
+            stacklevel=stacklevel_of_user(),
+        )
+        return [item.signal for item in loaded], rate
+    (shape,) = shapes
+    data = np.empty((len(loaded), *shape), dtype=np.float32)
+    for place in range(len(loaded)):
+        data[place] = loaded[place].signal
+        loaded[place] = replace(loaded[place], signal=None)  # not twice in memory
+    return data, rate
+
+
+def _row(item: Loaded) -> dict:
+    ecg, states = item.ecg, item.ecg.states
+    name = os.path.splitext(os.path.basename(ecg.path))[0]
+    date = states.date
+    return {
+        "record": name if ecg.row is None else f"{name}[{ecg.row}]",
+        "path": ecg.path,
+        "format": ecg.format,
+        "sampling_rate": ecg.sampling_rate,
+        "n_samples": ecg.n_samples,
+        "age": read_age(states.age_text or "").years,
+        "sex": sex_name(states.sex_text),
+        "age_text": states.age_text,
+        "sex_text": states.sex_text,
+        "patient": states.patient,
+        "date": None if date is None else date.replace(tzinfo=None),
+        "device": states.device,
+        "statements": list(states.statements),
+        "measurements": dict(states.measurements),
+        "dx": list(states.dx),
+        "comments": dict(states.comments),
+        "derived": list(item.derived),
+        "n_missing": None if item.signal is None else int(np.isnan(item.signal).sum()),
+    }
+
+
+def _differences(ecgs: Sequence[StoredECG]) -> str:
+    tally = Counter((ecg.sampling_rate, ecg.n_samples) for ecg in ecgs)
+    kinds = ", ".join(
+        f"{count} with {n_samples} samples at {rate:g} Hz"
+        for (rate, n_samples), count in tally.most_common(_NAMED)
+    )
+    return f"{kinds}{', ...' if len(tally) > _NAMED else ''}"
+
+
+def _warn_of_left_out(left_out: list[tuple[str, str]], name: str) -> None:
+    if left_out:
+        shown = "".join(f"\n{printable(path)}: {reason}" for path, reason in left_out[:_REASONS])
+        more = len(left_out) - _REASONS
+        warnings.warn(
+            f"{len(left_out)} files or recordings in {name} are left out; left_out has all of "
+            f"them:{shown}{f'{chr(10)}... and {more} more' if more > 0 else ''}",
+            RecordsLeftOutWarning,
+            stacklevel=stacklevel_of_user(),
+        )
+
+
+def _warn_of_copies(loaded: list[Loaded]) -> None:
+    """Warn of recordings that occur twice, such as an XML file and its export as DICOM."""
+    mixed = len({item.ecg.format for item in loaded}) > 1
+    first: dict[object, str] = {}
+    pairs = []
+    for item in loaded:
+        key: object = item.ecg.crc
+        header = item.ecg.handle if item.ecg.format == "WFDB" else None
+        if mixed and key is None and item.signal is not None:
+            key = fingerprint(item.signal)
+        elif header is not None and (header.checksums or header.data_file):
+            key = (header.n_samples, header.signals, header.checksums or header.data_file)
+        if key is None:
+            continue
+        if key in first:
+            pairs.append(f"{item.ecg.path} and {first[key]}")
+        first.setdefault(key, item.ecg.path)
+    if pairs:
+        warnings.warn(
+            f"{len(pairs)} recordings occur twice: {'; '.join(pairs[:_NAMED])}"
+            f"{'; ...' if len(pairs) > _NAMED else ''}. A patient on both sides of a split makes "
+            "results too good: leave one of each out.",
+            UserWarning,
+            stacklevel=stacklevel_of_user(),
+        )

@@ -1,0 +1,159 @@
+"""Many files of any format: decoded in processes or threads, or listed to be read later."""
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from joblib import Parallel, delayed
+from tqdm.auto import tqdm
+
+from ecgsk._core.record_error import RecordError
+from ecgsk._core.sampling_rate import Unify
+from ecgsk._formats.lead_plan import plan_leads
+from ecgsk._formats.registry import format_named
+from ecgsk._formats.stored import Format, ReadOptions, StoredECG
+from ecgsk._formats.with_ecgdatakit import ParsedFormat
+
+# Files that a worker takes at a time: enough to hide the way to it, few enough for the bar to move.
+_CHUNK = 16
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the recordings are brought to."""
+
+    leads: tuple[str, ...]
+    unify: Unify
+    options: ReadOptions
+
+    def shape(self, ecg: StoredECG) -> tuple[int, int]:
+        """Return the shape of a recording's array."""
+        return len(self.leads), self.unify.n_samples_of(ecg.n_samples, ecg.sampling_rate)
+
+    def derived(self, ecg: StoredECG) -> tuple[str, ...]:
+        """Return which leads follow from others; RecordError for leads that are missing."""
+        return self._plan(ecg).derived
+
+    def finish(self, ecg: StoredECG, read: Callable[[Sequence[str]], np.ndarray]) -> np.ndarray:
+        """Return the wanted leads at the wanted rate and length, by a function that reads leads."""
+        plan = self._plan(ecg)
+        return self.unify(plan.apply(read(plan.needed)), ecg.sampling_rate)
+
+    def _plan(self, ecg: StoredECG):
+        try:
+            return plan_leads(ecg.leads, self.leads)
+        except ValueError as error:
+            raise RecordError(ecg.path, str(error)) from None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A recording, with its array unless it is read later."""
+
+    ecg: StoredECG
+    derived: tuple[str, ...]
+    signal: np.ndarray | None = None
+
+
+Result = Loaded | RecordError
+
+
+def load_files(
+    files: Sequence[tuple[str, Format]],
+    wanted: Wanted,
+    *,
+    lazy: bool,
+    on_error: str,
+    n_jobs: int | None,
+    progress: bool,
+) -> list[Result]:
+    """Return the recordings in files, in their order, and an error for each that is not usable.
+
+    Formats that are parsed in Python are decoded in processes, others in threads.
+    """
+    results: list[list[Result]] = [[] for _ in files]
+    with tqdm(total=len(files), disable=not progress, unit="file") as bar:
+        for in_processes in (False, True):
+            places = [
+                i
+                for i, (_, kind) in enumerate(files)
+                if isinstance(kind, ParsedFormat) == in_processes
+            ]
+            chunks = [places[i : i + _CHUNK] for i in range(0, len(places), _CHUNK)]
+            calls = (
+                delayed(_load)([files[i] for i in chunk], wanted, lazy, on_error == "raise")
+                for chunk in chunks
+            )
+            prefer = "processes" if in_processes else "threads"
+            done = Parallel(n_jobs=n_jobs, prefer=prefer, return_as="generator")(calls)
+            for chunk, found in zip(chunks, done, strict=True):
+                for place, result in zip(chunk, found, strict=True):
+                    results[place] = result
+                bar.update(len(chunk))
+    return [result for found in results for result in found]
+
+
+def _load(files, wanted: Wanted, lazy: bool, stop_at_errors: bool) -> list[list[Result]]:
+    results = []
+    for path, kind in files:
+        found = list(_recordings(path, kind, wanted, lazy))
+        results.append(found)
+        errors = [result for result in found if isinstance(result, RecordError)]
+        if errors and stop_at_errors:
+            raise errors[0]
+    return results
+
+
+def _recordings(path: str, kind: Format, wanted: Wanted, lazy: bool) -> Iterator[Result]:
+    try:
+        found: Iterable[tuple[StoredECG, Callable | None]]
+        if lazy:
+            found = ((ecg, None) for ecg in kind.scan(path, wanted.options))
+        else:
+            found = kind.decode(path, wanted.options)
+        for ecg, read in found:
+            try:
+                signal = None if read is None else wanted.finish(ecg, read)
+                if signal is not None and kind.name != "WFDB":
+                    ecg = replace(ecg, handle=None, crc=fingerprint(signal))
+                yield Loaded(ecg, wanted.derived(ecg), signal)
+            except RecordError as error:
+                yield error
+            except ValueError as error:
+                yield RecordError(path, str(error))
+    except RecordError as error:
+        yield error
+    except (ImportError, ValueError) as error:
+        yield RecordError(path, str(error).rstrip("."))
+    except OSError as error:
+        yield RecordError(path, f"it cannot be read ({error.strerror or error})")
+    except MemoryError:
+        yield RecordError(path, "it does not fit into memory")
+
+
+def fingerprint(signal: np.ndarray) -> int | None:
+    """Return a number that equal recordings share, in whole microvolt; None for flat ones."""
+    with np.errstate(invalid="ignore"):
+        microvolt = np.rint(np.nan_to_num(signal, nan=0.0) * np.float32(1000)).astype(np.int32)
+    return zlib.crc32(microvolt) if microvolt.any() else None
+
+
+class FormatReader:
+    """Reads recordings of one shape from their files, for a `RecordArray`."""
+
+    def __init__(self, ecgs: Sequence[StoredECG], wanted: Wanted, shape: tuple[int, int]):
+        self.ecgs = list(ecgs)
+        self.wanted = wanted
+        self.shape = shape
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        out = np.empty((len(rows), *self.shape), dtype=np.float32)
+        for place, row in enumerate(rows):
+            ecg = self.ecgs[row]
+            out[place] = self.wanted.finish(ecg, partial(self._read, ecg))
+        return out
+
+    def _read(self, ecg: StoredECG, leads: Sequence[str]) -> np.ndarray:
+        return format_named(ecg.format).read(ecg, leads, self.wanted.options)

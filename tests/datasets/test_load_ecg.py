@@ -1,0 +1,199 @@
+"""``load_ecg``: any mixture of formats into the one contract."""
+
+import os
+import pickle
+
+import numpy as np
+import pytest
+
+import ecgsk
+from ecgsk import load_ecg, make_ecg
+from ecgsk.datasets import RecordsLeftOutWarning
+from ecgsk.preprocessing import Resample
+from tests._wfdb_files import LEADS, edit_header, random_counts, write_record
+from tests._xml_files import EIGHT_LEADS, write_muse
+
+pytest.importorskip("ecgdatakit")
+
+RATE = 250
+MV = make_ecg(3, duration=2, sampling_rate=RATE, random_state=0)
+# Counts of 1 microvolt, in which II = I + III holds exactly for even sums.
+COUNTS = [np.rint(record * 500).astype(int) * 2 for record in MV]
+EIGHT = [LEADS.index(lead) for lead in EIGHT_LEADS]
+
+
+def muse(path, counts, **options):
+    write_muse(path, counts[EIGHT] / 1000, RATE, units_per_bit="1", **options)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_record(tmp_path / "wfdb", "a", COUNTS[0], rate=RATE, comments=["# Age: 60", "# Sex: F"])
+    muse(tmp_path / "b.xml", COUNTS[1])
+    muse(tmp_path / "deep.er", COUNTS[2])  # the content decides
+    return tmp_path
+
+
+def expected(counts):
+    """Return mV with the limb leads that follow from I and II."""
+    signal = counts / 1000
+    first, second = signal[0], signal[1]
+    signal[2:6] = second - first, -(first + second) / 2, first - second / 2, second - first / 2
+    return signal
+
+
+def test_formats_come_together_in_one_array(folder):
+    ecgs = load_ecg(folder)
+    table = ecgs.metadata.set_index("record")
+    assert table["format"].to_dict() == {"a": "WFDB", "b": "MUSE XML", "deep": "MUSE XML"}
+    assert ecgs.data.shape == (3, 12, 2 * RATE) and ecgs.data.dtype == np.float32
+    assert ecgs.sampling_rate == RATE and ecgs.lead_names == LEADS
+    for name, counts in zip("b deep".split(), COUNTS[1:], strict=True):
+        found = ecgs.data[table.index.get_loc(name)]
+        np.testing.assert_allclose(found, expected(counts), atol=1e-6)
+        assert table["derived"][name] == ["III", "aVR", "aVL", "aVF"]
+    np.testing.assert_allclose(ecgs.data[table.index.get_loc("a")], COUNTS[0] / 1000, atol=1e-6)
+    assert table["derived"]["a"] == [] and table["age"]["a"] == 60 and table["sex"]["a"] == "female"
+    assert ecgs.left_out == [] and ecgs.target is None
+    ecgsk.check_ecg(ecgs.data)
+
+
+def test_eager_lazy_and_parallel_results_are_equal(folder):
+    options = {"sampling_rate": 100, "n_samples": 190}
+    eager = load_ecg(folder, **options)
+    parallel = load_ecg(folder, n_jobs=2, **options)
+    lazy = load_ecg(folder, lazy=True, **options)
+    np.testing.assert_array_equal(eager.data, parallel.data)
+    np.testing.assert_array_equal(eager.data, np.asarray(pickle.loads(pickle.dumps(lazy.data))))
+    np.testing.assert_array_equal(eager.data[[2, 0]], lazy.data[[2, 0]][:].read([0, 1]))
+    assert lazy.data.sampling_rate == 100 and lazy.data.leads == tuple(LEADS)
+    assert lazy.data.table.equals(eager.covariates)
+    assert lazy.metadata.drop(columns="n_missing").equals(eager.metadata.drop(columns="n_missing"))
+
+
+def test_the_order_is_that_of_the_paths_and_each_file_is_read_once(folder):
+    a, b, c = folder / "wfdb" / "a", folder / "b.xml", folder / "deep.er"
+    for source in ([c, a, b], [c, f"{a}.hea", b, b, c], [c, f"{a}.dat", str(folder / "*.xml")]):
+        assert load_ecg(source).metadata["record"].tolist() == ["deep", "a", "b"], source
+    assert load_ecg(b).data.shape == (1, 12, 2 * RATE)
+    (folder / "link").symlink_to(folder / "wfdb")
+    assert len(load_ecg(folder).data) == 3
+
+
+def test_resampling_is_that_of_the_transformer(folder):
+    one = load_ecg([folder / "b.xml"]).data
+    found = load_ecg([folder / "b.xml"], sampling_rate=100).data
+    resample = Resample(sampling_rate=RATE, new_sampling_rate=100)
+    np.testing.assert_array_equal(found, resample.transform(one))
+
+
+def test_bad_files_cost_only_themselves_and_have_reasons(folder):
+    (folder / "torn.xml").write_bytes((folder / "b.xml").read_bytes()[:-500])
+    (folder / "note.xml").write_text("<note>no recording</note>")
+    (folder / "scan.pdf").write_bytes(b"%PDF-1.7")
+    (folder / "labels.csv").write_text("record,label\na,1\n")
+    write_muse(folder / "few.xml", MV[0][:2], RATE, leads=["I", "II"], units_per_bit="1")
+    good = edit = write_record(folder, "noleads", random_counts(1), rate=RATE)
+    edit_header(edit, "V6", "X6")
+    with pytest.warns(RecordsLeftOutWarning, match="5 files or recordings in") as caught:
+        ecgs = load_ecg(folder)
+    assert caught[0].filename == __file__
+    assert ecgs.metadata["record"].tolist() == ["b", "deep", "a"]
+    reasons = {os.path.basename(path): reason for path, reason in ecgs.left_out}
+    assert sorted(reasons) == ["few.xml", "noleads.hea", "note.xml", "scan.pdf", "torn.xml"]
+    assert "leads V1, V2, V3, V4, V5, V6 are missing" in reasons["few.xml"]
+    assert "PDF" in reasons["scan.pdf"] and "cannot be decoded" in reasons["torn.xml"]
+    with pytest.raises(ValueError, match=r"(few.xml|noleads.hea): leads V"):
+        load_ecg(folder, on_error="raise")
+    assert load_ecg(good, leads=["II", "aVF", "I"]).data.shape == (1, 3, 50)
+
+
+def test_named_files_of_no_known_format_are_left_out(folder):
+    table = folder / "labels.csv"
+    table.write_text("record,label\na,1\n")
+    with pytest.warns(RecordsLeftOutWarning, match="no format that is read"):
+        ecgs = load_ecg([folder / "b.xml", table])
+    assert len(ecgs.data) == 1 and ecgs.left_out[0][0] == str(table)
+    with pytest.raises(FileNotFoundError, match="no format that is read"):
+        load_ecg([table])
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "match"),
+    [
+        ([], ValueError, "empty list"),
+        ("nowhere", FileNotFoundError, "does not exist"),
+        (["nowhere.xml"], FileNotFoundError, "does not exist"),
+        ("*.nothing", FileNotFoundError, "contains no recording"),
+        ([3], TypeError, "a recording is given by its path"),
+        (3, ValueError, "source"),
+    ],
+)
+def test_sources_that_lead_to_nothing_are_errors(tmp_path, monkeypatch, source, error, match):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=match):
+        load_ecg(source)
+
+
+def test_an_empty_folder_names_what_is_not_read(tmp_path):
+    (tmp_path / "a.pdf").write_bytes(b"%PDF")
+    with pytest.raises(FileNotFoundError, match="no recording; not read: 1 .pdf .*a.pdf"):
+        load_ecg(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"leads": []}, "leads"),
+        ({"leads": ["I", "i"]}, "more than once"),
+        ({"file_unit": "pixels"}, "unit 'pixels'"),
+        ({"file_leads": [1]}, "file_leads"),
+        ({"sampling_rate": 0}, "sampling_rate"),
+        ({"on_error": "ignore"}, "on_error"),
+    ],
+)
+def test_parameters_that_cannot_be_right_are_refused(folder, options, match):
+    with pytest.raises(ValueError, match=match):
+        load_ecg(folder, **options)
+
+
+def test_recordings_that_differ_are_a_list_or_refused(folder):
+    write_muse(folder / "long.xml", MV[0][EIGHT][:, :400], 500, units_per_bit="1")
+    with pytest.warns(UserWarning, match="1 with 400 samples at 500 Hz"):
+        ecgs = load_ecg(folder)
+    assert isinstance(ecgs.data, list) and ecgs.sampling_rate is None
+    assert {signal.shape for signal in ecgs.data} == {(12, 500), (12, 400)}
+    with pytest.raises(ValueError, match="sampling_rate= and n_samples="):
+        load_ecg(folder, lazy=True)
+
+
+def test_the_same_recording_in_two_formats_is_named(folder):
+    muse(folder / "again.xml", COUNTS[1])
+    with pytest.warns(UserWarning, match="1 recordings occur twice: .*b.xml and .*again.xml"):
+        load_ecg(folder)
+    exact = np.rint(expected(COUNTS[2]) * 1000)
+    write_record(folder, "copy", exact, rate=RATE)
+    os.remove(folder / "again.xml")
+    with pytest.warns(UserWarning, match="1 recordings occur twice: .*deep.er and .*copy.hea"):
+        load_ecg(folder)
+
+
+def test_patients_are_groups_where_all_files_identify_them(tmp_path):
+    for name, counts in zip("abc", COUNTS, strict=True):
+        muse(tmp_path / f"{name}.xml", counts, patient={"PatientID": f"00{name}"})
+    assert load_ecg(tmp_path).groups.tolist() == ["00a", "00b", "00c"]
+    write_record(tmp_path, "w", COUNTS[0] + 2, rate=RATE)
+    ecgs = load_ecg(tmp_path)
+    assert ecgs.groups is None and ecgs.metadata["patient"].tolist()[:3] == ["00a", "00b", "00c"]
+
+
+@pytest.mark.filterwarnings("ignore:1 recordings occur twice")
+@pytest.mark.real_data
+def test_wfdb_goes_the_way_of_load_wfdb(cinc_path):
+    by_wfdb = ecgsk.load_wfdb(cinc_path, sampling_rate=500, n_samples=5000)
+    ecgs = load_ecg(cinc_path, sampling_rate=500, n_samples=5000)
+    np.testing.assert_array_equal(ecgs.data, by_wfdb.data)
+    assert ecgs.covariates.equals(by_wfdb.covariates)
+    shared = ["record", "sampling_rate", "n_samples", "age", "sex", "dx", "comments"]
+    assert ecgs.metadata[shared].equals(by_wfdb.metadata[shared])
