@@ -4,18 +4,22 @@ Their shape is (leads, samples), or (recordings, leads, samples). What a file do
 user states; what both state has to agree.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import numpy as np
 
 from ecgsk._core.record_error import RecordError
 from ecgsk._core.signal import STANDARD_LEADS, lead_name, millivolt_factor
-from ecgsk._formats.stored import ReadOptions, StoredECG
+from ecgsk._formats.stored import ReadOptions, Statements, StoredECG
 from ecgsk._wfdb.header import RATES
 
 # As in the other formats: no recording has more samples, all leads together.
 MOST_SAMPLES = 100_000_000
+MOST_RECORDINGS = 1_000_000
 _MANY_LEADS = 32
 
 
@@ -51,12 +55,23 @@ class ArrayContent:
     def refuse(self, reason: str) -> None:
         raise RecordError(self.path, reason)
 
-    def recordings(self, format_name: str, options: ReadOptions, handle=None) -> list[StoredECG]:
-        """Return the recordings in the array."""
+    def recordings(
+        self,
+        format_name: str,
+        options: ReadOptions,
+        handle=None,
+        comments: Sequence[dict[str, str]] | None = None,
+    ) -> list[StoredECG]:
+        """Return the recordings in the array; ``comments`` are those of each recording."""
         self.check()
+        if (self.n_records or 0) > MOST_RECORDINGS:
+            self.refuse(f"it has {self.n_records} recordings; at most {MOST_RECORDINGS} are read")
         leads = self._lead_names(options)
         rate = self._rate(options)
         rows: Sequence[int | None] = [None] if self.n_records is None else range(self.n_records)
+        states = [Statements()] * len(rows)
+        if comments is not None:
+            states = [Statements(comments=comment) for comment in comments]
         return [
             StoredECG(
                 path=self.path,
@@ -65,9 +80,10 @@ class ArrayContent:
                 sampling_rate=rate,
                 n_samples=self.shape[-1],
                 row=row,
+                states=state,
                 handle=handle,
             )
-            for row in rows
+            for row, state in zip(rows, states, strict=True)
         ]
 
     def _rate(self, options: ReadOptions) -> float:
@@ -114,6 +130,23 @@ class ArrayContent:
             return millivolt_factor("mV" if unit is None else unit)
         except ValueError as error:
             raise RecordError(self.path, str(error).rstrip(".")) from None
+
+
+@contextmanager
+def opened(path: str) -> Iterator[BinaryIO]:
+    """Open a regular file; what fails while it is open is a RecordError."""
+    try:
+        if not os.path.isfile(path) and os.path.exists(path):
+            raise RecordError(path, "it is not a regular file")  # a pipe may never end
+        with open(path, "rb") as file:
+            yield file
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        raise RecordError(path, f"it cannot be opened ({error.strerror})", missing) from None
+    except RecordError:
+        raise
+    except (ValueError, EOFError, NotImplementedError) as error:
+        raise RecordError(path, f"it cannot be decoded: {str(error).rstrip('.')}") from error
 
 
 def agreed_rate(path: str, in_file: float | None, options: ReadOptions) -> float | None:

@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Sequence
+from typing import BinaryIO
 
 import numpy as np
 
 from ecgsk._core.file_formats import NpyHeader, read_npy_header
 from ecgsk._core.record_error import RecordError
-from ecgsk._formats.arrays import ArrayContent, to_millivolt
+from ecgsk._formats.arrays import ArrayContent, opened, to_millivolt
 from ecgsk._formats.stored import Format, ReadOptions, StoredECG
 
 _MAGIC = b"\x93NUMPY"
@@ -27,44 +28,39 @@ class NPY(Format):
         return beginning.startswith(_MAGIC) or path.endswith(".npy")
 
     def count(self, path: str, options: ReadOptions) -> int | None:
-        content, _ = _open(path)
+        with opened(path) as file:
+            content, _ = _read_header(path, file)
         return content.n_records
 
     def scan(self, path: str, options: ReadOptions) -> Sequence[StoredECG]:
-        content, header = _open(path)
+        with opened(path) as file:
+            content, header = _read_header(path, file)
+            file.seek(0)
+            start = file.read(header.offset)
         content.factor(options)
-        return content.recordings(self.name, options, handle=header)
+        return content.recordings(self.name, options, handle=(header, start))
 
     def read(self, ecg: StoredECG, leads: Sequence[str], options: ReadOptions) -> np.ndarray:
-        content, header = _open(ecg.path)
-        if header != ecg.handle:
-            raise RecordError(ecg.path, "it was replaced after it had been listed")
-        shape, fortran_order, dtype, offset = header
-        # The pages that were read are given back with the map.
-        array = np.memmap(ecg.path, dtype, "r", offset, shape, "F" if fortran_order else "C")
+        (shape, fortran_order, dtype, offset), start = ecg.handle
+        with opened(ecg.path) as file:
+            if file.read(offset) != start:
+                raise RecordError(ecg.path, "it was replaced after it had been listed")
+            # The pages that were read are given back with the map.
+            array = np.memmap(file, dtype, "r", offset, shape, "F" if fortran_order else "C")
         rows = [ecg.leads.index(lead) for lead in leads]
         samples = array[rows] if ecg.row is None else array[ecg.row, rows]
+        content = ArrayContent(ecg.path, shape, dtype)
         return to_millivolt(np.asarray(samples), content.factor(options))
 
 
-def _open(path: str) -> tuple[ArrayContent, NpyHeader]:
+def _read_header(path: str, file: BinaryIO) -> tuple[ArrayContent, NpyHeader]:
     try:
-        if not os.path.isfile(path) and os.path.exists(path):
-            raise RecordError(path, "it is not a regular file")
-        with open(path, "rb") as file:
-            header = read_npy_header(file)
-            size = os.fstat(file.fileno()).st_size
-    except OSError as error:
-        missing = isinstance(error, FileNotFoundError)
-        raise RecordError(path, f"it cannot be opened ({error.strerror})", missing) from None
-    except RecordError:
-        raise
+        header = read_npy_header(file)
     except ValueError as error:
         raise RecordError(path, f"it is not an .npy file of recordings: {error}") from None
     content = ArrayContent(path, header.shape, header.dtype)
     content.check()
+    size = os.fstat(file.fileno()).st_size
     if header.file_size > size:
-        raise RecordError(
-            path, f"it is cut off: it has {size} bytes; {header.file_size} bytes are needed"
-        )
+        content.refuse(f"it is cut off: it has {size} bytes; {header.file_size} are needed")
     return content, header

@@ -6,6 +6,7 @@ from functools import lru_cache
 from ecgsk._formats.dicom import DICOM
 from ecgsk._formats.edf import EDF
 from ecgsk._formats.npy import NPY
+from ecgsk._formats.npz import NPZ
 from ecgsk._formats.scp import SCPECG
 from ecgsk._formats.stored import Format
 from ecgsk._formats.wfdb import WFDB
@@ -22,6 +23,7 @@ FORMATS: tuple[Format, ...] = (
     SCPECG(),
     EDF(),
     NPY(),
+    NPZ(),
 )
 _BEGINNING = 4096
 
