@@ -116,6 +116,8 @@ def load_ecg(
             ``sampling_rate`` and ``n_samples`` do not unify them.
         target : None
             Files state no labels of a study.
+        target_names : list
+            Empty.
         groups : ndarray of shape (n_records,), or None
             Patients, for splitters that keep a patient's recordings together; None where a file
             does not identify its patient.
@@ -139,7 +141,7 @@ def load_ecg(
             Rate of ``data`` in Hz; None when the recordings differ.
         lead_names : list of str
             The second axis of ``data``.
-        left_out : list of (str, str)
+        left_out, unreadable : list of (str, str)
             Path and reason of each file or recording that was left out.
         DESCR : str
             Description of the data.
@@ -219,6 +221,7 @@ def load_ecg(
     return Bunch(
         data=data,
         target=None,
+        target_names=[],
         groups=patients.to_numpy() if patients.notna().all() else None,
         metadata=metadata,
         covariates=covariates,
@@ -226,6 +229,7 @@ def load_ecg(
         sampling_rate=rate,
         lead_names=list(options.wanted),
         left_out=left_out,
+        unreadable=left_out,
         DESCR=f"{len(loaded)} recordings from {name} ({listed}), in mV, leads "
         f"{' '.join(options.wanted)}; {len(left_out)} left out.",
     )
