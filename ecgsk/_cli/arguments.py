@@ -178,6 +178,9 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
         help="leads that the model takes, in its order (default: stored in the model)")  # fmt: skip
     add("--crop", action="store_true",
         help="use the beginning of recordings that are too long, with a doubt")  # fmt: skip
+    add("--jobs", type=_count, default=1, metavar="N",
+        help="processes that decode files while this one predicts; the result is the same "
+        "(default: 1, all in this one)")  # fmt: skip
     add("--table", metavar="FILE", type=_path,
         help="CSV file with a column record (as in the result, or the last part of it) and the "
         "covariates that the model needs; they come before the age and sex of headers")  # fmt: skip

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from contextlib import closing
 
 from tqdm import tqdm
 
@@ -12,7 +13,8 @@ from ecgsk._cli.open_recordings import open_recordings, preprocessing_in_words
 from ecgsk._cli.output_path import check_output
 from ecgsk._cli.output_table import OutputTable
 from ecgsk._cli.predictor import Predictor
-from ecgsk._cli.recordings import Recording, Recordings
+from ecgsk._cli.reader import Recording
+from ecgsk._cli.recordings import Recordings
 from ecgsk._core.files import file_sha256
 from ecgsk._core.record_error import printable
 from ecgsk._formats.folder import summarize
@@ -104,10 +106,19 @@ def _identity(
 def _fill(table: OutputTable, predictor: Predictor, recordings: Recordings, options) -> None:
     silent = options.quiet or not sys.stderr.isatty()
     n_columns = len(predictor.columns) + 1
-    with tqdm(
-        total=len(recordings), initial=table.n_records, disable=silent, unit="ECG", smoothing=0.05
-    ) as bar:
-        for done in predictor.batches(recordings, options.batch_size, start=table.n_records):
+    with (
+        tqdm(
+            total=len(recordings),
+            initial=table.n_records,
+            disable=silent,
+            unit="ECG",
+            smoothing=0.05,
+        ) as bar,
+        closing(
+            predictor.batches(recordings, options.batch_size, start=table.n_records)
+        ) as batches,
+    ):
+        for done in batches:
             rows = [_row(recording, n_columns) for recording in done]
             n_failed = sum(bool(recording.error) for recording in done)
             n_doubted = sum(bool(recording.doubts) for recording in done if not recording.error)

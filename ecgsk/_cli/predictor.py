@@ -1,12 +1,14 @@
 """A model's predictions, where a recording that it cannot take does not stop the others."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from ecgsk._cli.recordings import Recording, Recordings
+from ecgsk._cli.reader import Recording
+from ecgsk._cli.recordings import Recordings
 from ecgsk._core.columns import UnknownColumnsError, columns_of
 from ecgsk._core.decision import decision_rule
 from ecgsk._core.fitted import unwrap
@@ -106,7 +108,7 @@ class Predictor:
 
     def batches(
         self, recordings: Recordings, batch_size: int, *, start: int = 0
-    ) -> Iterator[list[Recording]]:
+    ) -> Generator[list[Recording], None, None]:
         """Predict for recordings in their order, from ``start`` on, and yield them without signals.
 
         The model gets full batches of recordings that it can take, so that predictions do not
@@ -114,15 +116,16 @@ class Predictor:
         """
         waiting: list[Recording] = []
         pending: list[Recording] = []
-        for recording in recordings.read(start):
-            waiting.append(recording)
-            if recording.signal is not None:
-                pending.append(recording)
-            if len(pending) == batch_size:
-                pending = self._fill(recordings, pending)
-            if not pending and (recording.prediction or len(waiting) >= batch_size):
-                yield waiting
-                waiting = []
+        with closing(recordings.read(start)) as reading:
+            for recording in reading:
+                waiting.append(recording)
+                if recording.signal is not None:
+                    pending.append(recording)
+                if len(pending) == batch_size:
+                    pending = self._fill(recordings, pending)
+                if not pending and (recording.prediction or len(waiting) >= batch_size):
+                    yield waiting
+                    waiting = []
         while pending:
             pending = self._fill(recordings, pending)
         if waiting:

@@ -99,7 +99,7 @@ class ArrayContent:
         """Return the names of the leads, as many as the array has."""
         n_leads, n_samples = self.shape[-2:]
         names = agreed_leads(self.path, self.leads, options)
-        n_expected = len(STANDARD_LEADS) if names is None else len(names)
+        n_expected = len(options.unnamed if names is None else names)
         if n_leads != n_expected and (
             n_samples == n_expected or (n_leads > _MANY_LEADS and n_leads > n_samples)
         ):
@@ -110,11 +110,12 @@ class ArrayContent:
             )
         if names is None:
             if n_leads != n_expected:
+                kind = "standard leads" if options.unnamed == STANDARD_LEADS else "lead(s)"
                 self.refuse(
                     f"it has {n_leads} leads without names; without names, the {n_expected} "
-                    f"standard leads are expected. Name its leads in their order with file_leads"
+                    f"{kind} are expected. Name its leads in their order with file_leads"
                 )
-            names = STANDARD_LEADS
+            names = options.unnamed
         if len(names) != n_leads:
             self.refuse(f"it has {n_leads} leads, but {len(names)} names: {', '.join(names)}")
         return names

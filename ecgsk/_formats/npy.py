@@ -23,6 +23,7 @@ class NPY(Format):
 
     name = "NPY"
     endings = (".npy",)
+    names_leads = False
 
     def recognizes(self, path: str, beginning: bytes) -> bool:
         return beginning.startswith(_MAGIC) or path.endswith(".npy")

@@ -20,6 +20,8 @@ class ReadOptions:
     leads: tuple[str, ...] | None = None  # in the order of the file
     wanted: tuple[str, ...] = STANDARD_LEADS  # that will be read; others need no check
     verify: bool = True  # whether to compare checksums
+    unnamed: tuple[str, ...] = STANDARD_LEADS  # leads of files that do not name theirs
+    seconds: float | None = None  # of the beginning; more need not be read
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class Format:
     name: str
     # Endings that the files often have, in lower case: for messages, content decides.
     endings: tuple[str, ...] = ()
+    # Whether each file contains the names of its leads.
+    names_leads: bool = True
 
     def recognizes(self, path: str, beginning: bytes) -> bool:
         """Return whether a file that begins so (4096 bytes or all of it) is in this format."""

@@ -55,5 +55,9 @@ class WFDB(Format):
         )
 
     def read(self, ecg: StoredECG, leads: Sequence[str], options: ReadOptions) -> np.ndarray:
-        out = np.empty((len(leads), ecg.n_samples), dtype=np.float32)
-        return read_signal(ecg.handle, tuple(leads), out)
+        header, n_samples = ecg.handle, ecg.n_samples
+        if options.seconds is not None and header.data_file is not None:
+            n_samples = min(n_samples, int(options.seconds * ecg.sampling_rate) + 1)
+            header = replace(header, n_samples=n_samples)
+        out = np.empty((len(leads), n_samples), dtype=np.float32)
+        return read_signal(header, tuple(leads), out)

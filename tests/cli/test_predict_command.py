@@ -128,7 +128,7 @@ def test_a_bad_record_costs_only_its_line(folder, model, capsys):
         "signal file e.dat is missing": write_record(place, "e", ecgs[8]),
         "NaN or infinite": place / "nan.npy",
         "axes look swapped": place / "turned.npy",
-        "not an .npy file of recordings": place / "objects.npy",
+        "shape (1, 1) and type object": place / "objects.npy",
     }
     (place / "e.dat").unlink()
     np.save(place / "nan.npy", np.where(np.arange(600).reshape(3, 200) == 5, np.nan, 0.1))
@@ -343,7 +343,7 @@ def test_age_and_sex_come_from_headers(folder, model):
     expected = [expected[i] for i in known]
     assert [float(rows[i]["probability"]) for i in known] == pytest.approx(expected, rel=1e-5)
     assert expected[1] > expected[0]
-    assert rows[2]["error"].startswith("the model needs age; the header has none")
+    assert rows[2]["error"].startswith("the model needs age; the file has none")
     assert "that of the header, '-1', cannot be right" in rows[4]["error"]
     assert [row["doubts"] for row in rows[:3]] == [""] * 3
     assert "covariate: its age is 90, but training had values of 30 to 80" in rows[3]["doubts"]
@@ -406,8 +406,8 @@ def test_what_a_model_takes_is_read_from_its_parts(model):
         (["model.joblib", "many.npy"], "--allow-pickle"),
         (["many.npy", "many.npy"], "--allow-pickle"),
         (["many.npy", "many.npy", "--allow-pickle"], "is not a file of joblib"),
-        (["model.ecgsk", "nowhere"], "nowhere.hea does not exist"),
-        (["model.ecgsk", "empty"], "contains no .hea or .npy"),
+        (["model.ecgsk", "nowhere"], "there is no nowhere.hea"),
+        (["model.ecgsk", "empty"], "the folder 'empty' contains no recording"),
         (["model.ecgsk", "files"], "name them with --leads"),
         (["model.ecgsk", "many.npy", "NO RATE"], "give --sampling-rate"),
         (["model.ecgsk", "many.npy", "--out", "x.txt"], "end in .csv or .parquet"),

@@ -35,7 +35,6 @@ def errors(*given):
     return found
 
 
-DICOM = bytes(128) + b"DICM" + bytes(50)
 SIGNALS = "\n".join(",".join(f"{v / 1000:.3f}" for v in row) for row in COUNTS.T) + "\n"
 
 
@@ -50,8 +49,7 @@ SIGNALS = "\n".join(",".join(f"{v / 1000:.3f}" for v in row) for row in COUNTS.T
         ("x.NPY", b"?", "rename it to end in .npy"),
         ("x.dat", b"?", "it has no header: 'x.hea' is missing"),
         ("x.mat", b"?", "it has no header: 'x.hea' is missing"),
-        ("IM0001", DICOM, "DICOM is not read by load_wfdb"),
-        ("1.2.840", DICOM, "DICOM is not read by load_wfdb"),
+        ("x.pdf", b"?", "a PDF is a picture of a recording"),
         ("x.csv", SIGNALS, "of signals is not read"),
         ("x.csv", "\ufeff" + ",".join(LEADS) + "\n" + SIGNALS, "of signals is not read"),
         ("x.txt", "time\tI\tII\n" + "0.1\t0.2\t0.3\n" * 9, "of signals is not read"),
