@@ -16,7 +16,7 @@ from ecgsk._formats.stored import ReadOptions, Statements, StoredECG
 # Largest difference of a recording's length from the model's that is not an error, s.
 _TOLERANCE = 0.05
 # A recording cannot be read, or a package for its format is missing.
-_ERRORS = (OSError, ValueError, ImportError)
+_ERRORS = (OSError, ValueError, ImportError, MemoryError)
 
 
 @dataclass
@@ -35,6 +35,8 @@ class Recording:
         """Drop the signal and store the reason."""
         self.signal = None
         self.error = error.reason if isinstance(error, RecordError) else str(error)
+        if isinstance(error, MemoryError):
+            self.error = "it does not fit into memory."
 
 
 class RecordReader:

@@ -11,7 +11,7 @@ from ecgsk._cli.covariate_table import CovariateTable
 from ecgsk._cli.model_input import ModelInput
 from ecgsk._cli.reader import Recording, RecordReader
 from ecgsk._cli.sources import RecordFile, list_files
-from ecgsk._core.covariates import SEX_CODES, read_age
+from ecgsk._core.covariates import read_age, sex_name
 from ecgsk._core.records import RecordArray
 from ecgsk._formats.folder import Unread
 from ecgsk._formats.listing import Source, unread_of
@@ -123,7 +123,7 @@ class Recordings:
         if not values:
             return
         age = read_age(recording.states.age_text or "")
-        sex = SEX_CODES.get((recording.states.sex_text or "").strip().lower(), np.nan)
+        sex = {"male": 0.0, "female": 1.0}.get(sex_name(recording.states.sex_text) or "", np.nan)
         stated = {"age": age.years, "sex": sex}
         values |= {name: stated[name] for name in values if name in stated}
         given = {} if self._table is None else self._table.of(recording.name)

@@ -24,7 +24,7 @@ _BOUND = re.compile(
     rf"(?:>=?|≥|over|above|more than|older than|at least)\s*(\d+)\s*{_UNIT}"
     rf"|(\d+)\s*{_UNIT}\s*(?:\+|(?:or|and|&)\s*(?:older|over|above|more))"
 )
-SEX_CODES = {"male": 0.0, "m": 0.0, "female": 1.0, "f": 1.0}  # by texts in lower case
+_MALE, _FEMALE = {"male", "m"}, {"female", "f"}
 _EXAMPLES = 5
 
 
@@ -97,7 +97,7 @@ def read_sexes(
     codes, doubts = [], []
     for value in values:
         text = str(value).strip().lower()
-        code = SEX_CODES.get(text, np.nan)
+        code = 0.0 if text in _MALE else 1.0 if text in _FEMALE else np.nan
         if np.isnan(code):
             number = _years(text) if text not in _MISSING else np.nan
             documented = one_is is not None and number in (0, 1)

@@ -64,35 +64,28 @@ class Processes(Generic[Item, Result]):
                 yield from results
                 continue
             # Which of the items that were in work has ended a process is not known.
-            self._end()
             yield from self._one_by_one(chunk)
             waiting = deque((chunk, self._submit(chunk)) for chunk, _ in waiting)
 
     def _one_by_one(self, items: Sequence[Item]) -> Iterator[Result]:
-        """Yield the result of each item, with one item in work."""
+        """Yield the result of each item, with one item in work, in new processes."""
+        self._end()
         for item in items:
-            future = self._submit([item], n_jobs=1)
+            future = self._submit([item])
             results = None if future is None else _result(future)
             if results is None:
                 self._end()
-                self._check_start()
                 results = [self._lost(item)]
+                future = self._submit([])
+                if future is None or _result(future) is None:
+                    raise OSError("no other process can be started here: use one job")
             yield from results
-        self._end()
 
-    def _check_start(self) -> None:
-        future = self._submit([], n_jobs=1)
-        if future is None or _result(future) is None:
-            raise OSError("no other process can be started here: use one job")
-
-    def _submit(self, items: list[Item], n_jobs: int | None = None) -> Future | None:
+    def _submit(self, items: list[Item]) -> Future | None:
         """Return the future of the items' results, or None where a process has ended."""
         if self._executor is None:
             self._executor = ProcessPoolExecutor(
-                n_jobs or self._n_jobs,
-                initializer=_start,
-                initargs=(self._function,),
-                env=_ONE_THREAD,
+                self._n_jobs, initializer=_start, initargs=(self._function,), env=_ONE_THREAD
             )
         try:
             return self._executor.submit(_call, items)

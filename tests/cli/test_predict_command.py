@@ -344,7 +344,7 @@ def test_age_and_sex_come_from_headers(folder, model):
     assert [float(rows[i]["probability"]) for i in known] == pytest.approx(expected, rel=1e-5)
     assert expected[1] > expected[0]
     assert rows[2]["error"].startswith("the model needs age; the file has none")
-    assert "that of the header, '-1', cannot be right" in rows[4]["error"]
+    assert "that of the file, '-1', cannot be right" in rows[4]["error"]
     assert [row["doubts"] for row in rows[:3]] == [""] * 3
     assert "covariate: its age is 90, but training had values of 30 to 80" in rows[3]["doubts"]
     # A table completes and corrects what headers state; doubts do not fail unless asked.
