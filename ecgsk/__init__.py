@@ -17,6 +17,7 @@ _LAZY = {
     "OptunaSearchCV": "ecgsk.model_selection",
     "ProbabilityTransformer": "ecgsk.tabular",
     "SinglePredictorClassifier": "ecgsk.tabular",
+    "join_labels": "ecgsk.datasets",
     "load": "ecgsk.persistence",
     "load_ecg": "ecgsk.datasets",
     "load_echonext": "ecgsk.datasets",

@@ -31,27 +31,55 @@ def read_csv(file: str | os.PathLike, columns: Sequence[str]) -> pd.DataFrame:
     UTF-32, and cp1252 or Latin-1 for all else; in tables without commas between columns, numbers
     may have a decimal comma. ValueError names the file and the remedy.
     """
+    table, separator = _parse(file, columns, index_col=False)
+    table.columns = table.columns.str.strip()
+    if table.isna().all(axis=1).any():  # a spreadsheet saves empty rows as well
+        table = table.dropna(how="all").reset_index(drop=True)
+    return table if separator == "," else _with_decimal_points(table)
+
+
+def read_csv_as_text(file: str | os.PathLike, columns: Sequence[str]) -> tuple[pd.DataFrame, bool]:
+    """Read a table with each cell as the text in the file, so that "007" and "NA" stay.
+
+    Return it, and whether numbers may have a decimal comma. Row 2 of the file, below the header,
+    has index 2; empty rows are left out. ``columns`` are as in `read_csv`, but a table without
+    them is read, too: the caller knows which ones it needs.
+    """
+    table, separator = _parse(
+        file,
+        columns,
+        must_know=False,
+        header=None,
+        dtype=str,
+        na_filter=False,
+        skip_blank_lines=False,
+    )
+    table = table.set_axis(pd.RangeIndex(1, len(table) + 1)).fillna("")
+    names = table.iloc[0].str.strip()
+    table = table.iloc[1:].set_axis(names.to_list(), axis=1)
+    return table[(table != "").any(axis=1)], separator != ","
+
+
+def _parse(
+    file: str | os.PathLike, columns: Sequence[str], *, must_know: bool = True, **options
+) -> tuple[pd.DataFrame, str]:
+    """Return a table as pandas parses it with ``options``, and what separates its columns."""
     with open(file, "rb") as stream:
         content = stream.read()
     if content.startswith(_WORKBOOKS):
         raise ValueError(f"{file} is a workbook of a spreadsheet, not text. {_SAVE_AGAIN}.")
     try:
         text = _decoded(content)
-        separator, start = _layout(text, columns)
+        separator, start = _layout(text, columns, must_know)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(
-                io.StringIO(text[start:]), sep=separator, low_memory=False, index_col=False
-            )
+            source = io.StringIO(text[start:])
+            return pd.read_csv(source, sep=separator, low_memory=False, **options), separator
     except (ValueError, csv.Error, pd.errors.ParserWarning) as error:  # ParserError is a ValueError
         reason = " ".join(str(error).split()) or "it holds no table"
         raise ValueError(
             f"{file} cannot be read as CSV: {reason}. {_SAVE_AGAIN}, or copy it again."
         ) from None
-    table.columns = table.columns.str.strip()
-    if table.isna().all(axis=1).any():  # a spreadsheet saves empty rows as well
-        table = table.dropna(how="all").reset_index(drop=True)
-    return table if separator == "," else _with_decimal_points(table)
 
 
 def _decoded(content: bytes) -> str:
@@ -68,18 +96,18 @@ def _decoded(content: bytes) -> str:
     return content.decode("latin-1")
 
 
-def _layout(text: str, columns: Sequence[str]) -> tuple[str, int]:
+def _layout(text: str, columns: Sequence[str], must_know: bool) -> tuple[str, int]:
     """Return what separates the columns, and where the header begins."""
     hint = re.match(r'"?sep=.?"?[ \t]*\r?\n', text, re.IGNORECASE)  # for spreadsheets
     start = hint.end() if hint else 0
     header = re.split(r"[\r\n]", text[start:], maxsplit=1)[0]
 
-    def n_known(separator: str) -> int:
+    def n_known(separator: str) -> tuple[int, int]:
         names = next(csv.reader([header], delimiter=separator), [])
-        return len({name.strip() for name in names} & set(columns))
+        return len({name.strip() for name in names} & set(columns)), len(names)
 
     separator = max(_SEPARATORS, key=n_known)
-    if not n_known(separator):
+    if must_know and not n_known(separator)[0]:
         raise ValueError(
             f"its header has none of the columns {', '.join(columns)}; it begins {header[:60]!r}"
         )

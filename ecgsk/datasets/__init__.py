@@ -3,6 +3,7 @@
 from ecgsk.datasets._ecg import load_ecg
 from ecgsk.datasets._echonext.layout import ECHONEXT_FLAGS, ECHONEXT_SCALING
 from ecgsk.datasets._echonext.load import load_echonext
+from ecgsk.datasets._labels.join import join_labels
 from ecgsk.datasets._ptbxl.labels import PTBXL_TASKS
 from ecgsk.datasets._ptbxl.load import load_ptbxl
 from ecgsk.datasets._ptbxl.statements import PTBXL_STATEMENTS
@@ -18,6 +19,7 @@ __all__ = [
     "PTBXL_STATEMENTS",
     "PTBXL_TASKS",
     "RecordsLeftOutWarning",
+    "join_labels",
     "load_ecg",
     "load_echonext",
     "load_ptbxl",

@@ -1,0 +1,118 @@
+"""Numbers, yes and no, as people write them into the cells of a table."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+# Cells without a value, in lower case. "none" is not among them: it may be a grade.
+MISSING = frozenset(
+    {"", "nan", "na", "n/a", "#n/a", "#nv", "<na>", "null", "nat", "unknown", "?", "-", "--", "."}
+)
+# Also the truth values of spreadsheets in other languages.
+_YES = frozenset(
+    {"1", "1.0", "yes", "y", "true", "positive", "pos", "present"}
+    | {"ja", "wahr", "oui", "vrai", "si", "sí", "verdadero", "vero", "waar"}
+)
+_NO = frozenset(
+    {"0", "0.0", "no", "n", "false", "negative", "neg", "absent"}
+    | {"nein", "falsch", "non", "faux", "falso", "nee", "onwaar"}
+)
+_NUMBER = r"([+-]?(?:\d+(?:[.,]\d+)?|[.,]\d+)(?:e[+-]?\d+)?)\s*(%?)"
+_PLAIN = re.compile(_NUMBER)
+_RANGE = re.compile(rf"{_NUMBER}\s*(?:-|–|—|\bto\b|\bbis\b)\s*{_NUMBER}")
+_BOUND = re.compile(rf"(<=|>=|<|>|≤|≥)\s*{_NUMBER}")
+# 1,234 is 1.234 or 1234.
+_UNCLEAR_COMMA = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
+_LISTED = 5
+
+
+class Interval(NamedTuple):
+    """What a cell states about a number: low and high are equal where it states the number."""
+
+    low: float
+    high: float
+
+    @property
+    def is_number(self) -> bool:
+        return self.low == self.high
+
+
+def is_missing(text: str) -> bool:
+    """Return whether a cell has no value."""
+    return text.strip().lower() in MISSING
+
+
+def read_truth(text: str) -> float:
+    """Return 1 for yes, 0 for no, NaN for other texts."""
+    word = text.strip().lower()
+    return 1.0 if word in _YES else 0.0 if word in _NO else np.nan
+
+
+def read_interval(text: str, decimal_comma: bool = False) -> Interval | None:
+    """Return the number, range or bound that a text states; None for other texts.
+
+    "35", "35,5" and "35 %" are numbers, "35-40" is a range, "<20" a bound. "1,234" is a number
+    only if ``decimal_comma`` states that a comma is no separator of thousands.
+    """
+    word = text.strip().lower()
+    if match := _PLAIN.fullmatch(word):
+        low = high = _number(match[1], decimal_comma)
+    elif match := _RANGE.fullmatch(word):
+        low, high = _number(match[1], decimal_comma), _number(match[3], decimal_comma)
+    elif match := _BOUND.fullmatch(word):
+        low, high = -np.inf, np.inf
+        value = _number(match[2], decimal_comma)
+        if match[1] in "<=≤":
+            high = value if match[1] != "<" else np.nextafter(value, -np.inf)
+        else:
+            low = value if match[1] != ">" else np.nextafter(value, np.inf)
+        if np.isnan(value):
+            return None
+    else:
+        return None
+    return Interval(float(low), float(high)) if low <= high else None
+
+
+def read_intervals(texts: Sequence[str], decimal_comma: bool = False) -> list[Interval | None]:
+    """Return what each cell of a column states, see `read_interval`.
+
+    A comma that can only be decimal, such as "35,5", settles those of the whole column. Shares
+    such as "0.35" next to percent such as "35 %" are not understood.
+    """
+    decimal_comma = decimal_comma or any(
+        re.fullmatch(r"[+-]?\d+,\d+", text.strip()) and not _UNCLEAR_COMMA.fullmatch(text.strip())
+        for text in texts
+    )
+    percent = any("%" in text for text in texts)
+    found = [read_interval(text, decimal_comma) for text in texts]
+    return [
+        None if percent and item and "%" not in text and 0 < abs(item.high) <= 1 else item
+        for item, text in zip(found, texts, strict=True)
+    ]
+
+
+def refuse(
+    texts: Sequence[str],
+    bad: Iterable[int],
+    row_name: Callable[[int], str],
+    column: str,
+    problem: str,
+    remedy: str,
+) -> None:
+    """Raise ValueError for cells of a column, with the rows and values of the first."""
+    places = list(bad)
+    if places:
+        listed = ", ".join(f"{texts[place]!r} in {row_name(place)}" for place in places[:_LISTED])
+        more = ", ..." if len(places) > _LISTED else ""
+        raise ValueError(
+            f"{len(places)} cells of the column {column!r} {problem}: {listed}{more}. {remedy}"
+        )
+
+
+def _number(text: str, decimal_comma: bool) -> float:
+    """Return a number; NaN if its comma may separate thousands."""
+    if not decimal_comma and _UNCLEAR_COMMA.fullmatch(text):
+        return np.nan
+    return float(text.replace(",", "."))

@@ -1,0 +1,158 @@
+"""Covariates and patients of recordings, from their files and from a table."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import Bunch
+
+from ecgsk._core.calling_line import stacklevel_of_user
+from ecgsk._core.cell_values import is_missing, read_interval, read_intervals, read_truth, refuse
+from ecgsk._core.covariates import read_ages, read_sexes
+from ecgsk._core.records import RecordArray
+from ecgsk._core.user_tables import UserTable
+
+_SPECIAL = ("age", "sex")
+# An age at the echo and one at the recording may differ by a birthday.
+_SAME_AGE = 1.0
+_LISTED = 3
+
+
+def columns_of(covariates, table: UserTable) -> dict[str, str]:
+    """Return the column of the table for each covariate; "Age" and "Sex" become age and sex."""
+    if isinstance(covariates, str):
+        covariates = [covariates]
+    if not isinstance(covariates, Mapping):
+        lower = (str(name).strip().lower() for name in covariates)
+        covariates = {
+            key if key in _SPECIAL else name: name
+            for key, name in zip(lower, covariates, strict=True)
+        }
+    return {str(name): table.find(column, "covariates") for name, column in covariates.items()}
+
+
+def set_covariates(
+    bunch: Bunch,
+    columns: Mapping[str, str],
+    table: UserTable,
+    rows: np.ndarray,
+    sex_one_is: str | None,
+) -> list[str]:
+    """Set the covariates of a Bunch to those of its files and of its rows in a table.
+
+    Values of the table win where it has them. Return in words which ones differ.
+    """
+    n_records = len(rows)
+    of_table, over_89 = _read_covariates(columns, table, rows, sex_one_is)
+    of_files = bunch.get("covariates")
+    if of_files is None:
+        of_files = pd.DataFrame(index=range(n_records))
+    merged = of_files.reset_index(drop=True)
+    notes = []
+    for name in of_table.columns:
+        if name not in merged.columns:
+            merged[name] = of_table[name]
+            continue
+        apart = (merged[name] - of_table[name]).abs() > (_SAME_AGE if name == "age" else 0)
+        if apart.any():
+            place = int(np.flatnonzero(apart)[0])
+            notes.append(
+                f"{int(apart.sum())} recordings have another {name} in their files than in the "
+                f"table, which was taken; the first: {merged[name][place]:g} and "
+                f"{of_table[name][place]:g}"
+            )
+        merged[name] = of_table[name].fillna(merged[name])
+    bunch.covariates = merged
+    if "age" in of_table:
+        old = np.asarray(bunch.get("age_over_89", np.zeros(n_records, dtype=bool)))
+        bunch.age_over_89 = np.where(of_table["age"].notna(), over_89, old)
+    if isinstance(bunch.data, RecordArray):
+        # It may carry more columns than age and sex.
+        carried = (
+            pd.DataFrame(index=range(n_records))
+            if bunch.data.table is None
+            else (bunch.data.table.reset_index(drop=True))
+        )
+        bunch.data = RecordArray.wrap(bunch.data, table=carried.assign(**merged))
+    return notes
+
+
+def _read_covariates(
+    columns: Mapping[str, str], table: UserTable, rows: np.ndarray, sex_one_is: str | None
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return covariates of some rows as numbers, NaN where unknown, and who is over 89."""
+    over_89 = np.zeros(len(rows), dtype=bool)
+    values = {}
+    names = [table.row_names(row) for row in rows]
+    for name, column in columns.items():
+        all_texts = table.texts(column)
+        texts = [all_texts[row] for row in rows]
+        level = stacklevel_of_user() + 1
+        if name == "age":
+            values[name], over_89 = read_ages(texts, names, source=table.source, stacklevel=level)
+        elif name == "sex":
+            _check_coding(texts, names, column, sex_one_is)
+            values[name] = read_sexes(
+                texts, names, source=table.source, stacklevel=level, one_is=sex_one_is
+            )
+        else:
+            values[name] = _numbers(texts, names, column, table.decimal_comma)
+    return pd.DataFrame(values, index=range(len(rows)), dtype=float), over_89
+
+
+def _check_coding(texts: list[str], names: list[str], column: str, one_is: str | None) -> None:
+    numbers = [place for place, text in enumerate(texts) if read_interval(text)]
+    if one_is is None:
+        refuse(
+            texts,
+            numbers,
+            names.__getitem__,
+            column,
+            "state a sex as a number",
+            "Give sex_one_is='female' or sex_one_is='male', whichever 1 means there.",
+        )
+    wrong = [place for place in numbers if np.isnan(read_truth(texts[place]))]
+    coding = "Write male and female, or 0 and 1."
+    refuse(texts, wrong, names.__getitem__, column, "are neither 0 nor 1", coding)
+
+
+def _numbers(texts: list[str], names: list[str], column: str, decimal_comma: bool) -> np.ndarray:
+    known = [not is_missing(text) for text in texts]
+    truth = np.array([read_truth(text) for text in texts])
+    if not np.isnan(truth[known]).any():
+        return truth
+    intervals = read_intervals(texts, decimal_comma)
+    bad = [
+        place
+        for place, item in enumerate(intervals)
+        if known[place] and (item is None or not item.is_number)
+    ]
+    remedy = "Correct these cells, or empty those of unknown values."
+    refuse(texts, bad, names.__getitem__, column, "are not numbers", remedy)
+    return np.array([np.nan if item is None else item.low for item in intervals])
+
+
+def compare_patients(
+    of_files: Sequence | None, of_table: np.ndarray, names: Sequence[str]
+) -> list[str]:
+    """Return in words where the patients of files and table contradict each other.
+
+    Their identifiers may differ, so what counts is which recordings have the same patient.
+    """
+    if of_files is None:
+        return []
+    pairs = pd.DataFrame({"file": list(of_files), "table": of_table, "name": list(names)})
+    pairs = pairs[pairs["file"].notna()]
+    notes = []
+    for one, other in (("file", "table"), ("table", "file")):
+        several = pairs.groupby(one)[other].nunique() > 1
+        if several.any():
+            first = several.index[several][0]
+            named = ", ".join(map(repr, pairs["name"][pairs[one] == first][:_LISTED]))
+            where = {"file": "the files", "table": "the table"}
+            notes.append(
+                f"{int(several.sum())} patients of {where[one]} are several patients in "
+                f"{where[other]} (the first has the recordings {named}); groups are those of the "
+                "table, so correct the one that is wrong"
+            )
+    return notes

@@ -1,0 +1,131 @@
+"""What joining labels to recordings left over, in numbers and in words."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from ecgsk._core.record_names import IGNORABLE, match_names, plain_key
+from ecgsk._core.user_tables import UserTable
+from ecgsk.datasets._labels.rows import NO_ROW, Candidates, metadata_of, names_of
+
+_LISTED = 5
+
+
+def summarize(
+    names: Sequence[str],
+    found: Candidates,
+    reasons: Sequence[tuple[int, str, str]],
+    rows: np.ndarray,
+    notes: Sequence[str],
+    hints: Sequence[str],
+    table: UserTable,
+) -> Bunch:
+    """Return the numbers of a join, and all of them as text.
+
+    ``names`` are those of all recordings, ``rows`` those of the ones that are kept.
+    """
+    candidates = {row for several in found.rows for row in several}
+    repeated = [row for several in found.rows if len(several) > 1 for row in several]
+    chosen = Counter(rows.tolist())
+    matches = Bunch(
+        n_recordings=len(names),
+        n_rows=len(table),
+        n_matched=len(rows),
+        rows=rows,
+        rows_left=[
+            key or table.row_names(row)
+            for row, key in enumerate(found.keys)
+            if row not in candidates
+        ],
+        n_repeated_rows=len(set(repeated) - set(chosen)),
+        n_shared_rows=sum(count > 1 for count in chosen.values()),
+        n_ties=found.n_ties,
+    )
+    lines = [
+        f"{matches.n_matched} of {matches.n_recordings} recordings have a row in {table.source}, "
+        f"which has {matches.n_rows}."
+    ]
+    for kind, count in Counter(kind for _, kind, _ in reasons).most_common():
+        those = [(names[place], text) for place, other, text in reasons if other == kind]
+        line = f"{count} recordings were left out {kind}: {_first([name for name, _ in those])}."
+        lines.append(line if kind == NO_ROW else f"{line} The first: {those[0][1]}.")
+    if matches.rows_left:
+        lines.append(
+            f"{len(matches.rows_left)} rows belong to no recording: {_first(matches.rows_left)}."
+        )
+    if matches.n_repeated_rows:
+        lines.append(f"{matches.n_repeated_rows} rows repeat or contradict others.")
+    if matches.n_shared_rows:
+        lines.append(f"{matches.n_shared_rows} rows belong to more than one recording.")
+    if matches.n_ties:
+        lines.append(
+            f"{matches.n_ties} recordings have rows before and after them that are equally near "
+            "in time: the earlier one was taken."
+        )
+    matches.summary = "\n".join([*lines, *(f"{note}." for note in notes), *hints])
+    return matches
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:_LISTED])) + ", ..." * (len(names) > _LISTED)
+
+
+def find_hints(bunch: Bunch, candidates: Candidates, ignore: Collection[str]) -> list[str]:
+    """Return what else to ignore so that more recordings have a row."""
+    left = [place for place, rows in enumerate(candidates.rows) if not rows]
+    taken = {row for rows in candidates.rows for row in rows}
+    keys = ["" if row in taken else key for row, key in enumerate(candidates.keys)]
+    records = names_of(bunch)
+    some = [records[place] for place in left]
+    hints = []
+    for extra in IGNORABLE:
+        if extra not in ignore:
+            found = match_names(keys, some, {*ignore, extra}).rows
+            count = sum(map(bool, found))
+            if count:
+                hints.append(
+                    f"{count} more would match with ignore={[*sorted(ignore), extra]!r}, if that "
+                    "is right."
+                )
+    return hints
+
+
+def explain_no_match(
+    bunch: Bunch, on, keys: dict[str, str], candidates: Candidates, table: UserTable, hints
+) -> str:
+    """Return the error for a join without any match, with names of both sides."""
+    metadata = metadata_of(bunch)
+    recordings = [
+        " ".join(str(metadata[name].iloc[place]) for name in keys)
+        for place in range(min(2, len(metadata)))
+    ]
+    rows = [key for key in candidates.keys if key][:2]
+    text = (
+        f"on={on!r}: no recording has a row in {table.source}. The recordings have "
+        f"{' and '.join(map(repr, recordings))}, the rows {' and '.join(map(repr, rows))}."
+    )
+    hints = list(hints) or _other_columns(bunch, keys, table)
+    reasons = [reason for _, reason in candidates.reasons.values()][:1]
+    return " ".join([text, *(f"The first: {reason}." for reason in reasons), *hints])
+
+
+def _other_columns(bunch: Bunch, keys: dict[str, str], table: UserTable) -> list[str]:
+    """Return which column of metadata and which of the table have equal values."""
+    metadata = metadata_of(bunch)
+    for name in metadata.columns:
+        values = metadata[name].dropna()
+        if not len(values) or not isinstance(values.iloc[0], (str, int, np.integer)):
+            continue
+        known = {plain_key(str(value), ()) for value in values}
+        for column in dict.fromkeys([*keys.values(), *map(str, table.frame.columns)]):
+            if list(table.frame.columns).count(column) != 1 or keys.get(str(name)) == column:
+                continue
+            texts = {plain_key(text, ()) for text in table.texts(column)} - {""}
+            if len(texts & known) > len(texts | known) / 4:
+                return [
+                    f"The column {column!r} has values of metadata[{name!r}]: give "
+                    f"on={{{str(name)!r}: {column!r}}}."
+                ]
+    return []
