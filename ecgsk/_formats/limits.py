@@ -10,19 +10,18 @@ LARGEST_FILE = 128 << 20
 MOST_SAMPLES = 100_000_000
 
 
-def check_file(path: str) -> None:
-    """Raise RecordError for what is not a regular file or too large."""
+def check_file(path: str, largest: int = LARGEST_FILE) -> None:
+    """Raise RecordError for what is not a regular file or has more than ``largest`` bytes."""
     try:
         about = os.stat(path)
     except OSError as error:
         raise unopened(path, error) from None
     if not stat.S_ISREG(about.st_mode):
         raise RecordError(path, "it is not a regular file")
-    if about.st_size > LARGEST_FILE:
+    if about.st_size > largest:
         raise RecordError(
             path,
-            f"it has {about.st_size >> 20} MB; recordings of at most {LARGEST_FILE >> 20} MB are "
-            "read",
+            f"it has {about.st_size >> 20} MB; recordings of at most {largest >> 20} MB are read",
         )
 
 

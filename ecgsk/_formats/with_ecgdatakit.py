@@ -9,9 +9,12 @@ import numpy as np
 from ecgsk._core.optional import import_optional
 from ecgsk._core.record_error import RecordError
 from ecgsk._core.signal import lead_name, millivolt_factor
-from ecgsk._formats.limits import MOST_SAMPLES, check_file
+from ecgsk._formats.limits import LARGEST_FILE, MOST_SAMPLES, check_file
 from ecgsk._formats.stored import ReadOptions, Statements, StoredECG, WholeFileFormat
 from ecgsk._wfdb.header import RATES
+
+# One count of a device, mV.
+_STEPS = (1e-9, 1e3)
 
 
 class ParsedFormat(WholeFileFormat):
@@ -24,9 +27,10 @@ class ParsedFormat(WholeFileFormat):
     module: str  # of ecgdatakit.parsing.parsers
     parser: str
     packages: tuple[str, ...] = ("ecgdatakit",)  # to import
+    largest: int = LARGEST_FILE  # bytes
 
     def decode_file(self, path: str, options: ReadOptions) -> tuple[StoredECG, np.ndarray]:
-        check_file(path)
+        check_file(path, self.largest)
         for package in self.packages:
             import_optional(package, extra="formats", purpose=f"Reading {self.name}")
         record, messages = self._parse(path)
@@ -104,13 +108,16 @@ class ParsedFormat(WholeFileFormat):
                 )
             factor = millivolt_factor(unit)
             if lead.is_raw:
-                if not 0 < abs(lead.resolution) < np.inf:
+                if not _STEPS[0] <= abs(lead.resolution * factor) <= _STEPS[1]:
                     raise ValueError(
-                        f"it has no gain for lead {lead.label}: its amplitude is unknown"
+                        f"it has no gain for lead {lead.label} that is possible: its amplitude is "
+                        "unknown"
                     )
                 row[:] = lead.samples * (lead.resolution * factor) + lead.offset * factor
             else:
                 row[:] = lead.samples * factor
+        if np.isinf(signal).any():
+            raise ValueError("it contains infinite samples")
         return signal
 
 
@@ -139,4 +146,6 @@ def _one(values: set, what: str):
 
 def _reason(error: BaseException) -> str:
     text = str(error) or type(error).__name__
+    if "recursion" in text:
+        return "its elements are nested too deeply"
     return text.rstrip(".")

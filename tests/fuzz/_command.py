@@ -5,11 +5,11 @@ import json
 import time
 from pathlib import Path
 
-from . import _models, _predict, _records, _weights
+from . import _formats, _models, _predict, _records, _weights
 from ._case import Case
 from ._harness import Result, run, summary
 
-KINDS = {module.KIND: module for module in (_records, _predict, _weights, _models)}
+KINDS = {module.KIND: module for module in (_records, _formats, _predict, _weights, _models)}
 CORPUS = Path(__file__).parent / "corpus"
 MANIFEST = json.loads((CORPUS / "manifest.json").read_text())
 
@@ -18,13 +18,13 @@ def cases(kinds, quick: bool) -> list[Case]:
     """Return the corpus: what is kept, what is made by hand, and what the seeds give."""
     found = []
     for name in kinds:
-        found += KINDS[name].hand_made()
         n = MANIFEST["random"][name]
-        found += KINDS[name].random_cases(n, MANIFEST["seed"])
+        of_kind = KINDS[name].hand_made() + KINDS[name].random_cases(n, MANIFEST["seed"])
+        found += of_kind[:: MANIFEST["quick_every"][name]] if quick else of_kind
     names = [(case.kind, case.name) for case in found]
     if len(set(names)) < len(names):
         raise ValueError("two inputs of a kind have the same name")
-    return found[:: MANIFEST["quick_every"]] if quick else found
+    return found
 
 
 def main(arguments: list[str] | None = None) -> int:

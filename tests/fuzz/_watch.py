@@ -82,7 +82,8 @@ def examine(watch: Watch, kind, case, folder: Path) -> dict:
     watch : Watch
         Of this process.
     kind : module
-        With ``read`` and ``wrong``, and ``reason`` where errors are not raised.
+        With ``read`` and ``wrong``, ``reason`` where errors are not raised, and ``MEMORY``, the
+        bytes that any input may take, where they are more than 64 MB.
     case : Case
         The input.
     folder : Path
@@ -125,7 +126,7 @@ def examine(watch: Watch, kind, case, folder: Path) -> dict:
         defects.append(f"ended in an {outcome}, expected an {case.must}")
     if case.says and not re.search(case.says, message):
         defects.append(f"does not say {case.says!r}")
-    if memory > max(64 << 20, 20 * size):
+    if memory > max(getattr(kind, "MEMORY", 64 << 20), 20 * size):
         defects.append(f"took {memory >> 20} MB for {size} bytes")
     return {
         "outcome": outcome,
