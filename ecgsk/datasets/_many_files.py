@@ -12,12 +12,15 @@ from tqdm.auto import tqdm
 from ecgsk._core.record_error import RecordError
 from ecgsk._core.sampling_rate import Unify
 from ecgsk._formats.lead_plan import plan_leads
+from ecgsk._formats.processes import Processes, n_processes
 from ecgsk._formats.registry import format_named
 from ecgsk._formats.stored import Format, ReadOptions, StoredECG
 from ecgsk._formats.with_ecgdatakit import ParsedFormat
 
-# Files that a worker takes at a time: enough to hide the way to it, few enough for the bar to move.
+# Files that a thread takes at a time: enough to hide the way to it, few enough for the bar to move.
 _CHUNK = 16
+# So many files take less time than the start of a process.
+_FEW = 64
 
 
 @dataclass(frozen=True)
@@ -74,36 +77,37 @@ def load_files(
     Formats that are parsed in Python are decoded in processes, others in threads.
     """
     results: list[list[Result]] = [[] for _ in files]
+    slow = [isinstance(kind, ParsedFormat) for _, kind in files]
+    load = partial(_load, wanted=wanted, lazy=lazy)
+
+    def lost(file: tuple[str, Format]) -> list[Result]:
+        return [RecordError(file[0], "the process that decoded it ended; it may need more memory")]
+
     with tqdm(total=len(files), disable=not progress, unit="file") as bar:
         for in_processes in (False, True):
-            places = [
-                i
-                for i, (_, kind) in enumerate(files)
-                if isinstance(kind, ParsedFormat) == in_processes
-            ]
-            chunks = [places[i : i + _CHUNK] for i in range(0, len(places), _CHUNK)]
-            calls = (
-                delayed(_load)([files[i] for i in chunk], wanted, lazy, on_error == "raise")
-                for chunk in chunks
-            )
-            prefer = "processes" if in_processes else "threads"
-            done = Parallel(n_jobs=n_jobs, prefer=prefer, return_as="generator")(calls)
-            for chunk, found in zip(chunks, done, strict=True):
-                for place, result in zip(chunk, found, strict=True):
-                    results[place] = result
-                bar.update(len(chunk))
+            places = [place for place, is_slow in enumerate(slow) if is_slow == in_processes]
+            items = [files[place] for place in places]
+            n_workers = min(n_processes(n_jobs), -(-len(items) // _FEW)) if in_processes else 1
+            with Processes(load, max(1, n_workers), lost=lost) as processes:
+                done = processes.map(items) if in_processes else _in_threads(load, items, n_jobs)
+                for place, found in zip(places, done, strict=True):
+                    errors = [result for result in found if isinstance(result, RecordError)]
+                    if errors and on_error == "raise":
+                        raise errors[0]
+                    results[place] = found
+                    bar.update()
     return [result for found in results for result in found]
 
 
-def _load(files, wanted: Wanted, lazy: bool, stop_at_errors: bool) -> list[list[Result]]:
-    results = []
-    for path, kind in files:
-        found = list(_recordings(path, kind, wanted, lazy))
-        results.append(found)
-        errors = [result for result in found if isinstance(result, RecordError)]
-        if errors and stop_at_errors:
-            raise errors[0]
-    return results
+def _in_threads(load: Callable, items: Sequence, n_jobs: int | None) -> Iterator[list[Result]]:
+    chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
+    calls = (delayed(lambda chunk: [load(item) for item in chunk])(chunk) for chunk in chunks)
+    for done in Parallel(n_jobs=n_jobs, require="sharedmem", return_as="generator")(calls):
+        yield from done
+
+
+def _load(file: tuple[str, Format], *, wanted: Wanted, lazy: bool) -> list[Result]:
+    return list(_recordings(*file, wanted, lazy))
 
 
 def _recordings(path: str, kind: Format, wanted: Wanted, lazy: bool) -> Iterator[Result]:

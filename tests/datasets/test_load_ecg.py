@@ -59,7 +59,8 @@ def test_formats_come_together_in_one_array(folder):
     ecgsk.check_ecg(ecgs.data)
 
 
-def test_eager_lazy_and_parallel_results_are_equal(folder):
+def test_eager_lazy_and_parallel_results_are_equal(folder, monkeypatch):
+    monkeypatch.setattr("ecgsk.datasets._many_files._FEW", 1)
     options = {"sampling_rate": 100, "n_samples": 190}
     eager = load_ecg(folder, **options)
     parallel = load_ecg(folder, n_jobs=2, **options)
