@@ -1,15 +1,133 @@
-"""DICOM waveforms."""
+"""DICOM waveforms: objects of 12-lead, general and ambulatory ECG, read by pydicom."""
 
-from ecgsk._formats.with_ecgdatakit import ParsedFormat
+import re
+import warnings
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ecgsk._core.limb_leads import contradiction
+from ecgsk._core.optional import import_optional
+from ecgsk._core.record_error import RecordError
+from ecgsk._formats.dicom_dataset import DICOMFile
+from ecgsk._formats.dicom_statements import statements_of
+from ecgsk._formats.dicom_waveform import MultiplexGroup, read_group
+from ecgsk._formats.lead_plan import plan_leads
+from ecgsk._formats.limits import check_file, check_signal
+from ecgsk._formats.stored import ReadOptions, StoredECG, WholeFileFormat
+
+# Files without the preamble of 128 bytes begin with an element: of group 2, or of those of group 8
+# that may be the first, with a value representation or a length.
+_FIRST_ELEMENT = re.compile(
+    rb"\x02\0\0\0UL|\x08\0[\x00\x01\x05\x08\x12\x16\x18]\0(?:[A-Z]{2}.\0|.\0\0\0)", re.DOTALL
+)
 
 
-class DICOM(ParsedFormat):
-    """12-lead and general ECG waveform objects of DICOM."""
+class DICOM(WholeFileFormat):
+    """Objects of DICOM with waveforms of ECGs.
+
+    Where a file contains several recordings, the first original one that has the wanted leads is
+    read; average heartbeats are not read.
+    """
 
     name = "DICOM"
     endings = (".dcm", ".dicom")
-    module, parser = "dicom_waveform", "DICOMWaveformParser"
-    packages = ("pydicom", "ecgdatakit")
 
     def recognizes(self, path: str, beginning: bytes) -> bool:
-        return beginning[128:132] == b"DICM"
+        return beginning[128:132] == b"DICM" or _FIRST_ELEMENT.match(beginning) is not None
+
+    def decode_file(self, path: str, options: ReadOptions) -> tuple[StoredECG, np.ndarray]:
+        check_file(path)
+        import_optional("pydicom", extra="formats", purpose="Reading DICOM")
+        try:
+            with warnings.catch_warnings():
+                # They are of values that are not used, or an error follows.
+                warnings.simplefilter("ignore")
+                return self._decode(path, options)
+        except MemoryError:
+            raise RecordError(path, "it does not fit into memory") from None
+        except ValueError as error:
+            raise RecordError(path, str(error).rstrip(".")) from error
+        except (Exception, RecursionError) as error:  # pydicom's, of foreign bytes
+            reason = f"{type(error).__name__}: {error}".rstrip(".")
+            raise RecordError(path, f"it cannot be decoded ({reason})") from error
+
+    def _decode(self, path: str, options: ReadOptions) -> tuple[StoredECG, np.ndarray]:
+        file = DICOMFile(path)
+        items = file.items(file.dataset, "WaveformSequence")
+        if not items:
+            raise ValueError(f"it contains {file.content()}, and no waveform")
+        recordings = [
+            group
+            for place, item in enumerate(items, 1)
+            if not (group := read_group(file, item, place)).is_beat
+        ]
+        if not recordings:
+            raise ValueError("it contains an average heartbeat only, and no recording")
+        chosen = _choose(recordings, options.wanted)
+        leads = tuple(lead for group in chosen for lead in group.leads)
+        n_samples, rate = chosen[0].signal.shape[1], chosen[0].sampling_rate
+        check_signal(len(leads), n_samples, rate)
+        signal = chosen[0].signal if len(chosen) == 1 else _join(chosen, leads)
+        states = statements_of(file)
+        if len(recordings) > len(chosen):
+            places = " and ".join(str(group.place) for group in chosen)
+            which = f"multiplex group {places} of {len(items)}"
+            states = replace(states, comments={"read": which})
+        ecg = StoredECG(
+            path=path,
+            format=self.name,
+            leads=leads,
+            sampling_rate=rate,
+            n_samples=n_samples,
+            states=states,
+            crc=zlib.crc32(signal.data),
+        )
+        return ecg, signal
+
+
+def _choose(groups: Sequence[MultiplexGroup], wanted: Sequence[str]) -> list[MultiplexGroup]:
+    """Return the group that has the wanted leads, or those that have them together."""
+    alone = [group for group in groups if not _missing([group], wanted)]
+    if alone:
+        return [min(alone, key=lambda group: group.is_derived)]
+    simultaneous: dict[tuple, list[MultiplexGroup]] = {}
+    for group in groups:
+        time = group.sampling_rate, group.signal.shape[1], group.start
+        simultaneous.setdefault(time, []).append(group)
+    together = [part for part in simultaneous.values() if not _missing(part, wanted)]
+    if together:
+        return together[0]
+    if not _missing(groups, wanted):
+        raise ValueError(
+            "its leads were not recorded at the same time: " + "; ".join(map(str, groups))
+        )
+    for group in groups:
+        for lead, problem in group.problems.items():
+            if lead in wanted or "," in lead:
+                raise ValueError(problem)
+    fullest = max(simultaneous.values(), key=lambda part: sum(len(group.leads) for group in part))
+    raise ValueError(_missing(fullest, wanted))
+
+
+def _missing(groups: Sequence[MultiplexGroup], wanted: Sequence[str]) -> str:
+    """Return why groups together do not have the wanted leads, or an empty text."""
+    try:
+        plan_leads(tuple(lead for group in groups for lead in group.leads), tuple(wanted))
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _join(groups: Sequence[MultiplexGroup], leads: tuple[str, ...]) -> np.ndarray:
+    signal = np.concatenate([group.signal for group in groups])
+    centered = np.nan_to_num(signal - np.nanmean(signal, axis=1, keepdims=True))
+    gram = (centered @ centered.T).astype(np.float64) / signal.shape[1]
+    if contradiction(gram, np.diagonal(gram) == 0, leads):
+        raise ValueError(
+            f"its {len(groups)} multiplex groups were not recorded at the same time: the limb "
+            "leads of one group contradict those of another"
+        )
+    return signal

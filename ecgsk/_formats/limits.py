@@ -4,6 +4,7 @@ import os
 import stat
 
 from ecgsk._core.record_error import RecordError
+from ecgsk._wfdb.header import RATES
 
 # A recording of a few minutes has a few megabytes; parsers take about ten times that.
 LARGEST_FILE = 128 << 20
@@ -29,3 +30,16 @@ def unopened(path: str, error: OSError) -> RecordError:
     """Return the error of a file that cannot be opened."""
     missing = isinstance(error, FileNotFoundError)
     return RecordError(path, f"it cannot be opened ({error.strerror})", missing)
+
+
+def check_signal(n_leads: int, n_samples: int, sampling_rate: float) -> None:
+    """Raise ValueError for what cannot be a recording, or is too long."""
+    if not RATES[0] <= sampling_rate <= RATES[1]:
+        raise ValueError(
+            f"its sampling rate is {sampling_rate:g} Hz; {RATES[0]:g} to {RATES[1]:g} Hz is "
+            "possible"
+        )
+    if n_samples < 1:
+        raise ValueError("its leads contain no samples")
+    if n_samples * n_leads > MOST_SAMPLES:
+        raise ValueError(f"{n_leads} leads of {n_samples} samples are more than is read")

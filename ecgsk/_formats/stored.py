@@ -35,10 +35,20 @@ class Statements:
     device: str | None = None  # manufacturer and model
     statements: tuple[str, ...] = ()  # of the device or its reader: "Sinus rhythm"
     # In the units of their names: heart_rate (1/min), pr_interval, qrs_duration, qt_interval,
-    # qtc_bazett, qtc_fridericia, rr_interval (ms), p_axis, qrs_axis, t_axis (degrees).
+    # qtc_bazett, qtc_fridericia, qtc_interval (by a formula that is not stated), rr_interval (ms),
+    # p_axis, qrs_axis, t_axis (degrees).
     measurements: dict[str, float] = field(default_factory=dict)
     dx: tuple[str, ...] = ()  # diagnosis codes
     comments: dict[str, str] = field(default_factory=dict)
+
+
+def age_at(born: datetime | None, recorded: datetime | None) -> str | None:
+    """Return the age at a recording, None where a date is missing or they contradict each other."""
+    if born is None or recorded is None or recorded < born:
+        return None
+    birthday_is_later = (recorded.month, recorded.day) < (born.month, born.day)
+    years = recorded.year - born.year - birthday_is_later
+    return f"{years}Y" if years >= 2 else f"{(recorded - born).days}D"
 
 
 @dataclass(frozen=True)

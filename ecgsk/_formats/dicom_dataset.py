@@ -1,0 +1,156 @@
+"""Datasets of DICOM files, which pydicom parses within limits.
+
+pydicom keeps about a kilobyte for each element, and inflates files to any size: a small file can
+take up all memory. Here only the elements that describe a recording are kept, and the number of
+reads, of which each element needs at least one, is limited.
+"""
+
+import io
+import zlib
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+from ecgsk._formats.limits import LARGEST_FILE
+
+# A hundred times what the test file of pydicom needs, which has measurements of nine heartbeats.
+_MOST_READS = 400_000
+_WAVEFORMS = 0x5400_0100
+_KEYWORDS = (
+    "SOPClassUID MIMETypeOfEncapsulatedDocument Manufacturer ManufacturerModelName PatientID "
+    "PatientBirthDate PatientSex PatientAge AcquisitionDateTime AcquisitionDate AcquisitionTime "
+    "ContentDate ContentTime StudyDate StudyTime WaveformAnnotationSequence WaveformSequence"
+).split()
+# All of the standard; a vendor's own may have samples in another byte order than elements.
+_TRANSFER_SYNTAXES = "1.2.840.10008.1.2"
+
+
+class DICOMFile:
+    """The elements of a DICOM file that describe a recording.
+
+    Methods raise errors of any type: what pydicom makes of foreign bytes can fail in any way.
+    """
+
+    def __init__(self, path: str):
+        from pydicom.filereader import read_dataset, read_partial
+
+        self._reads = iter(range(_MOST_READS))
+        with open(path, "rb") as file:
+            try:
+                self.dataset: Any = read_partial(
+                    self._limited(file), _is_behind_waveforms, force=True, specific_tags=_tags()
+                )
+                syntax = str(self.dataset.file_meta.get("TransferSyntaxUID") or "")
+            except _DeflatedError:
+                self.dataset = read_dataset(
+                    self._limited(io.BytesIO(_inflate(file.read()))),
+                    is_implicit_VR=False,
+                    is_little_endian=True,
+                    stop_when=_is_behind_waveforms,
+                    specific_tags=_tags(),
+                )
+                syntax = ""
+        if syntax and not syntax.startswith(_TRANSFER_SYNTAXES):
+            raise ValueError(
+                f"its transfer syntax {syntax} is private to a vendor: export it in Explicit VR "
+                "Little Endian"
+            )
+
+    def items(self, dataset, keyword: str) -> list:
+        """Return the items of a sequence; an empty list where it is missing."""
+        from pydicom.charset import convert_encodings
+        from pydicom.filereader import read_sequence
+
+        if keyword not in dataset:
+            return []
+        element = dataset.get_item(keyword)
+        if not isinstance(element.value, bytes):
+            return list(element.value or ())  # it has been parsed with the dataset
+        return list(
+            read_sequence(
+                self._limited(io.BytesIO(element.value)),
+                element.is_implicit_VR,
+                element.is_little_endian,
+                len(element.value),
+                convert_encodings(self.dataset.get("SpecificCharacterSet", "")),
+            )
+        )
+
+    def content(self) -> str:
+        """Return what the file contains instead of a recording."""
+        from pydicom.uid import UID
+
+        if "pdf" in text(self.dataset, "MIMETypeOfEncapsulatedDocument").lower():
+            return "a PDF"
+        uid = text(self.dataset, "SOPClassUID")
+        return repr(UID(uid).name) if uid else "something else than a recording"
+
+    def _limited(self, file) -> Any:
+        return _LimitedReader(file, self._reads)
+
+
+def text(dataset, keyword: str) -> str:
+    """Return an element's value as text, empty where it is missing or invalid."""
+    try:
+        value = dataset.get(keyword)
+    except Exception:  # what pydicom makes of foreign bytes can fail in any way
+        return ""
+    if value is None:
+        return ""
+    values = [value] if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__") else value
+    return " ".join(str(part) for part in values).replace("\0", "").strip()
+
+
+def number(dataset, keyword: str) -> float | None:
+    """Return an element's value, None where it is missing; ValueError where it is not a number."""
+    if keyword not in dataset or (value := dataset[keyword].value) in (None, ""):
+        return None
+    return float(value)
+
+
+def code(items: list) -> tuple[str, str]:
+    """Return the value and the meaning of a coded concept, empty where it is missing."""
+    if not items:
+        return "", ""
+    return text(items[0], "CodeValue"), text(items[0], "CodeMeaning")
+
+
+class _DeflatedError(Exception):
+    """pydicom would inflate all that follows."""
+
+
+class _LimitedReader:
+    """A binary file for pydicom that counts reads, and never makes room for more than there is."""
+
+    def __init__(self, file, reads: Iterator[int]):
+        self.seek, self.tell = file.seek, file.tell
+        self._read = file.read
+        self._reads = reads
+
+    def read(self, size: int = -1) -> bytes:
+        if next(self._reads, None) is None:
+            raise ValueError("it has more elements than any recording")
+        if size < 0:
+            raise _DeflatedError
+        return self._read(size if size < LARGEST_FILE else LARGEST_FILE)
+
+
+def _inflate(deflated: bytes) -> bytes:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    inflated = inflater.decompress(deflated, LARGEST_FILE)
+    if not inflater.eof:
+        raise ValueError(
+            f"it is cut off, or inflates to more than {LARGEST_FILE >> 20} MB, which is not read"
+        )
+    return inflated
+
+
+def _is_behind_waveforms(tag: int, vr: str | None, length: int) -> bool:
+    return tag > _WAVEFORMS
+
+
+@lru_cache
+def _tags() -> list:
+    from pydicom.tag import Tag
+
+    return [Tag(keyword) for keyword in _KEYWORDS]

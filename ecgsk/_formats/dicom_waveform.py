@@ -1,0 +1,218 @@
+"""Multiplex groups of DICOM waveforms: leads that were sampled together."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecgsk._core.signal import STANDARD_LEADS, lead_name, millivolt_factor
+from ecgsk._formats.dicom_dataset import DICOMFile, code, number, text
+from ecgsk._formats.limits import check_signal
+
+# Numbers of leads in the codes of MDC ("2:1", or 2 * 65536 + 1) and SCP-ECG ("5.6.3-9-1").
+_LEADS = dict(enumerate("I II V1 V2 V3 V4 V5 V6 V7 V2R V3R V4R V5R V6R V7R X Y Z".split(), 1))
+_LEADS |= dict(enumerate("III aVR aVL aVF -aVR V8 V9 V8R V9R".split(), 61))
+_LEAD_CODE = re.compile(r"(?:2:|5\.6\.3-9-)(\d{1,3})")
+_MDC_LEADS = 2 << 16
+_VOLTS = {"volt": "V", "millivolt": "mV", "microvolt": "uV", "nanovolt": "nV"}
+_TYPES = {"SB": "i1", "UB": "u1", "SS": "i2", "US": "u2", "SL": "i4", "UL": "u4"}
+_TYPES_BY_BITS = {8: "SB", 16: "SS", 32: "SL"}
+_UNDEFINED_LENGTH = 0xFFFF_FFFF
+_BEAT = re.compile(r"median|representative|average|template|beat", re.IGNORECASE)
+# Seconds. Average heartbeats are shorter; recordings are not.
+_LONGEST_BEAT = 2.0
+# Values of Channel Status.
+_MISSING = ("DISCONNECTED", "INVALID")
+_NO_AMPLITUDE = ("UNCALIBRATED", "TEST DATA")
+
+
+@dataclass(frozen=True)
+class MultiplexGroup:
+    """The channels of a group that are leads with a known amplitude."""
+
+    place: int  # 1 for the first
+    label: str
+    is_derived: bool  # whether computed from other waveforms
+    is_beat: bool  # whether an average heartbeat instead of a recording; it is not decoded
+    leads: tuple[str, ...]
+    problems: dict[str, str]  # why leads cannot be used
+    signal: np.ndarray  # float32, mV, (n_leads, n_samples)
+    sampling_rate: float
+    start: float  # ms
+
+    def __str__(self) -> str:
+        return (
+            f"{', '.join(self.leads)} ({self.sampling_rate:g} Hz, {self.signal.shape[1]} samples, "
+            f"from {self.start:g} ms)"
+        )
+
+
+@dataclass(frozen=True)
+class _Channel:
+    index: int
+    lead: str
+    gain: float = np.nan  # mV for a count
+    baseline: float = 0.0  # mV
+    skew: float = 0.0  # samples
+    bits_stored: int = 0
+    is_missing: bool = False  # whether its samples have no meaning
+    problem: str = ""  # why it cannot be used
+
+
+def read_group(file: DICOMFile, item, place: int) -> MultiplexGroup:
+    """Return a multiplex group. Raises ValueError where it contradicts itself."""
+    n_channels = int(number(item, "NumberOfWaveformChannels") or 0)
+    n_samples = int(number(item, "NumberOfWaveformSamples") or 0)
+    rate = number(item, "SamplingFrequency") or 0.0
+    definitions = file.items(item, "ChannelDefinitionSequence")
+    if n_channels != len(definitions):
+        raise ValueError(f"it states {n_channels} channels and describes {len(definitions)}")
+    check_signal(n_channels, n_samples, rate)
+    label = text(item, "MultiplexGroupLabel")
+    is_derived = text(item, "WaveformOriginality").upper() == "DERIVED"
+    is_short = n_samples <= _LONGEST_BEAT * rate
+    is_beat = "rhythm" not in label.lower() and (
+        _BEAT.search(label) is not None
+        or (is_short and (is_derived or "TriggerSamplePosition" in item))
+    )
+    channels = [_channel(file, each, i, rate) for i, each in enumerate(definitions)]
+    used = [channel for channel in channels if not channel.problem and not is_beat]
+    signal = np.empty((len(used), n_samples), dtype=np.float32)
+    if used:
+        skews = [channel.skew for channel in used]
+        if max(skews) - min(skews) >= 1:
+            raise ValueError(
+                f"its leads were sampled {max(skews) - min(skews):g} samples after one another "
+                "(channel skew)"
+            )
+        _decode(item, used, n_channels, signal)
+    kept = [i for i in range(len(used)) if not _is_copy(i, used, signal)]
+    return MultiplexGroup(
+        place=place,
+        label=label,
+        is_derived=is_derived,
+        is_beat=is_beat,
+        leads=tuple(used[i].lead for i in kept),
+        problems={channel.lead: channel.problem for channel in channels if channel.problem},
+        signal=signal if len(kept) == len(used) else signal[kept],
+        sampling_rate=rate,
+        start=number(item, "MultiplexGroupTimeOffset") or 0.0,
+    )
+
+
+def _channel(file: DICOMFile, definition, index: int, rate: float) -> _Channel:
+    lead = _lead(file, definition) or f"channel {index + 1}"
+    status = text(definition, "ChannelStatus").upper()
+    unit = code(file.items(definition, "ChannelSensitivityUnitsSequence"))
+    factors = {factor for part in unit if (factor := _millivolt(part))}
+    sensitivity = number(definition, "ChannelSensitivity")
+    correction = number(definition, "ChannelSensitivityCorrectionFactor")
+    if "," in lead:
+        problem = f"lead {lead} has several names"
+    elif any(word in status for word in _NO_AMPLITUDE):
+        problem = f"lead {lead} is marked as {status}"
+    elif len(factors) != 1:
+        stated = " ".join(filter(None, unit)) or "no unit"
+        problem = f"lead {lead} is in {stated}: its amplitude is unknown"
+    elif sensitivity is None:
+        problem = f"lead {lead} has no sensitivity: its amplitude is unknown"
+    elif not 0 < abs(gain := sensitivity * (1.0 if correction is None else correction)) < np.inf:
+        problem = f"lead {lead} has a sensitivity of {gain:g}: its amplitude is unknown"
+    else:
+        (factor,) = factors
+        return _Channel(
+            index=index,
+            lead=lead,
+            gain=gain * factor,
+            baseline=(number(definition, "ChannelBaseline") or 0.0) * factor,
+            skew=(number(definition, "ChannelSampleSkew") or 0.0)
+            + (number(definition, "ChannelTimeSkew") or 0.0) * rate,
+            bits_stored=int(number(definition, "WaveformBitsStored") or 0),
+            is_missing=any(word in status for word in _MISSING),
+        )
+    return _Channel(index=index, lead=lead, problem=problem)
+
+
+def _lead(file: DICOMFile, definition) -> str:
+    """Return a channel's lead by code, meaning or label; all names where they disagree."""
+    value, meaning = code(file.items(definition, "ChannelSourceSequence"))
+    names = [
+        lead_name(name) for name in (value, meaning.split(",")[0], text(definition, "ChannelLabel"))
+    ]
+    match = _LEAD_CODE.fullmatch(value)
+    place = int(match[1]) if match else int(value) - _MDC_LEADS if value.isdecimal() else 0
+    known = {name for name in names if name in STANDARD_LEADS}
+    if place in _LEADS:
+        known.add(_LEADS[place])
+    elif not known:
+        return names[1] or names[2]
+    return ", ".join(sorted(known))
+
+
+def _millivolt(unit: str) -> float | None:
+    word = re.sub(r"[\s-]|s$", "", unit.lower())
+    try:
+        return millivolt_factor(_VOLTS.get(word, unit))
+    except ValueError:
+        return None
+
+
+def _decode(item, channels: Sequence[_Channel], n_channels: int, out: np.ndarray) -> None:
+    """Write the samples of channels in mV."""
+    element = item.get_item("WaveformData")
+    if element is None or not element.value:
+        raise ValueError("it contains a waveform without samples")
+    if element.length == _UNDEFINED_LENGTH:
+        raise ValueError("its samples are compressed: export it without compression")
+    bits = int(number(item, "WaveformBitsAllocated") or 0)
+    interpretation = text(item, "WaveformSampleInterpretation") or _TYPES_BY_BITS.get(bits, "")
+    dtype = np.dtype(_TYPES.get(interpretation, "V1"))
+    if dtype.kind == "V" or 8 * dtype.itemsize != bits:
+        raise ValueError(
+            f"its samples are {interpretation!r} of {bits} bits; linear ones of 8, 16 or 32 bits "
+            "are read (SB, UB, SS, US, SL, UL)"
+        )
+    dtype = dtype.newbyteorder("<" if element.is_little_endian else ">")
+    needed = n_channels * out.shape[1] * dtype.itemsize
+    # Lengths are even.
+    if not needed <= len(element.value) <= needed + needed % 2:
+        raise ValueError(
+            f"it has {len(element.value)} bytes of samples; {n_channels} channels of "
+            f"{out.shape[1]} samples are {needed} bytes"
+        )
+    counts = np.frombuffer(element.value, dtype, needed // dtype.itemsize).reshape(-1, n_channels)
+    largest_bits = max(channel.bits_stored for channel in channels)
+    if dtype.kind == "i" and 0 < largest_bits < bits and counts.min() >= 0:
+        if counts.max() >= 1 << (largest_bits - 1):
+            raise ValueError(
+                f"its samples of {largest_bits} bits have no sign, but are called {interpretation}"
+            )
+    padding = _padding(item, dtype)
+    for row, channel in zip(out, channels, strict=True):
+        of_lead = counts[:, channel.index]
+        row[:] = of_lead * channel.gain + channel.baseline
+        if channel.is_missing:
+            row[:] = np.nan
+        elif padding is not None:
+            row[of_lead == padding] = np.nan
+
+
+def _padding(item, dtype: np.dtype):
+    if "WaveformPaddingValue" not in item:
+        return None
+    value = item["WaveformPaddingValue"].value
+    if isinstance(value, int):
+        return value
+    if value and len(value) < dtype.itemsize:
+        raise ValueError(f"its padding value has {len(value)} bytes; {dtype.itemsize} are needed")
+    return np.frombuffer(value, dtype, 1)[0] if value else None
+
+
+def _is_copy(place: int, channels: Sequence[_Channel], signal: np.ndarray) -> bool:
+    """Return whether a lead is a copy of one before, such as a rhythm strip at a page's foot."""
+    return any(
+        channels[before].lead == channels[place].lead
+        and np.array_equal(signal[before], signal[place], equal_nan=True)
+        for before in range(place)
+    )
