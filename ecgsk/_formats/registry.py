@@ -3,14 +3,17 @@
 import os
 from functools import lru_cache
 
+from ecgsk._formats.aecg import HL7aECG
 from ecgsk._formats.dicom import DICOM
 from ecgsk._formats.edf import EDF
+from ecgsk._formats.mortara import MortaraXML
+from ecgsk._formats.muse import MuseXML
 from ecgsk._formats.npy import NPY
 from ecgsk._formats.npz import NPZ
+from ecgsk._formats.philips import PhilipsXML
 from ecgsk._formats.scp import SCPECG
 from ecgsk._formats.stored import Format
 from ecgsk._formats.wfdb import WFDB
-from ecgsk._formats.xml import HL7aECG, MortaraXML, MuseXML, PhilipsXML
 
 # In the order in which they are tried: those with an unmistakable beginning first.
 FORMATS: tuple[Format, ...] = (

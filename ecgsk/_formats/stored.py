@@ -82,6 +82,8 @@ class Format:
     name: str
     # Endings that the files often have, in lower case: for messages, content decides.
     endings: tuple[str, ...] = ()
+    # Whether decoding keeps Python busy, so that only other processes make it faster.
+    in_processes = False
     # Whether each file contains the names of its leads.
     names_leads: bool = True
 

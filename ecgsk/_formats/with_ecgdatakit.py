@@ -24,6 +24,7 @@ class ParsedFormat(WholeFileFormat):
     returns by ``rhythm_leads``, ``check`` and ``statements``.
     """
 
+    in_processes = True
     module: str  # of ecgdatakit.parsing.parsers
     parser: str
     packages: tuple[str, ...] = ("ecgdatakit",)  # to import

@@ -15,7 +15,6 @@ from ecgsk._formats.lead_plan import plan_leads
 from ecgsk._formats.processes import Processes, n_processes
 from ecgsk._formats.registry import format_named
 from ecgsk._formats.stored import Format, ReadOptions, StoredECG
-from ecgsk._formats.with_ecgdatakit import ParsedFormat
 
 # Files that a thread takes at a time: enough to hide the way to it, few enough for the bar to move.
 _CHUNK = 16
@@ -77,7 +76,7 @@ def load_files(
     Formats that are parsed in Python are decoded in processes, others in threads.
     """
     results: list[list[Result]] = [[] for _ in files]
-    slow = [isinstance(kind, ParsedFormat) for _, kind in files]
+    slow = [kind.in_processes for _, kind in files]
     load = partial(_load, wanted=wanted, lazy=lazy)
 
     def lost(file: tuple[str, Format]) -> list[Result]:

@@ -12,8 +12,7 @@ from ecgsk._cli.main import main
 from ecgsk._cli.model_input import ModelInput
 from ecgsk._cli.recordings import Recordings
 from ecgsk._core.signal import STANDARD_LEADS
-from ecgsk._formats import with_ecgdatakit
-from ecgsk._formats.xml import MuseXML
+from ecgsk._formats.muse import MuseXML
 from tests._wfdb_files import write_record
 from tests._xml_files import EIGHT_LEADS, write_muse
 from tests.fuzz._predict import N_SAMPLES, RATE, model_file
@@ -121,13 +120,13 @@ def test_a_recording_that_is_too_long_names_the_remedy(tmp_path):
 
 
 def test_a_missing_package_costs_the_rows_of_its_format(folder, monkeypatch):
-    def missing(name, *, extra, purpose):
-        raise ImportError(f'{purpose} needs {name}: pip install "ecgsk[{extra}]".')
+    def decode(self, path, options):
+        raise ImportError('Reading MUSE XML needs a package: pip install "ecgsk[formats]".')
 
-    monkeypatch.setattr(with_ecgdatakit, "import_optional", missing)
+    monkeypatch.setattr(MuseXML, "decode", decode)
     found = read(folder / "muse", folder / "wfdb")
     assert [bool(r.error) for r in found] == [True] * 4 + [False] * 3
-    assert 'Reading MUSE XML needs ecgdatakit: pip install "ecgsk[formats]"' in found[1].error
+    assert 'needs a package: pip install "ecgsk[formats]"' in found[1].error
 
 
 def test_a_parser_without_memory_costs_its_row(folder, monkeypatch):

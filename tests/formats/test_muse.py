@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from ecgsk._formats.muse import MuseXML
 from ecgsk._formats.registry import find_format
 from ecgsk._formats.stored import ReadOptions
-from ecgsk._formats.xml import MuseXML
 from tests._xml_files import EIGHT_LEADS, write_muse
 
 pytest.importorskip("ecgdatakit", reason="the extra formats is not installed")

@@ -1,0 +1,142 @@
+"""What the formats that are XML have in common."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from xml.etree.ElementTree import Element
+
+import numpy as np
+
+from ecgsk._core.record_error import RecordError
+from ecgsk._core.signal import lead_name
+from ecgsk._formats.limits import check_signal
+from ecgsk._formats.stored import ReadOptions, Statements, StoredECG, WholeFileFormat
+from ecgsk._formats.xml_tree import number, read_tree, root_name
+
+# The lowest count of 16 bits stands for a missing sample where no heart has that amplitude.
+_MISSING_COUNT, _IMPOSSIBLE = -32768, 20.0  # mV
+# One count of a device, mV.
+_STEPS = (1e-9, 1e3)
+_LONGEST, _WIDEST = 10_000.0, 360.0  # ms or 1/min, degrees
+
+
+@dataclass(frozen=True)
+class XMLLead:
+    """A lead as a file contains it: the amplitude is ``counts * gain + offset`` mV."""
+
+    name: str
+    counts: np.ndarray
+    rate: float  # Hz
+    gain: float  # mV
+    offset: float = 0.0  # mV
+    start: object = None  # equal for leads that were recorded at the same time
+
+    def write_millivolts(self, out: np.ndarray) -> None:
+        """Write the amplitudes in mV to an array, NaN where they are missing."""
+        if not _STEPS[0] <= abs(self.gain) <= _STEPS[1]:
+            raise ValueError(
+                f"it has no gain for lead {self.name} that is possible: one count is "
+                f"{self.gain:g} mV"
+            )
+        out[:] = self.counts * self.gain + self.offset
+        if abs(_MISSING_COUNT * self.gain) > _IMPOSSIBLE:
+            out[self.counts == _MISSING_COUNT] = np.nan
+
+
+class XMLFormat(WholeFileFormat):
+    """A format of files with one root element.
+
+    A subclass defines the class attributes, ``leads`` and ``statements``, which may raise any
+    error for what they cannot read.
+    """
+
+    in_processes = True
+    endings: tuple[str, ...] = (".xml",)
+    root: str  # name of the root element, in lower case
+
+    def leads(self, root: Element, options: ReadOptions) -> Sequence[XMLLead]:
+        """Return the leads of the recording itself, not those of an average heartbeat."""
+        raise NotImplementedError
+
+    def statements(self, root: Element) -> Statements:
+        """Return what the file states."""
+        raise NotImplementedError
+
+    def recognizes(self, path: str, beginning: bytes) -> bool:
+        def read_more(n_bytes: int) -> bytes:
+            with open(path, "rb") as stream:
+                return stream.read(n_bytes)
+
+        return root_name(beginning, read_more) == self.root
+
+    def decode_file(self, path: str, options: ReadOptions) -> tuple[StoredECG, np.ndarray]:
+        root = read_tree(path)
+        try:
+            leads = self.leads(root, options)
+            signal = _signal(leads)
+            states = self.statements(root)
+        except MemoryError:
+            raise RecordError(path, "it does not fit into memory") from None
+        except Exception as error:  # elements in unexpected places can fail in any way
+            raise RecordError(path, str(error) or type(error).__name__) from error
+        ecg = StoredECG(
+            path=path,
+            format=self.name,
+            leads=tuple(lead.name for lead in leads),
+            sampling_rate=leads[0].rate,
+            n_samples=signal.shape[1],
+            states=states,
+            crc=zlib.crc32(signal.tobytes()),
+        )
+        return ecg, signal
+
+
+def _signal(leads: Sequence[XMLLead]) -> np.ndarray:
+    """Return the amplitudes of leads in mV; ValueError for leads that do not fit together."""
+    if not leads:
+        raise ValueError("it contains no recording")
+    names = [lead.name for lead in leads]
+    if doubled := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(
+            f"it contains leads {', '.join(doubled)} more than once: which of them is the "
+            "recording is unknown"
+        )
+    _one([len(lead.counts) for lead in leads], "lengths")
+    rate = _one([lead.rate for lead in leads], "sampling rates")
+    _one([lead.start for lead in leads], "times at which they start")
+    n_samples = len(leads[0].counts)
+    check_signal(len(leads), n_samples, rate)
+    signal = np.empty((len(leads), n_samples), dtype=np.float32)
+    for row, lead in zip(signal, leads, strict=True):
+        lead.write_millivolts(row)
+    if np.isinf(signal).any():
+        raise ValueError("it contains infinite samples")
+    return signal
+
+
+def _one(values: list, what: str):
+    if len(set(values)) != 1:
+        different = ", ".join(sorted({str(value) for value in values}))
+        raise ValueError(f"its leads have different {what}: {different}")
+    return values[0]
+
+
+def xml_lead_name(text: str) -> str:
+    """Return the name of a lead; ValueError where there is none."""
+    if not text.strip():
+        raise ValueError("it contains a lead without a name")
+    return lead_name(text)
+
+
+def plausible(texts: Mapping[str, str]) -> dict[str, float]:
+    """Return those measurements that are numbers and possible, by their names.
+
+    Devices write 0, -1 or 32767 for what they did not measure.
+    """
+    values = {name: number(text) for name, text in texts.items()}
+    return {
+        name: value
+        for name, value in values.items()
+        if value is not None
+        and (abs(value) <= _WIDEST if name.endswith("axis") else 0 < value < _LONGEST)
+    }
