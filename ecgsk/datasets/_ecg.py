@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
 
@@ -21,12 +21,17 @@ from ecgsk._core.sampling_rate import Unify
 from ecgsk._core.signal import STANDARD_LEADS, lead_name, millivolt_factor
 from ecgsk._core.sklearn_compat import Interval, StrOptions, validate_params
 from ecgsk._formats.listing import list_sources
-from ecgsk._formats.stored import ReadOptions, StoredECG
+from ecgsk._formats.stored import ReadOptions
 from ecgsk._wfdb.header import RATES
 from ecgsk.datasets._many_files import FormatReader, Loaded, Wanted, fingerprint, load_files
-from ecgsk.datasets._reading import RecordsLeftOutWarning
+from ecgsk.datasets._reading import (
+    RecordsLeftOutWarning,
+    differences,
+    header_key,
+    warn_of_copies,
+    warn_of_differences,
+)
 
-_NAMED = 5
 _REASONS = 20
 
 
@@ -202,7 +207,7 @@ def load_ecg(
     left_out = sorted((failure.file, failure.reason) for failure in failures)
     left_out += [(item.path, item.error) for item in sources if item.error]
     _warn_of_left_out(left_out, name)
-    _warn_of_copies(loaded)
+    warn_of_copies(_keys(loaded))
     metadata = pd.DataFrame([_row(item) for item in loaded])
     metadata["date"] = pd.to_datetime(metadata["date"], errors="coerce")
     metadata = metadata.astype({"age": float, "sex": object, "patient": object})
@@ -274,7 +279,7 @@ def _data(loaded: list[Loaded], wanted: Wanted, covariates: pd.DataFrame, lazy: 
     uniform = len(shapes) == 1 and rate is not None
     if lazy and not uniform:
         raise ValueError(
-            f"The recordings differ ({_differences(ecgs)}), so they are no RecordArray. Give "
+            f"The records differ ({differences(ecgs)}), so they are no RecordArray. Give "
             "sampling_rate= and n_samples= with lazy=True."
         )
     if lazy:
@@ -289,12 +294,7 @@ def _data(loaded: list[Loaded], wanted: Wanted, covariates: pd.DataFrame, lazy: 
         )
         return records, rate
     if not uniform:
-        warnings.warn(
-            f"The recordings differ ({_differences(ecgs)}), so data is a list of arrays. Give "
-            "sampling_rate= and n_samples= to get one array.",
-            UserWarning,
-            stacklevel=stacklevel_of_user(),
-        )
+        warn_of_differences(ecgs)
         return [item.signal for item in loaded], rate
     (shape,) = shapes
     data = np.empty((len(loaded), *shape), dtype=np.float32)
@@ -330,15 +330,6 @@ def _row(item: Loaded) -> dict:
     }
 
 
-def _differences(ecgs: Sequence[StoredECG]) -> str:
-    tally = Counter((ecg.sampling_rate, ecg.n_samples) for ecg in ecgs)
-    kinds = ", ".join(
-        f"{count} with {n_samples} samples at {rate:g} Hz"
-        for (rate, n_samples), count in tally.most_common(_NAMED)
-    )
-    return f"{kinds}{', ...' if len(tally) > _NAMED else ''}"
-
-
 def _warn_of_left_out(left_out: list[tuple[str, str]], name: str) -> None:
     if left_out:
         shown = "".join(f"\n{printable(path)}: {reason}" for path, reason in left_out[:_REASONS])
@@ -351,28 +342,13 @@ def _warn_of_left_out(left_out: list[tuple[str, str]], name: str) -> None:
         )
 
 
-def _warn_of_copies(loaded: list[Loaded]) -> None:
-    """Warn of recordings that occur twice, such as an XML file and its export as DICOM."""
+def _keys(loaded: list[Loaded]) -> Iterator[tuple[Hashable, str]]:
+    """Yield for each recording what those with the same samples share, and its path."""
     mixed = len({item.ecg.format for item in loaded}) > 1
-    first: dict[object, str] = {}
-    pairs = []
     for item in loaded:
-        key: object = item.ecg.crc
-        header = item.ecg.handle if item.ecg.format == "WFDB" else None
-        if mixed and key is None and item.signal is not None:
+        key: Hashable = item.ecg.crc
+        if item.ecg.format == "WFDB" and not mixed:
+            key = header_key(item.ecg.handle)
+        elif key is None and item.signal is not None:
             key = fingerprint(item.signal)
-        elif header is not None and (header.checksums or header.data_file):
-            key = (header.n_samples, header.signals, header.checksums or header.data_file)
-        if key is None:
-            continue
-        if key in first:
-            pairs.append(f"{item.ecg.path} and {first[key]}")
-        first.setdefault(key, item.ecg.path)
-    if pairs:
-        warnings.warn(
-            f"{len(pairs)} recordings occur twice: {'; '.join(pairs[:_NAMED])}"
-            f"{'; ...' if len(pairs) > _NAMED else ''}. A patient on both sides of a split makes "
-            "results too good: leave one of each out.",
-            UserWarning,
-            stacklevel=stacklevel_of_user(),
-        )
+        yield key, item.ecg.path

@@ -1,10 +1,13 @@
 """Many records of a data set: read in threads, without those that cannot be read."""
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 import numpy as np
 from joblib import Parallel, delayed
 
+from ecgsk._core.calling_line import stacklevel_of_user
 from ecgsk._core.public import public
 from ecgsk._core.record_error import RecordError
 from ecgsk._core.records import RecordArray, batches
@@ -12,6 +15,8 @@ from ecgsk._wfdb.header import Header
 from ecgsk._wfdb.signal import read_signal
 
 _CHUNK = 64
+# Examples that a message names.
+_NAMED = 5
 
 
 @public("ecgsk.datasets")
@@ -103,3 +108,51 @@ def keep_places(records: np.ndarray | list, places: Sequence[int]) -> np.ndarray
         if target != place:
             records[target] = records[place]
     return records[: len(places)]
+
+
+def warn_of_copies(recordings: Iterable[tuple[Hashable, str]]) -> None:
+    """Warn of recordings with equal keys, such as "A0001.hea" and "A0001 (1).hea", by their paths.
+
+    A recording whose key is None is equal to no other.
+    """
+    first: dict[Hashable, str] = {}
+    pairs = []
+    for key, path in recordings:
+        if key is not None and key in first:
+            pairs.append(f"{path} and {first[key]}")
+        first.setdefault(key, path)
+    if pairs:
+        warnings.warn(
+            f"Recordings occur twice ({len(pairs)}): {'; '.join(pairs[:_NAMED])}"
+            f"{'; ...' if len(pairs) > _NAMED else ''}. A patient on both sides of a split makes "
+            "results too good: leave one of each out.",
+            UserWarning,
+            stacklevel=stacklevel_of_user(),
+        )
+
+
+def header_key(header: Header) -> Hashable:
+    """Return what WFDB records with the same samples share, or None where the header shows none."""
+    if not header.checksums and header.data_file is None:
+        return None
+    return header.n_samples, header.signals, header.checksums or header.data_file
+
+
+def differences(records: Sequence) -> str:
+    """Return how many recordings have which ``n_samples`` and ``sampling_rate``, as text."""
+    tally = Counter((record.sampling_rate, record.n_samples) for record in records)
+    kinds = ", ".join(
+        f"{count} with {n_samples} samples at {rate:g} Hz"
+        for (rate, n_samples), count in tally.most_common(_NAMED)
+    )
+    return f"{kinds}{', ...' if len(tally) > _NAMED else ''}"
+
+
+def warn_of_differences(records: Sequence) -> None:
+    """Warn that the data of recordings are a list of arrays."""
+    warnings.warn(
+        f"The records differ ({differences(records)}), so data is a list of arrays. Give "
+        "sampling_rate= and n_samples= to get one array.",
+        UserWarning,
+        stacklevel=stacklevel_of_user(),
+    )

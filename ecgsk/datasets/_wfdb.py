@@ -2,7 +2,6 @@
 
 import os
 import warnings
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from numbers import Integral, Real
@@ -28,8 +27,12 @@ from ecgsk.datasets._reading import (
     FileReader,
     RecordsLeftOutWarning,
     attempt,
+    differences,
+    header_key,
     keep_places,
     read_into,
+    warn_of_copies,
+    warn_of_differences,
 )
 
 
@@ -204,7 +207,7 @@ def load_wfdb(
     uniform = len(set(shapes)) == 1 and len(set(rates)) == 1
     if lazy and headers and not uniform:
         raise ValueError(
-            f"The records differ ({_differences(headers)}), so they are no RecordArray. Give "
+            f"The records differ ({differences(headers)}), so they are no RecordArray. Give "
             "sampling_rate= and n_samples= with lazy=True."
         )
     data: np.ndarray | list[np.ndarray] | RecordArray = []
@@ -236,8 +239,8 @@ def load_wfdb(
         )
     left_out += _unread(source, headers, [file.removesuffix(".hea") for file, _ in left_out])
     if not uniform:
-        _warn_of_differences(headers)
-    _warn_of_duplicates(headers)
+        warn_of_differences(headers)
+    warn_of_copies((header_key(header), header.path) for header in headers)
     rows = [
         record_metadata(header, None if lazy else data[place])
         for place, header in enumerate(headers)
@@ -315,27 +318,6 @@ def _unread(source, headers: list[Header], named: list[str]) -> list[tuple[str, 
     return [(file.path, file.reason) for file in unread]
 
 
-def _warn_of_duplicates(headers: list[Header]) -> None:
-    """Warn of recordings that occur twice, such as "A0001.hea" and "A0001 (1).hea"."""
-    first: dict[tuple, Header] = {}
-    pairs = []
-    for header in headers:
-        if not header.checksums and header.data_file is None:
-            continue
-        key = (header.n_samples, header.signals, header.checksums or header.data_file)
-        if key in first:
-            pairs.append(f"{header.path} and {first[key].path}")
-        first.setdefault(key, header)
-    if pairs:
-        warnings.warn(
-            f"{len(pairs)} recordings occur twice: {'; '.join(pairs[:5])}"
-            f"{'; ...' if len(pairs) > 5 else ''}. A patient on both sides of a split makes "
-            "results too good: leave one of each out.",
-            UserWarning,
-            stacklevel=4,
-        )
-
-
 def _source_name(source) -> str:
     return "the list" if isinstance(source, (list, tuple)) else str(source)
 
@@ -387,21 +369,3 @@ def _without_segments(scanned: list) -> list:
         for result in scanned
         if (result.path if isinstance(result, Header) else result.file) not in segments
     ]
-
-
-def _differences(headers: list[Header]) -> str:
-    tally = Counter((header.sampling_rate, header.n_samples) for header in headers)
-    kinds = ", ".join(
-        f"{count} with {n_samples} samples at {rate:g} Hz"
-        for (rate, n_samples), count in tally.most_common(5)
-    )
-    return f"{kinds}{', ...' if len(tally) > 5 else ''}"
-
-
-def _warn_of_differences(headers: list[Header]) -> None:
-    warnings.warn(
-        f"The records differ ({_differences(headers)}), so data is a list of arrays. Give "
-        "sampling_rate= and n_samples= to get one array.",
-        UserWarning,
-        stacklevel=4,
-    )
