@@ -182,8 +182,11 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
         help="processes that decode files while this one predicts; the result is the same "
         "(default: 1, all in this one)")  # fmt: skip
     add("--table", metavar="FILE", type=_path,
-        help="CSV file with a column record (as in the result, or the last part of it) and the "
-        "covariates that the model needs; they come before the age and sex of headers")  # fmt: skip
+        help="CSV, parquet or xlsx file with the covariates that the model needs, by names of "
+        "recordings (folders and endings may be absent); they come before the age and sex in "
+        "files of recordings")  # fmt: skip
+    add("--table-on", metavar="COLUMN", default="record",
+        help="column of --table with the names of recordings (default: record)")  # fmt: skip
     add("--remove-baseline", action="store_true",
         help="remove the baseline in the same way as EchoNext did, for a model of its recordings "
         "whose file does not state this; what a file states is done without it")  # fmt: skip

@@ -1,65 +1,73 @@
-"""Covariates of recordings in a table of the user."""
+"""Covariates of recordings in a table of the user, for the commands."""
 
 import os
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ecgsk._core.covariates import read_age
-from ecgsk._core.csv_tables import read_csv
-
-# Male and female as loaders code them.
-_SEX = {"male": 0.0, "m": 0.0, "female": 1.0, "f": 1.0}
+from ecgsk._cli.sources import RecordFile
+from ecgsk._core.record_names import match_names
+from ecgsk._core.table_covariates import read_table_covariates
+from ecgsk._core.user_tables import open_table
 
 
 class CovariateTable:
-    """A CSV file with a column ``record`` and covariates as numbers; sex may be male or female.
+    """A file of ``--table`` with covariates, whose rows are found as in `ecgsk.join_labels`.
 
-    ``columns`` are those of the wanted ones that the file has. Raises ValueError for files without
-    a column record, with records that occur twice, and with other text.
+    ``columns`` are the ``wanted`` covariates that the file has. Numbers of sex are 0 for male and
+    1 for female. Raises ValueError for a table without the column ``on``, which has the names of
+    the recordings, and for rows that contradict each other or have no numbers.
     """
 
-    def __init__(self, path: str, wanted: Sequence[str]):
-        self.path = path
-        table = read_csv(path, ["record", *wanted])
-        if "record" not in table:
-            raise ValueError(f"--table {path!r} has no column record with the names of recordings.")
-        names = [str(name) for name in table["record"]]
-        twice = sorted(name for name, count in Counter(names).items() if count > 1)
-        if twice:
-            raise ValueError(f"--table {path!r} contains the record {twice[0]!r} more than once.")
-        self.columns = [name for name in wanted if name in table]
-        rows = table[self.columns].to_dict("records")
-        self._rows = {
-            name: {column: self._number(value, column, name) for column, value in row.items()}
-            for name, row in zip(names, rows, strict=True)
-        }
+    def __init__(
+        self, path: str, wanted: Sequence[str], files: Sequence[RecordFile], on: str = "record"
+    ):
+        table = open_table(path, [on, *wanted], "--table ")
+        key = table.find(on, "--table-on ")
+        present = {str(name).casefold() for name in table.frame.columns}
+        columns = {name: table.find(name, "") for name in wanted if name.casefold() in present}
+        self.columns = list(columns)
+        names = table.identifiers(key, (record for _, record, _ in _recordings(files)))
+        found = match_names(names, ((record, p) for _, record, p in _recordings(files)), {"suffix"})
+        rows = np.array([row for several in found.rows.values() for row in several], dtype=int)
+        values, _ = read_table_covariates(columns, table, rows, sex_one_is="female")
+        values = values.set_axis(rows, axis=0)
+        self._values: dict[str, dict[str, float]] = {}
+        self._unclear: dict[str, str] = {}
+        unclear = {place: row for row, places in found.unclear.items() for place in places}
+        for place, (shown, _, _) in enumerate(_recordings(files)):
+            if several := found.rows.get(place):
+                if len(values.loc[several].drop_duplicates()) > 1:
+                    one, other = map(table.row_names, several[:2])
+                    raise ValueError(
+                        f"--table {path!r} has different covariates for the record "
+                        f"{names[several[0]]!r} in {one} and {other}: keep the right one."
+                    )
+                of_row = values.loc[several[0]].to_dict()
+                self._values[shown] = {k: v for k, v in of_row.items() if not np.isnan(v)}
+            elif place in unclear:
+                row = unclear[place]
+                self._unclear[shown] = (
+                    f"{table.row_names(row)} of --table, {names[row]!r}, fits "
+                    f"{len(found.unclear[row])} recordings: write their folders or endings into it."
+                )
 
-    def _number(self, value, column: str, record: str) -> float:
-        if column == "age":
-            age = read_age(value)
-            number, bad = age.years, bool(age.doubt)
-        else:
-            text = str(value).strip().lower()
-            coded = _SEX.get(text, value) if column == "sex" else value
-            try:
-                number, bad = float(coded), False
-            except (TypeError, ValueError):
-                number, bad = np.nan, True
-        if bad or np.isinf(number):
-            raise ValueError(
-                f"--table {self.path!r} has {column} {value!r} for record {record!r}; give a "
-                "number, or leave it empty if it is unknown."
-            )
-        return number
+    def of(self, shown: str) -> dict[str, float]:
+        """Return the covariates of a recording by its name in the result.
 
-    def of(self, record: str) -> dict[str, float]:
-        """Return the covariates of a recording by its name in the result, or the last part of it.
-
-        Raises ValueError if the table does not contain it.
+        Raises ValueError if the table does not contain it, or it is unclear which row does.
         """
-        for name in (record, os.path.basename(record)):
-            if name in self._rows:
-                return {k: v for k, v in self._rows[name].items() if not np.isnan(v)}
-        raise ValueError(f"--table has no row for the record {os.path.basename(record)!r}.")
+        if shown not in self._values:
+            raise ValueError(
+                self._unclear.get(shown)
+                or f"--table has no row for the record {os.path.basename(shown)!r}."
+            )
+        return self._values[shown]
+
+
+def _recordings(files: Sequence[RecordFile]) -> Iterator[tuple[str, str, str]]:
+    """Yield the name in the result, its last part and the path of each recording."""
+    for file in files:
+        path = os.path.abspath(file.source.path)
+        for shown in file.names:
+            yield shown, os.path.basename(shown), path

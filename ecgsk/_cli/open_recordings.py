@@ -24,6 +24,7 @@ def open_recordings(paths: Sequence[str], model, options: argparse.Namespace) ->
         sampling_rate=options.sampling_rate,
         crop=options.crop,
         table=options.table,
+        table_on=options.table_on,
         n_jobs=options.jobs,
     )
 

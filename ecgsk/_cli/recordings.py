@@ -39,6 +39,7 @@ class Recordings:
         sampling_rate: float | None = None,
         crop: bool = False,
         table: str | None = None,
+        table_on: str = "record",
         n_jobs: int = 1,
     ):
         self.model_input = model_input
@@ -50,13 +51,17 @@ class Recordings:
             self._check_options(file.source, sampling_rate)
         self._reader = RecordReader(model_input, options, crop=crop)
         self._n_jobs = n_jobs
-        self._table = None if table is None else CovariateTable(table, model_input.columns)
+        self._table = (
+            None
+            if table is None
+            else CovariateTable(table, model_input.columns, self._files, table_on)
+        )
         known = {"age", "sex"} if self._table is None else {"age", "sex", *self._table.columns}
         unknown = [name for name in model_input.columns if name not in known]
         if unknown:
             raise ValueError(
                 f"MODEL needs {', '.join(unknown)}, which files of recordings do not contain: give "
-                "a table with them, and a column record, in --table."
+                "a table with them in --table."
             )
 
     def _check_options(self, source: Source, sampling_rate: float | None) -> None:

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 # What may differ between a name in a table and the name of a file.
@@ -16,14 +16,14 @@ _NAME = re.compile(
 
 
 class RowsOfRecords(NamedTuple):
-    """Which rows of a table are about which recordings."""
+    """Which rows of a table are about which recordings, by their places."""
 
-    rows: list[list[int]]  # of each recording; empty where the table has none
+    rows: dict[int, list[int]]  # of each recording that has some
     unclear: dict[int, list[int]]  # recordings that a row may be about, where these are several
 
 
 def match_names(
-    names: Sequence[str], records: Sequence[tuple[str, str | None]], ignore: Collection[str]
+    names: Sequence[str], records: Iterable[tuple[str, str | None]], ignore: Collection[str]
 ) -> RowsOfRecords:
     """Find the rows of each recording, given as its name and its path (None if unknown).
 
@@ -33,25 +33,29 @@ def match_names(
     before a number. A row that may be about several recordings is about none.
     """
     by_name, by_stem = _index(names, ignore)
-    found: list[list[int]] = [[] for _ in records]
-    taken: set[int] = set()
-    unclear: dict[int, list[int]] = {}
-    for level, index in enumerate((by_name, by_stem)):
-        if level and "suffix" not in ignore:
-            break
-        claims: dict[int, list[int]] = defaultdict(list)
-        for place, (record, path) in enumerate(records):
-            if not found[place]:
-                for row in _rows_of(record, path, index, ignore, bool(level)):
-                    if row not in taken:
-                        claims[row].append(place)
+    whole: dict[int, list[int]] = defaultdict(list)  # recordings of each row
+    without_ending: dict[int, list[int]] = defaultdict(list)
+    for place, (record, path) in enumerate(records):
+        folders, keys = _keys(record, path, ignore)
+        for row in _rows_of(keys, folders, by_name):
+            whole[row].append(place)
+        if "suffix" in ignore:
+            for row in _rows_of([_stem(key) for key in keys], folders, by_stem):
+                without_ending[row].append(place)
+    rows: dict[int, list[int]] = {}
+    unclear = {}
+    for claims in (whole, without_ending):
+        # A row or a recording that has found the very name does not look further.
+        found: dict[int, list[int]] = defaultdict(list)
         for row, places in claims.items():
-            taken.add(row)
+            if claims is without_ending:
+                places = [] if row in whole else [place for place in places if place not in rows]
             if len(places) > 1:
                 unclear[row] = places
-            else:
+            elif places:
                 found[places[0]].append(row)
-    return RowsOfRecords([sorted(rows) for rows in found], unclear)
+        rows |= {place: sorted(several) for place, several in found.items()}
+    return RowsOfRecords(rows, unclear)
 
 
 def plain_key(text: str, ignore: Collection[str]) -> str:
@@ -73,26 +77,32 @@ def _index(names: Sequence[str], ignore: Collection[str]) -> tuple[dict, dict]:
     return by_name, by_stem
 
 
-def _rows_of(
-    record: str, path: str | None, index: dict, ignore: Collection[str], by_stem: bool
-) -> list[int]:
-    folders, file = ((), record) if path is None else _split(path, ignore)
+def _keys(
+    record: str, path: str | None, ignore: Collection[str]
+) -> tuple[tuple[str, ...] | None, list[str]]:
+    """Return the folders of a recording, None if unknown, and the names that it may have."""
+    folders, file = (None, record) if path is None else _split(path, ignore)
     # A file of several recordings has no row: each recording has its own.
-    names = {record} if record.endswith("]") and not file.endswith("]") else {record, file}
-    if by_stem:
-        names = {_stem(name) for name in names}
+    numbered = record.endswith("]") and not file.endswith("]")
+    names = [record] if numbered else [record, file]
+    return folders, [plain_key(name, ignore) for name in dict.fromkeys(names)]
+
+
+def _rows_of(keys: Iterable[str], folders: tuple[str, ...] | None, index: dict) -> list[int]:
     rows: dict[int, None] = {}
-    for name in {plain_key(name, ignore) for name in names}:
-        for row, given in index.get(name, ()):
-            of_file = folders[len(folders) - len(given) :] if len(given) <= len(folders) else ()
-            if "folder" in ignore or path is None or given == of_file:
+    for key in keys:
+        for row, given in index.get(key, ()):
+            if folders is None or not given or given == folders[-len(given) :]:
                 rows[row] = None
     return list(rows)
 
 
 def _split(text: str, ignore: Collection[str]) -> tuple[tuple[str, ...], str]:
+    """Return folders, none with "folder" in ``ignore``, and the last part of a path."""
     parts = [part for part in re.split(r"[/\\]", text.strip()) if part not in ("", ".")]
-    folders = parts[:-1]
+    while parts[:1] == [".."]:
+        del parts[0]
+    folders = [] if "folder" in ignore else parts[:-1]
     case = {"case"} & set(ignore)
     return tuple(plain_key(part, case) for part in folders), parts[-1] if parts else ""
 

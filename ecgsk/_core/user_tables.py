@@ -80,12 +80,14 @@ class UserTable:
         filled = [text for text in texts if text]
         if filled and all(re.fullmatch(r"\d+\.0", text) for text in filled):
             texts = [text.removesuffix(".0") for text in texts]  # integers, and empty cells
-        known = set(known)
         damaged = [
             place
             for place, text in enumerate(texts)
-            if text not in known and (_DAMAGED.fullmatch(text) or self._is_inexact(column, place))
+            if _DAMAGED.fullmatch(text) or self._is_inexact(column, place)
         ]
+        if damaged:
+            names = {texts[place] for place in damaged}.intersection(known)
+            damaged = [place for place in damaged if texts[place] not in names]
         refuse(
             texts,
             damaged,
@@ -112,11 +114,12 @@ class UserTable:
         ).set_axis([str(name) for name in part.columns], axis=1)
 
 
-def open_table(table, columns: Sequence[str]) -> UserTable:
+def open_table(table, columns: Sequence[str], parameter: str = "table=") -> UserTable:
     """Return a table from a csv, tsv, parquet or xlsx file, or from a DataFrame of any library.
 
-    ``columns`` are some that it may have. Raises FileNotFoundError, TypeError, ImportError for
-    parquet without pyarrow, and ValueError for files that cannot be read.
+    ``columns`` are some that it may have, ``parameter`` is for messages. Raises FileNotFoundError,
+    TypeError, ImportError without the package that reads the file, and ValueError for files that
+    cannot be read.
     """
     if not isinstance(table, (str, os.PathLike)):
         frame = as_pandas(table)
@@ -131,7 +134,7 @@ def open_table(table, columns: Sequence[str]) -> UserTable:
     path = expanded(table)
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
-        raise FileNotFoundError(f"table={str(table)!r} {what}; give the path of a csv file.")
+        raise FileNotFoundError(f"{parameter}{str(table)!r} {what}; give the path of a csv file.")
     with open(path, "rb") as stream:
         start = stream.read(4)
     decimal_comma = False
@@ -142,7 +145,7 @@ def open_table(table, columns: Sequence[str]) -> UserTable:
     else:
         frame, decimal_comma = read_csv_as_text(path, columns)
     if frame.empty:
-        raise ValueError(f"table={str(table)!r} has no rows.")
+        raise ValueError(f"{parameter}{str(table)!r} has no rows.")
     numbers = frame.index.to_numpy()
     return UserTable(
         frame, path.name, lambda place: f"row {numbers[place]}", decimal_comma=decimal_comma

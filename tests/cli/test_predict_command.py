@@ -363,6 +363,15 @@ def test_age_and_sex_come_from_headers(folder, model):
     predict(folder / "lef.ecgsk", folder / "patients", strict=True, status=3, **options)
     (folder / "ages.csv").write_text(text.replace("x;50", "x;-1"))
     predict(folder / "lef.ecgsk", folder / "patients", status=2, **options)
+    # The spreadsheet of the training: another column of names, with folders and endings.
+    named = text.replace("record;age", "File;Age").replace("x;50;", "patients/x.xml;50 years;")
+    named = named.replace("man;45;\n", "man;45;\nman.hea;45;\n", 1) + "nobody;1;male\n"
+    (folder / "ages.csv").write_text(named)
+    predict(folder / "lef.ecgsk", folder / "patients", table_on="file", **options)
+    again = [float(row["probability"]) for row in lines(out)]
+    assert again == pytest.approx(expected.tolist(), rel=1e-5)
+    (folder / "ages.csv").write_text(named.replace("man.hea;45", "man.hea;46"))
+    predict(folder / "lef.ecgsk", folder / "patients", status=2, table_on="file", **options)
     (folder / "ages.csv").write_text(text.replace("x;50;male\n", ""))
     predict(folder / "lef.ecgsk", folder / "patients", status=1, **options)
     assert "--table has no row for the record 'x'" in lines(out)[2]["error"]

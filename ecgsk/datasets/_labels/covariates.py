@@ -6,15 +6,14 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from ecgsk._core.calling_line import stacklevel_of_user
-from ecgsk._core.cell_values import is_missing, read_interval, read_intervals, read_truth, refuse
-from ecgsk._core.covariates import read_ages, read_sexes
 from ecgsk._core.records import RecordArray
+from ecgsk._core.table_covariates import read_table_covariates
 from ecgsk._core.user_tables import UserTable
 
 _SPECIAL = ("age", "sex")
 # An age at the echo and one at the recording may differ by a birthday.
 _SAME_AGE = 1.0
+_STATE_CODING = "Give sex_one_is='female' or sex_one_is='male', whichever 1 means there."
 _LISTED = 3
 
 
@@ -43,7 +42,7 @@ def set_covariates(
     Values of the table win where it has them. Return in words which ones differ.
     """
     n_records = len(rows)
-    of_table, over_89 = _read_covariates(columns, table, rows, sex_one_is)
+    of_table, over_89 = read_table_covariates(columns, table, rows, sex_one_is, _STATE_CODING)
     of_files = bunch.get("covariates")
     if of_files is None:
         of_files = pd.DataFrame(index=range(n_records))
@@ -75,61 +74,6 @@ def set_covariates(
         )
         bunch.data = RecordArray.wrap(bunch.data, table=carried.assign(**merged))
     return notes
-
-
-def _read_covariates(
-    columns: Mapping[str, str], table: UserTable, rows: np.ndarray, sex_one_is: str | None
-) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return covariates of some rows as numbers, NaN where unknown, and who is over 89."""
-    over_89 = np.zeros(len(rows), dtype=bool)
-    values = {}
-    names = [table.row_names(row) for row in rows]
-    for name, column in columns.items():
-        all_texts = table.texts(column)
-        texts = [all_texts[row] for row in rows]
-        level = stacklevel_of_user() + 1
-        if name == "age":
-            values[name], over_89 = read_ages(texts, names, source=table.source, stacklevel=level)
-        elif name == "sex":
-            _check_coding(texts, names, column, sex_one_is)
-            values[name] = read_sexes(
-                texts, names, source=table.source, stacklevel=level, one_is=sex_one_is
-            )
-        else:
-            values[name] = _numbers(texts, names, column, table.decimal_comma)
-    return pd.DataFrame(values, index=range(len(rows)), dtype=float), over_89
-
-
-def _check_coding(texts: list[str], names: list[str], column: str, one_is: str | None) -> None:
-    numbers = [place for place, text in enumerate(texts) if read_interval(text)]
-    if one_is is None:
-        refuse(
-            texts,
-            numbers,
-            names.__getitem__,
-            column,
-            "state a sex as a number",
-            "Give sex_one_is='female' or sex_one_is='male', whichever 1 means there.",
-        )
-    wrong = [place for place in numbers if np.isnan(read_truth(texts[place]))]
-    coding = "Write male and female, or 0 and 1."
-    refuse(texts, wrong, names.__getitem__, column, "are neither 0 nor 1", coding)
-
-
-def _numbers(texts: list[str], names: list[str], column: str, decimal_comma: bool) -> np.ndarray:
-    known = [not is_missing(text) for text in texts]
-    truth = np.array([read_truth(text) for text in texts])
-    if not np.isnan(truth[known]).any():
-        return truth
-    intervals = read_intervals(texts, decimal_comma)
-    bad = [
-        place
-        for place, item in enumerate(intervals)
-        if known[place] and (item is None or not item.is_number)
-    ]
-    remedy = "Correct these cells, or empty those of unknown values."
-    refuse(texts, bad, names.__getitem__, column, "are not numbers", remedy)
-    return np.array([np.nan if item is None else item.low for item in intervals])
 
 
 def compare_patients(

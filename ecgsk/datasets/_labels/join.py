@@ -160,7 +160,7 @@ def join_labels(
         When recordings or rows were left over, or files and table contradict each other: the
         summary.
     UserWarning
-        When ages cannot be right. When all recordings have the same answer to a comparison.
+        When all recordings have the same answer to a comparison: its unit may be wrong.
 
     Examples
     --------

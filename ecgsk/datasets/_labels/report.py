@@ -82,8 +82,7 @@ def find_hints(bunch: Bunch, candidates: Candidates, ignore: Collection[str]) ->
     hints = []
     for extra in IGNORABLE:
         if extra not in ignore:
-            found = match_names(keys, some, {*ignore, extra}).rows
-            count = sum(map(bool, found))
+            count = len(match_names(keys, some, {*ignore, extra}).rows)
             if count:
                 hints.append(
                     f"{count} more would match with ignore={[*sorted(ignore), extra]!r}, if that "

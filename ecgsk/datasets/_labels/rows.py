@@ -76,7 +76,8 @@ def find_by_name(
     records = names_of(bunch)
     known = [name for name, _ in records]
     keys = table.identifiers(column, known)
-    rows, unclear = match_names(keys, records, ignore)
+    found, unclear = match_names(keys, records, ignore)
+    rows = [found.get(place, []) for place in range(len(records))]
     reasons: dict[int, tuple[str, str]] = {}
     for row, places in unclear.items():
         one, other = (records[place][1] or records[place][0] for place in places[:2])
