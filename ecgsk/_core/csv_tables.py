@@ -69,7 +69,7 @@ def _parse(
     if content.startswith(_WORKBOOKS):
         raise ValueError(f"{file} is a workbook of a spreadsheet, not text. {_SAVE_AGAIN}.")
     try:
-        text = _decoded(content)
+        text = decode_text(content)
         separator, start = _layout(text, columns, must_know)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -82,7 +82,8 @@ def _parse(
         ) from None
 
 
-def _decoded(content: bytes) -> str:
+def decode_text(content: bytes) -> str:
+    """Return text in UTF-8, UTF-16 or UTF-32, and as cp1252 or Latin-1 for all else."""
     encoding = next((name for mark, name in _MARKS if content.startswith(mark)), None)
     if encoding is None and b"\0" in content[:1000]:
         # ASCII in UTF-16 without a mark has its zeros at odd places, or at even ones.

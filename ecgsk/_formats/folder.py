@@ -1,13 +1,11 @@
 """Folders of recordings: the files in them, their formats, and which may be unread recordings."""
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ecgsk._core.signal import STANDARD_LEADS, lead_name
-from ecgsk._formats.registry import find_format, read_beginning
+from ecgsk._formats.registry import find_format
 from ecgsk._formats.stored import Format
 from ecgsk._wfdb.header import Header
 
@@ -18,13 +16,10 @@ _OTHER_FORMATS = frozenset(
     ".tfrecord .tfrecords".split()
 )
 _COMPRESSED = (".gz", ".xz", ".bz2", ".zst", ".lzma")
-# Tables of patients have the same endings as recordings: their content decides.
-_TEXT = (".csv", ".tsv", ".txt")
 _SIGNALS = (".dat", ".mat")
 _READ = (".hea", ".npy")
 # Their names and not their content decide.
 _NAMED = {".pdf": "a PDF is a picture of a recording: export the recording from its archive"}
-_BEGINNING = 1 << 16
 _REMEDY = "convert it to WFDB or .npy; its content is in no format that is known"
 # Names of each kind that a message lists.
 _LISTED = 3
@@ -146,8 +141,6 @@ def _doubt(path: str, stem: str, suffix: str) -> str:
         return _NAMED[kind]
     if kind in _OTHER_FORMATS:
         return f"{suffix} is not read: {_REMEDY}"
-    if kind in _TEXT and _is_text_of_signals(path):
-        return f"{suffix} of signals is not read: {_REMEDY}"
     return ""
 
 
@@ -194,26 +187,3 @@ def summarize(unread: Sequence[Unread]) -> str:
         shown = ", ".join(repr(os.path.basename(name)) for name in names[:_LISTED])
         texts.append(f"{count} {kind} ({shown}{', ...' * (count > _LISTED)})")
     return ", ".join(texts)
-
-
-def _is_text_of_signals(path: str) -> bool:
-    """Return whether a table contains only numbers, below the names of leads or without names."""
-    content = read_beginning(path, _BEGINNING)
-    lines = content.removeprefix(b"\xef\xbb\xbf").decode("latin-1").splitlines()
-    if len(content) == _BEGINNING:
-        # The last number may be cut.
-        lines[-1] = re.sub(r"[^,;\s]*$", "", lines[-1])
-    lines = [line.strip(" \t,;") for line in lines if not line.startswith("#")]
-    rows = [re.split(r"[,;\t ]+", line) for line in lines[:8] if line]
-    if len(rows) > 1 and not _are_numbers(rows[0]):
-        names = {lead_name(name.strip("\"' ")) for name in rows.pop(0)}
-        if len(names & set(STANDARD_LEADS)) < 2:
-            return False
-    return len(rows) > 1 and len(rows[0]) > 1 and all(map(_are_numbers, rows))
-
-
-def _are_numbers(texts: Sequence[str]) -> bool:
-    try:
-        return bool([float(text) for text in texts])
-    except ValueError:
-        return False

@@ -13,6 +13,7 @@ from ecgsk._formats.npz import NPZ
 from ecgsk._formats.philips import PhilipsXML
 from ecgsk._formats.scp import SCPECG
 from ecgsk._formats.stored import Format
+from ecgsk._formats.text_table import TextTable
 from ecgsk._formats.wfdb import WFDB
 
 # In the order in which they are tried: those with an unmistakable beginning first.
@@ -27,6 +28,7 @@ FORMATS: tuple[Format, ...] = (
     EDF(),
     NPY(),
     NPZ(),
+    TextTable(),
 )
 _BEGINNING = 4096
 

@@ -50,10 +50,6 @@ SIGNALS = "\n".join(",".join(f"{v / 1000:.3f}" for v in row) for row in COUNTS.T
         ("x.dat", b"?", "it has no header: 'x.hea' is missing"),
         ("x.mat", b"?", "it has no header: 'x.hea' is missing"),
         ("x.pdf", b"?", "a PDF is a picture of a recording"),
-        ("x.csv", SIGNALS, "of signals is not read"),
-        ("x.csv", "\ufeff" + ",".join(LEADS) + "\n" + SIGNALS, "of signals is not read"),
-        ("x.txt", "time\tI\tII\n" + "0.1\t0.2\t0.3\n" * 9, "of signals is not read"),
-        ("x.csv", SIGNALS * 50, "of signals is not read"),
     ],
 )  # fmt: skip
 def test_recordings_in_other_formats_are_listed_with_the_reason(folder, name, content, match):
