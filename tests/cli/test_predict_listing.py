@@ -35,9 +35,6 @@ def errors(*given):
     return found
 
 
-SIGNALS = "\n".join(",".join(f"{v / 1000:.3f}" for v in row) for row in COUNTS.T) + "\n"
-
-
 @pytest.mark.parametrize(
     ("name", "content", "match"),
     [
@@ -53,7 +50,6 @@ SIGNALS = "\n".join(",".join(f"{v / 1000:.3f}" for v in row) for row in COUNTS.T
     ],
 )  # fmt: skip
 def test_recordings_in_other_formats_are_listed_with_the_reason(folder, name, content, match):
-    content = content.encode() if isinstance(content, str) else content
     (folder / name).write_bytes(content)
     found = errors(folder)
     assert found.pop("r") == ""
