@@ -39,14 +39,15 @@ class Source:
 
 
 def list_sources(
-    given: Iterable[str], *, argument: str = "source"
+    given: Iterable[str], *, argument: str = "source", keep_missing: bool = False
 ) -> tuple[list[Source], list[str]]:
     """Return each source that the given paths lead to once, and those that occur again.
 
     A path is a folder, which is searched with its subfolders, a pattern such as ``"*/*.xml"``, a
     file, or a WFDB record without its ending. In folders, and among the files of a pattern, what
     does not look like a recording is left out, and sources are sorted by their paths. Segments of
-    WFDB records are left out there, too.
+    WFDB records are left out there, too. With ``keep_missing`` a path that leads to nothing is a
+    source that is not read, unless all do.
 
     Raises FileNotFoundError, with the name of the ``argument``, for paths that do not exist, for
     folders and patterns without recordings, and where no file is read.
@@ -56,7 +57,9 @@ def list_sources(
     real_folder = lru_cache(maxsize=1024)(os.path.realpath)
     kept: dict[tuple[str, str], Source] = {}
     repeated = []
-    for source in (source for path in given for source in _sources(path, headers, argument)):
+    for source in (
+        source for path in given for source in _sources(path, headers, argument, keep_missing)
+    ):
         folder, name = os.path.split(source.path)
         place = (real_folder(folder), name)
         if place in kept:
@@ -80,7 +83,18 @@ def unread_of(sources: Iterable[Source]) -> list[Unread]:
     return [Unread(source.path, source.error) for source in sources if source.unread]
 
 
-def _sources(given: str, headers: "_Headers", argument: str) -> list[Source]:
+def _sources(given: str, headers: "_Headers", argument: str, keep_missing: bool) -> list[Source]:
+    try:
+        return _existing_sources(given, headers, argument)
+    except FileNotFoundError:
+        if not keep_missing:
+            raise
+        there = os.path.isdir(given)
+        reason = "the folder contains no recording" if there else "it does not exist"
+        return [Source(given, None, reason, unread=True)]
+
+
+def _existing_sources(given: str, headers: "_Headers", argument: str) -> list[Source]:
     if os.path.isdir(given):
         content = list_folder(given)
         return _recordings_among("folder", given, content.files, content.unread, headers, argument)

@@ -154,7 +154,8 @@ def load_ecg(
     Raises
     ------
     FileNotFoundError
-        When a path does not exist, or a folder or pattern leads to no recording.
+        When a path does not exist, or a folder or pattern leads to no recording. One of several
+        paths is left out instead, with ``on_error="warn"``.
     ValueError
         When no recording at all can be read, with ``on_error="raise"`` at the first that cannot,
         and with ``lazy=True`` for recordings that differ in rate or length.
@@ -192,7 +193,10 @@ def load_ecg(
     options = _options(leads, file_sampling_rate, file_unit, file_leads, verify)
     wanted = Wanted(options.wanted, Unify(sampling_rate, n_samples), options)
     name, paths = _paths(source)
-    sources, _ = list_sources(paths)
+    sources, _ = list_sources(paths, keep_missing=on_error == "warn" and len(paths) > 1)
+    unread = [(item.path, item.error) for item in sources if item.error]
+    if unread and on_error == "raise":
+        raise RecordError(*unread[0])
     files = [(item.path, item.format) for item in sources if item.format and not item.error]
     results = load_files(
         files, wanted, lazy=lazy, on_error=on_error, n_jobs=n_jobs, progress=progress
@@ -205,7 +209,7 @@ def load_ecg(
         first = f" The first: {failures[0]}" if failures else ""
         raise ValueError(f"none of the {len(files)} files in {name} could be read.{first}")
     left_out = sorted((failure.file, failure.reason) for failure in failures)
-    left_out += [(item.path, item.error) for item in sources if item.error]
+    left_out += unread
     _warn_of_left_out(left_out, name)
     warn_of_copies(_keys(loaded))
     metadata = pd.DataFrame([_row(item) for item in loaded])

@@ -105,8 +105,10 @@ def test_bad_files_cost_only_themselves_and_have_reasons(folder):
     assert sorted(reasons) == ["few.xml", "noleads.hea", "note.xml", "scan.pdf", "torn.xml"]
     assert "leads V1, V2, V3, V4, V5, V6 are missing" in reasons["few.xml"]
     assert "PDF" in reasons["scan.pdf"] and "cannot be decoded" in reasons["torn.xml"]
-    with pytest.raises(ValueError, match=r"(few.xml|noleads.hea): leads V"):
+    with pytest.raises(ValueError, match="note.xml: .xml is not read"):
         load_ecg(folder, on_error="raise")
+    with pytest.raises(ValueError, match="few.xml: leads V"):
+        load_ecg([folder / "few.xml", folder / "b.xml"], on_error="raise")
     assert load_ecg(good, leads=["II", "aVF", "I"]).data.shape == (1, 3, 50)
 
 
@@ -118,6 +120,17 @@ def test_named_files_of_no_known_format_are_left_out(folder):
     assert len(ecgs.data) == 1 and ecgs.left_out[0][0] == str(table)
     with pytest.raises(FileNotFoundError, match="no format that is read"):
         load_ecg([table])
+
+
+def test_one_of_many_paths_that_leads_nowhere_is_left_out(folder):
+    paths = [folder / "gone.xml", folder / "b.xml", folder / "*.nothing"]
+    with pytest.warns(RecordsLeftOutWarning, match="2 files"):
+        ecgs = load_ecg(paths)
+    assert len(ecgs.data) == 1
+    assert ecgs.left_out == [(str(paths[0]), "it does not exist"),
+                             (str(paths[2]), "it does not exist")]  # fmt: skip
+    with pytest.raises(FileNotFoundError, match="gone.xml"):
+        load_ecg(paths, on_error="raise")
 
 
 @pytest.mark.parametrize(
