@@ -3,6 +3,7 @@
 They need pydicom and pyedflib.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from pathlib import Path
@@ -211,11 +212,13 @@ def write_edf(
     """
     import pyedflib
 
-    step = (physical[1] - physical[0]) / (digital[1] - digital[0])
+    low, high = physical
+    step = (high - low) / (digital[1] - digital[0])
     values = np.asarray(signal_mv) * _PER_MILLIVOLT[unit]
-    counts = np.rint((values - physical[0]) / step + digital[0]).astype(np.int32)
+    counts = np.rint((values - low) / step + digital[0]).astype(np.int32)
     kind = pyedflib.FILETYPE_EDFPLUS if plus else pyedflib.FILETYPE_EDF
-    with pyedflib.EdfWriter(str(path), len(leads), kind) as writer:
+    with warnings.catch_warnings(), pyedflib.EdfWriter(str(path), len(leads), kind) as writer:
+        warnings.filterwarnings("ignore", "Forcing a specific record_duration")
         writer.setHeader(
             {
                 "patientcode": "P-17",
@@ -237,8 +240,8 @@ def write_edf(
                     "label": lead,
                     "dimension": unit,
                     "sample_frequency": rate if rates is None else rates[i],
-                    "physical_min": physical[0],
-                    "physical_max": physical[1],
+                    "physical_min": int(low) if low == int(low) else low,
+                    "physical_max": int(high) if high == int(high) else high,
                     "digital_min": digital[0],
                     "digital_max": digital[1],
                     "transducer": "",

@@ -9,6 +9,7 @@ import numpy as np
 from ecgsk._core.signal import STANDARD_LEADS, lead_name, millivolt_factor
 from ecgsk._formats.dicom_dataset import DICOMFile, code, number, text
 from ecgsk._formats.limits import check_signal
+from ecgsk._formats.scaling import scale_counts
 
 # Numbers of leads in the codes of MDC ("2:1", or 2 * 65536 + 1) and SCP-ECG ("5.6.3-9-1").
 _LEADS = dict(enumerate("I II V1 V2 V3 V4 V5 V6 V7 V2R V3R V4R V5R V6R V7R X Y Z".split(), 1))
@@ -191,7 +192,7 @@ def _decode(item, channels: Sequence[_Channel], n_channels: int, out: np.ndarray
     padding = _padding(item, dtype)
     for row, channel in zip(out, channels, strict=True):
         of_lead = counts[:, channel.index]
-        row[:] = of_lead * channel.gain + channel.baseline
+        scale_counts(of_lead, channel.gain, channel.baseline, row)
         if channel.is_missing:
             row[:] = np.nan
         elif padding is not None:

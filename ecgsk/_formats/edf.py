@@ -1,14 +1,118 @@
 """European Data Format, EDF and EDF+."""
 
-from ecgsk._formats.with_ecgdatakit import ParsedFormat
+import re
+import zlib
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from ecgsk._core.record_error import RecordError
+from ecgsk._formats.edf_header import ANNOTATIONS, Header, Signal, read_header
+from ecgsk._formats.lead_plan import plan_leads
+from ecgsk._formats.limits import check_file, check_signal, unopened
+from ecgsk._formats.scaling import scale_counts
+from ecgsk._formats.stored import ReadOptions, StoredECG, WholeFileFormat
+
+_BEGINNINGS = (b"0       ", b"\xffBIOSEMI")
+# The beginning of a data record's annotations is its time in seconds.
+_ONSET = re.compile(rb"([+-]\d+(?:\.\d*)?)\x14")
 
 
-class EDF(ParsedFormat):
-    """European Data Format, EDF and EDF+."""
+class EDF(WholeFileFormat):
+    """European Data Format, EDF and EDF+.
+
+    Leads that are not wanted, other signals and annotations are not read. Interrupted recordings
+    (of EDF+D) are errors.
+    """
 
     name = "EDF"
     endings = (".edf",)
-    module, parser = "edf", "EDFParser"
 
     def recognizes(self, path: str, beginning: bytes) -> bool:
-        return beginning[:8] == b"0       " and beginning[252:256].strip().isdigit()
+        is_edf = beginning[:8] == _BEGINNINGS[0] and beginning[252:256].strip().isdigit()
+        return is_edf or beginning[:8] == _BEGINNINGS[1]
+
+    def decode_file(self, path: str, options: ReadOptions) -> tuple[StoredECG, np.ndarray]:
+        check_file(path)
+        try:
+            with open(path, "rb") as file:
+                content = file.read()
+            header = read_header(content)
+            records = _records(header, content)
+            signals = _leads(header, options.wanted)
+            rate = header.sampling_rate(signals[0])
+            n_samples = len(records) * signals[0].n_samples
+            check_signal(len(signals), n_samples, rate)
+            _check_times(header, records, rate)
+            signal = _decode(records, signals)
+        except OSError as error:
+            raise unopened(path, error) from None
+        except MemoryError:
+            raise RecordError(path, "it does not fit into memory") from None
+        except ValueError as error:
+            raise RecordError(path, str(error).rstrip(".")) from error
+        ecg = StoredECG(
+            path=path,
+            format=self.name,
+            leads=tuple(each.lead for each in signals),
+            sampling_rate=rate,
+            n_samples=n_samples,
+            states=header.states,
+            crc=zlib.crc32(signal.data),
+        )
+        return ecg, signal
+
+
+def _records(header: Header, content: bytes) -> np.ndarray:
+    """Return the counts of all signals, (n_records, n_counts)."""
+    size = 2 * header.record_size
+    available = len(content) - header.n_bytes
+    n_records = available // size if header.n_records == -1 else header.n_records
+    if header.n_records != -1 and n_records * size != available:
+        raise ValueError(
+            f"it has {available} bytes of samples; {n_records} data records of {size} bytes are "
+            f"{n_records * size} bytes"
+        )
+    counts = np.frombuffer(content, "<i2", n_records * header.record_size, header.n_bytes)
+    return counts.reshape(n_records, header.record_size)
+
+
+def _leads(header: Header, wanted: Sequence[str]) -> list[Signal]:
+    """Return the signals that are needed for the wanted leads, in the order of the file."""
+    signals = [signal for signal in header.signals if signal.label != ANNOTATIONS]
+    needed = plan_leads(tuple(signal.lead for signal in signals), tuple(wanted)).needed
+    leads = [signal for signal in signals if signal.lead in needed]
+    rates = defaultdict(list)
+    for lead in leads:
+        rates[header.sampling_rate(lead)].append(lead.lead)
+    if len(rates) > 1:
+        stated = "; ".join(f"{rate:g} Hz ({', '.join(names)})" for rate, names in rates.items())
+        raise ValueError(f"its leads have different sampling rates: {stated}")
+    return leads
+
+
+def _check_times(header: Header, records: np.ndarray, rate: float) -> None:
+    """Raise ValueError where data records do not follow one another without gaps."""
+    if header.kind == "EDF":
+        return
+    places = [signal.place for signal in header.signals if signal.label == ANNOTATIONS]
+    found = [_ONSET.match(record[places[0]].tobytes()) for record in records] if places else [None]
+    if None in found:
+        if header.kind == "EDF+C":
+            return
+        raise ValueError("it is discontinuous (EDF+D), and states no time of some data records")
+    onsets = np.array([float(match[1]) for match in found if match])
+    gaps = np.flatnonzero(np.abs(np.diff(onsets) - header.seconds) > 0.5 / rate)
+    if len(gaps):
+        raise ValueError(
+            f"it is discontinuous: of {len(gaps)} gaps, the first is at "
+            f"{onsets[gaps[0]] - onsets[0] + header.seconds:g} s"
+        )
+
+
+def _decode(records: np.ndarray, signals: Sequence[Signal]) -> np.ndarray:
+    out = np.empty((len(signals), len(records) * signals[0].n_samples), dtype=np.float32)
+    for row, signal in zip(out, signals, strict=True):
+        scale_counts(records[:, signal.place].reshape(-1), *signal.scale(), row)
+    return out

@@ -1,0 +1,15 @@
+"""Counts of a converter in mV."""
+
+import numpy as np
+
+_CHUNK = 1 << 18
+
+
+def scale_counts(counts: np.ndarray, gain: float, offset: float, out: np.ndarray) -> None:
+    """Write ``counts * gain + offset`` for one lead, in float64 for a part of it at a time.
+
+    Of 32 bits and an offset, float32 would lose the last ones.
+    """
+    for start in range(0, len(counts), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        out[part] = counts[part] * gain + offset
