@@ -217,9 +217,9 @@ def test_what_is_left_over_on_either_side_is_counted_and_named():
     table = frame(file=["r1", "r3", "x7", "x8"], y=[1, 0, 1, 0])
     joined, summary = left(ecgs(*THREE), table, on="file", target="y")
     assert numbers(joined) == [0, 2]
-    assert "2 of 3 recordings have a row in table, which has 4" in summary
-    assert "1 recordings were left out because the table has no row for them: 'r2'" in summary
-    assert "2 rows belong to no recording: 'x7', 'x8'" in summary
+    assert "2 of 3 recordings were joined to rows of table, which has 4" in summary
+    assert "Recordings left out because the table has no row for them: 1 ('r2')." in summary
+    assert "Rows without a recording: 2 ('x7', 'x8')." in summary
     assert joined.matches.rows_left == ["x7", "x8"]
     assert joined.left_out == [
         ("/data/export/bad.xml", "it is empty"),
@@ -238,10 +238,11 @@ def test_rows_that_repeat_others_count_once_and_contradictions_are_left_out():
     assert numbers(joined) == [0, 2] and joined.target.tolist() == [1, 0]
     assert joined.metadata["comment"].tolist() == ["a", "f"]
     assert "row 2 (counted from 0) and row 3 (counted from 0) of the table contradict" in summary
+    assert "Rows that repeat another one: 2." in summary and joined.matches.n_repeated_rows == 2
     assert "ef is '35' and '60'" in summary and joined.left_out[-1][0].endswith("r2.xml")
     with pytest.raises(ValueError, match="contradict each other"):
         join_labels(ecgs(*THREE), table, on="file", target="ef<=40", on_error="raise")
-    with pytest.raises(ValueError, match="no recording is left: 1 because their rows contra"):
+    with pytest.raises(ValueError, match="No recording is left: 1 because their rows contra"):
         join_labels(ecgs("r2"), table[2:4], on="file", target="ef<=40")
 
 
@@ -362,7 +363,7 @@ def test_recordings_without_a_label_are_left_out_and_counted():
     table = frame(file=["r1", "r2", "r3"], ef=["30", "unknown", None], y=[1, 1, 1])
     joined, summary = left(ecgs(*THREE), table, on="file", target=["ef<=40", "y"])
     assert numbers(joined) == [0]
-    assert "2 recordings were left out because their rows have no target: 'r2', 'r3'" in summary
+    assert "Recordings left out because their rows have no target: 2 ('r2', 'r3')." in summary
 
 
 def test_covariates_of_files_and_table():
@@ -383,8 +384,8 @@ def test_covariates_of_files_and_table():
     pd.testing.assert_frame_equal(joined.covariates, expected)
     pd.testing.assert_frame_equal(joined.data.table, expected)
     assert joined.data.sampling_rate == 100 and joined.age_over_89.tolist() == [False, False, True]
-    assert "1 recordings have another age in their files than in the table, which was" in summary
-    assert "1 recordings have another sex" in summary
+    assert "another age in the file than in the table, which was taken: 1 (the first: 80" in summary
+    assert "another sex in the file than in the table, which was taken: 1" in summary
     assert bunch.data.table["age"].tolist() == [60, 60, 60]  # that of the caller is as before
     assert joined.target is None
 
@@ -432,8 +433,8 @@ def test_patients_of_the_table_become_groups_and_contradictions_are_reported():
     other = frame(file=["r1", "r2", "r3"], mrn=["A", "B", "B"])
     joined, summary = left(bunch, other, on="file", patient="mrn")
     assert joined.groups.tolist() == ["A", "B", "B"]
-    assert "1 patients of the files are several patients in the table" in summary
-    assert "1 patients of the table are several patients in the files" in summary
+    assert "Patients of the files that are several patients in the table: 1" in summary
+    assert "Patients of the table that are several patients in the files: 1" in summary
     assert silent(bunch, same, on="file").groups.tolist() == ["p1", "p1", "p2"]
 
 
@@ -490,7 +491,7 @@ def test_rows_on_both_sides_and_rows_of_one_day():
     table = frame(mrn=["P1"] * 2, echo=["2024-03-03", "2024-02-28"], ef=[30, 60])
     joined, summary = left(dated(), table, on=keys, target="ef", within="7 days")
     assert joined.target.tolist() == [60] and joined.matches.n_ties == 1
-    assert "1 recordings have rows before and after them that are equally near" in summary
+    assert "rows before and after them that are equally near: 1." in summary
     table["echo"] = "2024-03-01"
     with pytest.raises(ValueError, match="contradict each other: ef is '30' and '60'"):
         join_labels(dated(), table, on=keys, target="ef")
@@ -502,7 +503,7 @@ def test_a_row_of_a_patient_belongs_to_all_its_recordings():
     table = frame(mrn=["P1", "P2"], ef=[30, 60])
     joined = silent(dated(), table, on={"patient": "mrn"}, target="ef<=40")
     assert joined.target.tolist() == [1, 1, 0] and joined.groups.tolist() == ["P1", "P1", "P2"]
-    assert "1 rows belong to more than one recording" in joined.matches.summary
+    assert "Rows of more than one recording: 1." in joined.matches.summary
     unnamed = dated()
     unnamed.metadata.loc[2, "patient"] = None
     joined, summary = left(unnamed, table, on={"patient": "mrn"}, target="ef")

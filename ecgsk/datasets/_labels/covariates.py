@@ -56,9 +56,9 @@ def set_covariates(
         if apart.any():
             place = int(np.flatnonzero(apart)[0])
             notes.append(
-                f"{int(apart.sum())} recordings have another {name} in their files than in the "
-                f"table, which was taken; the first: {merged[name][place]:g} and "
-                f"{of_table[name][place]:g}"
+                f"Recordings with another {name} in the file than in the table, which was taken: "
+                f"{int(apart.sum())} (the first: {merged[name][place]:g} and "
+                f"{of_table[name][place]:g})"
             )
         merged[name] = of_table[name].fillna(merged[name])
     bunch.covariates = merged
@@ -95,8 +95,8 @@ def compare_patients(
             named = ", ".join(map(repr, pairs["name"][pairs[one] == first][:_LISTED]))
             where = {"file": "the files", "table": "the table"}
             notes.append(
-                f"{int(several.sum())} patients of {where[one]} are several patients in "
-                f"{where[other]} (the first has the recordings {named}); groups are those of the "
-                "table, so correct the one that is wrong"
+                f"Patients of {where[one]} that are several patients in {where[other]}: "
+                f"{int(several.sum())} (the first has the recordings {named}). Groups are those "
+                "of the table: correct the one that is wrong"
             )
     return notes

@@ -179,7 +179,7 @@ def join_labels(
     >>> joined.target, joined.target_names, joined.groups.tolist()
     (array([0, 1, 1]), ['lvef<=45'], ['A9', 'A7', 'A7'])
     >>> print(joined.matches.summary)
-    3 of 3 recordings have a row in table, which has 3.
+    3 of 3 recordings were joined to rows of table, which has 3.
     """
     ignored, window = _check_ignore(ignore), _check_within(within)
     opened = open_table(table, _mentioned_columns(on, target, patient, covariates))
@@ -209,8 +209,9 @@ def join_labels(
     kept = np.flatnonzero(rows >= 0)
     rows = rows[kept]
     if not len(kept):
-        counts = ", ".join(f"{n} {kind}" for kind, n in Counter(k for _, k, _ in reasons).items())
-        raise ValueError(f"no recording is left: {counts}. The first: {reasons[0][2]}.")
+        counts = Counter(kind for _, kind, _ in reasons).items()
+        kinds = ", ".join(f"{count} {kind}" for kind, count in counts)
+        raise ValueError(f"No recording is left: {kinds}. The first: {reasons[0][2]}.")
 
     result = cut(bunch, kept)
     names = [name for name, _ in names_of(bunch)]

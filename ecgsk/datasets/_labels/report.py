@@ -26,8 +26,9 @@ def summarize(
 
     ``names`` are those of all recordings, ``rows`` those of the ones that are kept.
     """
+    left = {place for place, _, _ in reasons}
     candidates = {row for several in found.rows for row in several}
-    repeated = [row for several in found.rows if len(several) > 1 for row in several]
+    of_kept = {r for place, several in enumerate(found.rows) if place not in left for r in several}
     chosen = Counter(rows.tolist())
     matches = Bunch(
         n_recordings=len(names),
@@ -39,30 +40,30 @@ def summarize(
             for row, key in enumerate(found.keys)
             if row not in candidates
         ],
-        n_repeated_rows=len(set(repeated) - set(chosen)),
+        n_repeated_rows=len(of_kept - set(chosen)),
         n_shared_rows=sum(count > 1 for count in chosen.values()),
         n_ties=found.n_ties,
     )
     lines = [
-        f"{matches.n_matched} of {matches.n_recordings} recordings have a row in {table.source}, "
-        f"which has {matches.n_rows}."
+        f"{matches.n_matched} of {matches.n_recordings} recordings were joined to rows of "
+        f"{table.source}, which has {matches.n_rows}."
     ]
     for kind, count in Counter(kind for _, kind, _ in reasons).most_common():
         those = [(names[place], text) for place, other, text in reasons if other == kind]
-        line = f"{count} recordings were left out {kind}: {_first([name for name, _ in those])}."
+        line = f"Recordings left out {kind}: {count} ({_first([name for name, _ in those])})."
         lines.append(line if kind == NO_ROW else f"{line} The first: {those[0][1]}.")
     if matches.rows_left:
         lines.append(
-            f"{len(matches.rows_left)} rows belong to no recording: {_first(matches.rows_left)}."
+            f"Rows without a recording: {len(matches.rows_left)} ({_first(matches.rows_left)})."
         )
     if matches.n_repeated_rows:
-        lines.append(f"{matches.n_repeated_rows} rows repeat or contradict others.")
+        lines.append(f"Rows that repeat another one: {matches.n_repeated_rows}.")
     if matches.n_shared_rows:
-        lines.append(f"{matches.n_shared_rows} rows belong to more than one recording.")
+        lines.append(f"Rows of more than one recording: {matches.n_shared_rows}.")
     if matches.n_ties:
         lines.append(
-            f"{matches.n_ties} recordings have rows before and after them that are equally near "
-            "in time: the earlier one was taken."
+            f"Recordings with rows before and after them that are equally near: {matches.n_ties}. "
+            "The earlier row was taken."
         )
     matches.summary = "\n".join([*lines, *(f"{note}." for note in notes), *hints])
     return matches
@@ -85,8 +86,8 @@ def find_hints(bunch: Bunch, candidates: Candidates, ignore: Collection[str]) ->
             count = len(match_names(keys, some, {*ignore, extra}).rows)
             if count:
                 hints.append(
-                    f"{count} more would match with ignore={[*sorted(ignore), extra]!r}, if that "
-                    "is right."
+                    f"Recordings that would also match with ignore={[*sorted(ignore), extra]!r}, "
+                    f"if that is right: {count}."
                 )
     return hints
 
