@@ -10,7 +10,7 @@ from ecgsk._version import __version__
 _PREDICT_EPILOG = """\
 columns of the result, one row for each recording in the given order:
   record       path as given or found (without .hea), with [i] after it for recording i, counted
-               from 0, of an .npy file with several. Names are written as they are: a spreadsheet
+               from 0, of a file with several. Names are written as they are: a spreadsheet
                may take one that begins with = + - or @ for a formula. Bytes that are not text are
                written as \\udc80 to \\udcff, and backslashes in such names as two.
   probability  of the second class of a binary model; for other models probability_CLASS for each
@@ -21,9 +21,16 @@ columns of the result, one row for each recording in the given order:
                amplitude, copied_lead, covariate, cropped, fill_value, flat_lead, lead_order, ...
   error        why there is no prediction; empty where there is one
 
+RECORDS may be in any mixture of formats, which the content of the files decides: WFDB, DICOM, GE
+MUSE XML, Philips XML, HL7 aECG, Mortara XML, SCP-ECG, EDF and arrays (.npy, .npz) of shape (leads,
+samples) or (recordings, leads, samples), in mV if the file states no unit. All but WFDB and arrays
+need the extra formats. Leads are found by their names; III, aVR, aVL and aVF are computed from I
+and II where a file does not contain them. Arrays without names have the model's leads.
+
 A recording without a prediction affects only its own row. Files in a folder that may be recordings
-in formats that are not read (.xml, .dcm, .edf, ...) have such a row too. A recording that several
-paths lead to is listed once. Hidden files and folders are not searched.
+in formats that are not read (.pdf, .mwf, ...) have such a row too. A recording that several paths
+lead to is listed once. Hidden files and folders are not searched. Recordings have the length that
+the model takes; --crop uses the beginning of longer ones, such as the 11 s of Philips files.
 
 To continue an interrupted run, give the same command again: the file will be the same, byte for
 byte. FILE.state.json next to the result holds the state of the run and is removed at its end.
@@ -31,6 +38,17 @@ byte. FILE.state.json next to the result holds the state of the run and is remov
 exit status: 0 all recordings have a prediction, with doubts or without, 1 some have none or were
 not read, 2 nothing was done, 3 with --strict: all have a prediction, but some have doubts, 130
 interrupted
+"""
+
+
+_CONVERT_EPILOG = """\
+Each recording becomes a header, NAME.hea, and 16-bit counts with checksums, NAME.dat. Its leads
+are the standard ones in their usual order, with III, aVR, aVL and aVF computed where a file does
+not contain them, and then all others. A count is the file's own smallest step, or 1 uV where that
+is not known. Subfolders are kept. OUT/conversion.csv has a row for each recording: its WFDB record,
+its file, and why it was not converted.
+
+exit status: 0 all recordings are converted, 1 some are not, 2 nothing was done, 130 interrupted
 """
 
 
@@ -85,8 +103,8 @@ def _add_predict(commands) -> None:
     _add_model(parser)
     add = parser.add_argument
     add("records", metavar="RECORDS", nargs="+", type=_path,
-        help="folders (searched for .hea and .npy), WFDB records with or without .hea, and .npy "
-        "files of shape (leads, samples) or (recordings, leads, samples) in mV")  # fmt: skip
+        help="folders, searched with their subfolders; files in any format that is read; patterns "
+        "such as 'in/*.xml'; WFDB records with or without .hea")  # fmt: skip
     add("-o", "--out", metavar="FILE", required=True, type=_path,
         help=".csv, or .parquet (extra parquet)")  # fmt: skip
     _add_input(parser)
@@ -111,7 +129,8 @@ def _add_report(commands) -> None:
         "--echonext", metavar="DIR", type=_path, help="folder of EchoNext, or of make_echonext"
     )
     add_source("--ecg", metavar="RECORD", nargs="+", type=_path,
-               help="WFDB records, .npy files: a section on each, no accuracy")  # fmt: skip
+               help="recordings in any format that is read: a section on each, no "
+               "accuracy")  # fmt: skip
     add = parser.add_argument
     add(
         "--out",
@@ -152,22 +171,29 @@ def _add_info(commands) -> None:
 
 def _add_convert(commands) -> None:
     parser = _add_command(
-        commands, "convert", "convert", "convert a checkpoint, weights or a pickle to a safe file",
-        "Convert a published checkpoint of ECGFounder (.pth) or weights to a .safetensors file of "
-        "weights or an .ecgsk file of a model; or a model in a file of joblib to an .ecgsk file.",
+        commands, "convert", "convert", "recordings to WFDB records, or a model to a safe file",
+        "Convert recordings in any format to WFDB records, which other tools can read.\n"
+        "Or convert a model: a published checkpoint of ECGFounder (.pth) or weights to a\n"
+        ".safetensors file of weights or an .ecgsk file of a model; a model in a file of joblib\n"
+        "to an .ecgsk file.",
+        epilog=_CONVERT_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     add = parser.add_argument
-    add("file", metavar="FILE", type=_path, help="checkpoint, weights or file of joblib")
-    add("-o", "--out", metavar="FILE", required=True, type=_path,
-        help=".safetensors or .ecgsk")  # fmt: skip
+    add("file", metavar="INPUT", nargs="+", type=_path,
+        help="folders, files or patterns of recordings; or one checkpoint, file of weights or "
+        "file of joblib")  # fmt: skip
+    add("-o", "--out", metavar="OUT", required=True, type=_path,
+        help="folder of the WFDB records; or .safetensors or .ecgsk file of the model")  # fmt: skip
     _add_trust(parser)
-    add("--overwrite", action="store_true", help="replace an existing file")
+    add("--overwrite", action="store_true", help="replace existing files")
+    _add_sampling_rate(parser)
+    _add_jobs(parser)
+    add("--quiet", action="store_true", help="print only errors, no progress bar")
 
 
 def _add_input(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--sampling-rate", type=_positive, metavar="HZ",
-        help="sampling rate of .npy files, Hz; WFDB headers contain their own")  # fmt: skip
+    _add_sampling_rate(parser)
     add("--model-rate", type=_positive, metavar="HZ",
         help="sampling rate that the model takes, Hz; recordings are resampled to it (default: "
         "the one stored in the model)")  # fmt: skip
@@ -178,9 +204,7 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
         help="leads that the model takes, in its order (default: stored in the model)")  # fmt: skip
     add("--crop", action="store_true",
         help="use the beginning of recordings that are too long, with a doubt")  # fmt: skip
-    add("--jobs", type=_count, default=1, metavar="N",
-        help="processes that decode files while this one predicts; the result is the same "
-        "(default: 1, all in this one)")  # fmt: skip
+    _add_jobs(parser)
     add("--table", metavar="FILE", type=_path,
         help="CSV, parquet or xlsx file with the covariates that the model needs, by names of "
         "recordings (folders and endings may be absent); they come before the age and sex in "
@@ -193,6 +217,19 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
     add("--preprocessed", action="store_true",
         help="the recordings have gone through the preprocessing that the model states: do not "
         "repeat it")  # fmt: skip
+
+
+def _add_sampling_rate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--sampling-rate", type=_positive, metavar="HZ",
+                        help="sampling rate, Hz, of files that do not contain it: .npy, and "
+                        ".npz and .csv without it")  # fmt: skip
+
+
+def _add_jobs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--jobs", type=_count, default=1, metavar="N",
+                        help="processes that decode files; the result is the same, and a file "
+                        "that crashes its decoder costs only itself (default: 1, which starts no "
+                        "other process)")  # fmt: skip
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:

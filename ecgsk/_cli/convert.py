@@ -1,15 +1,20 @@
-"""``ecgsk info`` and ``ecgsk convert``: files of models and of weights."""
+"""``ecgsk info`` and ``ecgsk convert``: files of models, of weights and of recordings."""
 
 import argparse
 import json
 import os
+import sys
+import warnings
 
 from ecgsk._cli.model_file import kind_of, load_model
 from ecgsk._cli.output_path import check_output
 from ecgsk._core.files import file_sha256
+from ecgsk._formats.listing import list_sources
+from ecgsk.datasets import RecordsLeftOutWarning, convert_to_wfdb
 from ecgsk.persistence import describe, save
 from ecgsk.weights import WeightFile, as_json, convert_checkpoint, read_weights, write_weights
 
+_MODELS = (".safetensors", ".ecgsk")
 # Values of a list that are printed.
 _SHOWN = 8
 
@@ -60,21 +65,55 @@ def _describe_weights(weights: WeightFile) -> dict:
 
 
 def run_convert(options: argparse.Namespace) -> int:
-    """Write a checkpoint, weights or a pickled model as a file that runs no code."""
-    out = check_output(options.out, (".safetensors", ".ecgsk"), inputs=[options.file])
+    """Write recordings as WFDB records, or a model as a file that runs no code."""
+    if options.out.lower().endswith(_MODELS) or not _are_recordings(options.file):
+        if len(options.file) > 1:
+            raise ValueError(f"--out {options.out!r} is for one model; INPUT has several files.")
+        return _convert_model(options, options.file[0])
+    return _convert_recordings(options)
+
+
+def _are_recordings(files: list[str]) -> bool:
+    if len(files) > 1 or os.path.isdir(files[0]):
+        return True
+    try:
+        return bool(list_sources(files))
+    except FileNotFoundError:
+        return False
+
+
+def _convert_recordings(options: argparse.Namespace) -> int:
+    progress = sys.stderr.isatty() and not options.quiet
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", RecordsLeftOutWarning)
+        table = convert_to_wfdb(
+            options.file,
+            options.out,
+            file_sampling_rate=options.sampling_rate,
+            overwrite=options.overwrite,
+            n_jobs=options.jobs,
+            progress=progress,
+        )
+    n_failed = int((table["error"] != "").sum())
+    if not options.quiet:
+        print(f"Written: {len(table) - n_failed} of {len(table)} records to {options.out}")
+    return 1 if n_failed else 0
+
+
+def _convert_model(options: argparse.Namespace, file: str) -> int:
+    out = check_output(options.out, _MODELS, inputs=[file])
     if out.exists() and not options.overwrite:
         raise ValueError(f"--out {options.out!r} exists already: use another, or --overwrite.")
-    kind = kind_of(options.file)
+    kind = kind_of(file)
     if kind not in ("weights", "checkpoint"):
         if out.suffix.lower() != ".ecgsk":
             raise ValueError(
-                f"{options.file} does not contain only weights; --out {options.out!r} must end in "
-                ".ecgsk."
+                f"{file} does not contain only weights; --out {options.out!r} must end in .ecgsk."
             )
-        model = load_model(options.file, allow_pickle=options.allow_pickle, trusted=options.trust)
-        sha256 = save(model, out, about=f"Converted from {os.path.basename(options.file)}.")
+        model = load_model(file, allow_pickle=options.allow_pickle, trusted=options.trust)
+        sha256 = save(model, out, about=f"Converted from {os.path.basename(file)}.")
     else:
-        weights, dropped = _read_network(options.file)
+        weights, dropped = _read_network(file)
         print(f"{weights.kind}: all {len(weights.tensors)} tensors match the network.")
         if dropped:
             print(f"Dropped, because the network does not use them: {_as_text(dropped)}.")
@@ -82,8 +121,8 @@ def run_convert(options: argparse.Namespace) -> int:
             write_weights(out, weights)
             sha256 = file_sha256(out)
         else:
-            about = f"Weights of {os.path.basename(options.file)}. {as_json(weights.about)}"
-            sha256 = save(_classifier(weights.kind, options.file), out, about=about)
+            about = f"Weights of {os.path.basename(file)}. {as_json(weights.about)}"
+            sha256 = save(_classifier(weights.kind, file), out, about=about)
     print(f"Written: {out} (SHA-256 {sha256})")
     return 0
 

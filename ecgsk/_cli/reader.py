@@ -7,10 +7,10 @@ from itertools import islice
 import numpy as np
 
 from ecgsk._cli.model_input import ModelInput
-from ecgsk._cli.sources import RecordFile
 from ecgsk._core.record_error import RecordError
 from ecgsk._core.sampling_rate import Unify
 from ecgsk._formats.lead_plan import plan_leads
+from ecgsk._formats.record_files import RecordFile
 from ecgsk._formats.stored import ReadOptions, Statements, StoredECG
 
 # Largest difference of a recording's length from the model's that is not an error, s.

@@ -10,12 +10,12 @@ import pandas as pd
 from ecgsk._cli.covariate_table import CovariateTable
 from ecgsk._cli.model_input import ModelInput
 from ecgsk._cli.reader import Recording, RecordReader
-from ecgsk._cli.sources import RecordFile, list_files
 from ecgsk._core.covariates import read_age, sex_name
 from ecgsk._core.records import RecordArray
 from ecgsk._formats.folder import Unread
 from ecgsk._formats.listing import Source, unread_of
 from ecgsk._formats.processes import Processes
+from ecgsk._formats.record_files import RecordFile, list_files
 from ecgsk._formats.stored import ReadOptions, Statements
 
 
@@ -46,7 +46,7 @@ class Recordings:
         # Models without names of leads take arrays, whose leads have no names either.
         leads = model_input.leads or tuple(f"lead {i + 1}" for i in range(model_input.n_leads))
         options = ReadOptions(sampling_rate=sampling_rate, wanted=leads, unnamed=leads)
-        self._files, self.repeated = list_files(given, options)
+        self._files, self.repeated = list_files(given, options, argument="RECORDS")
         for file in self._files:
             self._check_options(file.source, sampling_rate)
         self._reader = RecordReader(model_input, options, crop=crop)

@@ -69,6 +69,7 @@ class StoredECG:
     states: Statements = Statements()
     handle: Any = None
     crc: int | None = None  # of the samples; equal where recordings are the same
+    resolutions: tuple[float, ...] = ()  # mV of one count, for each lead; empty where unknown
 
 
 class Format:

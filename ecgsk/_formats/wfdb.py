@@ -1,12 +1,13 @@
 """WFDB records, by the reader of `ecgsk._wfdb`."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 
 from ecgsk._core.record_error import RecordError
-from ecgsk._core.signal import lead_name
+from ecgsk._core.signal import lead_name, millivolt_factor
 from ecgsk._formats.lead_plan import plan_leads
 from ecgsk._formats.stored import Format, ReadOptions, Statements, StoredECG
 from ecgsk._wfdb.header import Header, read_header
@@ -52,6 +53,7 @@ class WFDB(Format):
                 comments=found["comments"],
             ),
             handle=header,
+            resolutions=_resolutions(header),
         )
 
     def read(self, ecg: StoredECG, leads: Sequence[str], options: ReadOptions) -> np.ndarray:
@@ -61,3 +63,11 @@ class WFDB(Format):
             header = replace(header, n_samples=n_samples)
         out = np.empty((len(leads), n_samples), dtype=np.float32)
         return read_signal(header, tuple(leads), out)
+
+
+def _resolutions(header: Header) -> tuple[float, ...]:
+    signals = header.signals
+    with suppress(ValueError, ZeroDivisionError):  # some leads are not a voltage
+        gains = zip(signals.gains, signals.units, strict=True)
+        return tuple(millivolt_factor(unit) / gain for gain, unit in gains)
+    return ()

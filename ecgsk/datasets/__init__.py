@@ -1,5 +1,6 @@
 """Recordings from files and made-up ones, as arrays."""
 
+from ecgsk.datasets._convert import convert_to_wfdb
 from ecgsk.datasets._ecg import load_ecg
 from ecgsk.datasets._echonext.layout import ECHONEXT_FLAGS, ECHONEXT_SCALING
 from ecgsk.datasets._echonext.load import load_echonext
@@ -19,6 +20,7 @@ __all__ = [
     "PTBXL_STATEMENTS",
     "PTBXL_TASKS",
     "RecordsLeftOutWarning",
+    "convert_to_wfdb",
     "join_labels",
     "load_ecg",
     "load_echonext",

@@ -1,4 +1,4 @@
-"""The files of a command, with the number of recordings in each."""
+"""Files of recordings, with the number of recordings in each."""
 
 import os
 from collections.abc import Iterable
@@ -34,9 +34,11 @@ class RecordFile:
         return f"{about.st_size} {about.st_mtime_ns}"
 
 
-def list_files(given: Iterable[str], options: ReadOptions) -> tuple[list[RecordFile], list[str]]:
-    """Return each file once, and the names of those that two paths lead to."""
-    sources, repeated = list_sources(given, argument="RECORDS")
+def list_files(
+    given: Iterable[str], options: ReadOptions, *, argument: str
+) -> tuple[list[RecordFile], list[str]]:
+    """Do what `list_sources` does, and open the files that may contain several recordings."""
+    sources, repeated = list_sources(given, argument=argument)
     return [_counted(source, options) for source in sources], repeated
 
 
