@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ecgsk._cli.sources import RecordFile
 from ecgsk._core.record_names import match_names
 from ecgsk._core.table_covariates import read_table_covariates
 from ecgsk._core.user_tables import open_table
+from ecgsk._formats.record_files import RecordFile
 
 
 class CovariateTable:

@@ -84,6 +84,7 @@ class DICOM(WholeFileFormat):
             n_samples=n_samples,
             states=states,
             crc=zlib.crc32(signal.data),
+            resolutions=tuple(step for group in chosen for step in group.resolutions),
         )
         return ecg, signal
 

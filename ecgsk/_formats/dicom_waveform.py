@@ -39,6 +39,7 @@ class MultiplexGroup:
     leads: tuple[str, ...]
     problems: dict[str, str]  # why leads cannot be used
     signal: np.ndarray  # float32, mV, (n_leads, n_samples)
+    resolutions: tuple[float, ...]  # mV of one count, for each lead
     sampling_rate: float
     start: float  # ms
 
@@ -97,6 +98,7 @@ def read_group(file: DICOMFile, item, place: int) -> MultiplexGroup:
         leads=tuple(used[i].lead for i in kept),
         problems={channel.lead: channel.problem for channel in channels if channel.problem},
         signal=signal if len(kept) == len(used) else signal[kept],
+        resolutions=tuple(abs(used[i].gain) for i in kept),
         sampling_rate=rate,
         start=number(item, "MultiplexGroupTimeOffset") or 0.0,
     )

@@ -56,6 +56,7 @@ class ParsedFormat(WholeFileFormat):
             n_samples=signal.shape[1],
             states=states,
             crc=zlib.crc32(signal.tobytes()),
+            resolutions=_resolutions(leads),
         )
         return ecg, signal
 
@@ -137,6 +138,13 @@ def statements_of(record) -> Statements:
         statements=tuple(" ".join(part for part in line if part) for line in lines),
         measurements={name: float(value) for name, value in found.items() if value is not None},
     )
+
+
+def _resolutions(leads) -> tuple[float, ...]:
+    """Return the mV of one count for each lead, where the parser kept counts."""
+    if not all(lead.is_raw for lead in leads):
+        return ()
+    return tuple(abs(lead.resolution) * millivolt_factor(lead.resolution_unit) for lead in leads)
 
 
 def _one(values: set, what: str):

@@ -87,6 +87,7 @@ class XMLFormat(WholeFileFormat):
             n_samples=signal.shape[1],
             states=states,
             crc=zlib.crc32(signal.tobytes()),
+            resolutions=tuple(abs(lead.gain) for lead in leads),
         )
         return ecg, signal
 
