@@ -7,6 +7,14 @@ import numpy as np
 import pandas as pd
 
 
+def frame_of_rows(rows: list[dict]) -> pd.DataFrame:
+    """Return a DataFrame of rows, some of whose texts may be names that UTF-8 cannot encode."""
+    try:
+        return pd.DataFrame(rows)
+    except UnicodeEncodeError:  # pandas keeps texts by pyarrow, if that is installed
+        return pd.DataFrame(rows, dtype=object)
+
+
 def as_pandas(X):
     """Return a DataFrame of pandas, with its names, for one of any library; other input as it is.
 

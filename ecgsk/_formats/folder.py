@@ -1,6 +1,7 @@
 """Folders of recordings: the files in them, their formats, and which may be unread recordings."""
 
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -140,8 +141,21 @@ def _doubt(path: str, stem: str, suffix: str) -> str:
     if kind in _NAMED:
         return _NAMED[kind]
     if kind in _OTHER_FORMATS:
-        return f"{suffix} is not read: {_REMEDY}"
+        return _obstacle(path) or f"{suffix} is not read: {_REMEDY}"
     return ""
+
+
+def _obstacle(path: str) -> str:
+    """Return why no content of a file can be read, or ""."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return "it is not a regular file"
+        with open(path, "rb") as stream:
+            return "" if stream.read(1) else "it is empty"
+    except FileNotFoundError:
+        return "it is a link to what does not exist"
+    except OSError as error:
+        return f"it cannot be opened ({error.strerror})"
 
 
 def signal_files(header: Header) -> tuple[str, ...]:

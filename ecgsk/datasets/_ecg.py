@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
 
@@ -14,6 +14,7 @@ from sklearn.utils import Bunch
 from ecgsk._core.calling_line import stacklevel_of_user
 from ecgsk._core.covariates import read_age, read_covariates, sex_name
 from ecgsk._core.files import expanded
+from ecgsk._core.frames import frame_of_rows
 from ecgsk._core.public import public
 from ecgsk._core.record_error import RecordError, printable
 from ecgsk._core.records import RecordArray
@@ -38,7 +39,7 @@ _REASONS = 20
 @public("ecgsk")
 @validate_params(
     {
-        "source": [str, os.PathLike, list, tuple],
+        "source": "no_validation",
         "leads": [list, tuple],
         "sampling_rate": [Interval(Real, *RATES, closed="both"), None],
         "n_samples": [Interval(Integral, 1, None, closed="left"), None],
@@ -54,7 +55,7 @@ _REASONS = 20
     prefer_skip_nested_validation=True,
 )
 def load_ecg(
-    source: str | os.PathLike | Sequence[str | os.PathLike],
+    source: str | os.PathLike | Iterable[str | os.PathLike],
     *,
     leads: Sequence[str] = STANDARD_LEADS,
     sampling_rate: float | None = None,
@@ -212,7 +213,7 @@ def load_ecg(
     left_out += unread
     _warn_of_left_out(left_out, name)
     warn_of_copies(_keys(loaded))
-    metadata = pd.DataFrame([_row(item) for item in loaded])
+    metadata = frame_of_rows([_row(item) for item in loaded])
     metadata["date"] = pd.to_datetime(metadata["date"], errors="coerce")
     metadata = metadata.astype({"age": float, "sex": object, "patient": object})
     covariates, over_89 = read_covariates(
@@ -246,14 +247,21 @@ def load_ecg(
 
 def _paths(source) -> tuple[str, list[str]]:
     """Return the name of a source, for messages, and its paths."""
-    listed = isinstance(source, (list, tuple))
-    if listed and not source:
+    if isinstance(source, (str, os.PathLike)):
+        name, paths = repr(os.fspath(source)), [source]
+    elif isinstance(source, (bytes, dict)) or not isinstance(source, Iterable):
+        raise TypeError(
+            f"source={source!r} is not allowed; give a folder, a file, a pattern, or a list of "
+            "these."
+        )
+    else:
+        name, paths = "the list", list(source)
+    if not paths:
         raise ValueError("source is an empty list; give at least one file or folder.")
-    for path in source if listed else []:
-        if not isinstance(path, (str, os.PathLike)):
-            raise TypeError(f"source holds {path!r}; a recording is given by its path.")
-    name = "the list" if listed else repr(os.fspath(source))
-    return name, [os.path.abspath(expanded(path)) for path in (source if listed else [source])]
+    for path in paths:
+        if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+            raise TypeError(f"source contains {path!r}; a recording is given by its path.")
+    return name, [os.path.abspath(expanded(path)) for path in paths]
 
 
 def _options(leads, file_sampling_rate, file_unit, file_leads, verify) -> ReadOptions:

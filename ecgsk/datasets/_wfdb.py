@@ -7,12 +7,12 @@ from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
-import pandas as pd
 from sklearn.preprocessing import MultiLabelBinarizer
 from sklearn.utils import Bunch
 
 from ecgsk._core.covariates import read_covariates
 from ecgsk._core.files import expanded
+from ecgsk._core.frames import frame_of_rows
 from ecgsk._core.public import public
 from ecgsk._core.record_error import RecordError
 from ecgsk._core.records import RecordArray
@@ -245,7 +245,7 @@ def load_wfdb(
         record_metadata(header, None if lazy else data[place])
         for place, header in enumerate(headers)
     ]
-    metadata = pd.DataFrame(rows).astype({"age": float, "sex": object})
+    metadata = frame_of_rows(rows).astype({"age": float, "sex": object})
     covariates, over_89 = read_covariates(
         metadata["age_text"],
         metadata["sex_text"],

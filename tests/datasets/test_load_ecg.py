@@ -2,8 +2,10 @@
 
 import os
 import pickle
+import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import ecgsk
@@ -141,7 +143,7 @@ def test_one_of_many_paths_that_leads_nowhere_is_left_out(folder):
         (["nowhere.xml"], FileNotFoundError, "does not exist"),
         ("*.nothing", FileNotFoundError, "contains no recording"),
         ([3], TypeError, "a recording is given by its path"),
-        (3, ValueError, "source"),
+        (3, TypeError, "source"),
     ],
 )
 def test_sources_that_lead_to_nothing_are_errors(tmp_path, monkeypatch, source, error, match):
@@ -211,3 +213,36 @@ def test_wfdb_goes_the_way_of_load_wfdb(cinc_path):
     assert ecgs.covariates.equals(by_wfdb.covariates)
     shared = ["record", "sampling_rate", "n_samples", "age", "sex", "dx", "comments"]
     assert ecgs.metadata[shared].equals(by_wfdb.metadata[shared])
+
+
+def test_paths_come_from_any_collection(folder):
+    paths = [folder / "b.xml", folder / "deep.er"]
+    for source in (iter(paths), np.array(list(map(str, paths))), pd.Series(map(str, paths))):
+        assert load_ecg(source).metadata["record"].tolist() == ["b", "deep"]
+    for source, text in [("", "''"), ([paths[0], ""], "''"), ([paths[0], np.nan], "nan"), (3, "3"),
+                         (os.fsencode(paths[0]), "b'"), (None, "None")]:  # fmt: skip
+        with pytest.raises(TypeError, match=f"source.*{text}"):
+            load_ecg(source)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have only names of UTF-8")
+def test_names_that_are_no_text_cost_nothing(folder):
+    for name in (b"b.xml", b"wfdb/a.hea"):
+        old = os.path.join(os.fsencode(folder), name)
+        os.rename(old, old.replace(b".", b"\xff."))
+    ecgs = load_ecg(folder)
+    assert sorted(map(os.fsencode, ecgs.metadata["record"])) == [b"a\xff", b"b\xff", b"deep"]
+    assert len(ecgsk.datasets.load_wfdb(folder / "wfdb").data) == 1
+
+
+def test_the_reason_is_why_a_file_cannot_be_read(folder):
+    (folder / "empty.dcm").touch()
+    (folder / "dead.xml").symlink_to(folder / "nowhere")
+    os.mkfifo(folder / "pipe.edf")
+    with pytest.warns(RecordsLeftOutWarning):
+        reasons = {os.path.basename(path): reason for path, reason in load_ecg(folder).left_out}
+    assert reasons == {
+        "empty.dcm": "it is empty",
+        "dead.xml": "it is a link to what does not exist",
+        "pipe.edf": "it is not a regular file",
+    }
