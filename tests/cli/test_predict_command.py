@@ -428,7 +428,7 @@ def test_what_a_model_takes_is_read_from_its_parts(model):
         (["files", "model.ecgsk"], "MODEL='files' is a folder. Give a file of ecgsk.save, which"),
         (["x.XML", "many.npy"], "MODEL='x.XML' is empty"),
         (["model.ecgsk", "many.npy", "--out", "~/no/x.csv"], "/no' does not exist. Create it"),
-        (["model.ecgsk", "x.XML"], "x.XML.: it is empty"),
+        (["model.ecgsk", "x.XML"], "x.XML': it is empty"),
         (["model.csv", "many.npy", "--out", "model.csv"], "the same file as the input 'model.csv'"),
     ],
 )
