@@ -25,7 +25,7 @@ _MEASUREMENTS = {
     "pr_interval": "pr_duration",
     "qrs_duration": "qrs_duration",
     "qt_interval": "qt",
-    "qtc_interval": "qtc_interval",
+    "qtc_interval": "qtc",
     "qtc_bazett": "qtb",
     "qtc_fridericia": "qtf",
     "p_axis": "p_axis",

@@ -104,7 +104,8 @@ def _lead(element: Element, rate: float, start: str, verify: bool) -> XMLLead:
     payload = base64_bytes("" if data is None else "".join(data.itertext()), f"lead {name}")
     size = number(text_of(element, "leadsamplesize") or "2")
     if size not in (1, 2, 4) or len(payload) % size:
-        raise ValueError(f"lead {name} has {len(payload)} bytes in samples of {size} bytes")
+        stated = text_of(element, "leadsamplesize")
+        raise ValueError(f"lead {name} has {len(payload)} bytes in samples of {stated} bytes")
     counts = np.frombuffer(payload, dtype=f"<i{size:.0f}")
     for tag, length in (
         ("leadbytecounttotal", len(payload)),
