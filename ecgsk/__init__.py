@@ -14,6 +14,7 @@ _LAZY = {
     "MTECGClassifier": "ecgsk.estimators",
     "MTECGPretrainer": "ecgsk.estimators",
     "NetworkClassifier": "ecgsk.estimators",
+    "ONNXClassifier": "ecgsk.estimators",
     "OptunaSearchCV": "ecgsk.model_selection",
     "ProbabilityTransformer": "ecgsk.tabular",
     "SinglePredictorClassifier": "ecgsk.tabular",

@@ -144,7 +144,9 @@ class _Digest:
     def _add_estimator(self, estimator) -> None:
         # Weights that are named are read late, and networks move where they predict.
         net = estimator._placed_net() if hasattr(estimator, "_placed_net") else None
-        state: Any = estimator.__getstate__()
+        # A file enters with its content, wherever it is.
+        by_content = getattr(type(estimator), "_state_by_content", None)
+        state: Any = estimator.__getstate__() if by_content is None else by_content(estimator)
         state = dict(state if isinstance(state, dict) else vars(estimator))
         if net is not None:
             # Its number changes nothing, and workers take different ones.

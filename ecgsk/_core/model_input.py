@@ -51,7 +51,14 @@ def _first(parts: Sequence, read: Callable):
     return next((value for value in map(read, parts) if value is not None), None)
 
 
+def _taken(part) -> tuple | None:
+    """Return what a part states itself: rate (Hz), seconds, leads and their number."""
+    return part._recordings_taken() if hasattr(type(part), "_recordings_taken") else None
+
+
 def _rate_of(part) -> float | None:
+    if (taken := _taken(part)) is not None:
+        return taken[0]
     rate = vars(part).get("sampling_rate")
     # Weights bring their own rate where the user left it open.
     source = getattr(part, "_source", None) if rate is None else None
@@ -61,6 +68,8 @@ def _rate_of(part) -> float | None:
 
 
 def _seconds_of(part, rate: float | None) -> float | None:
+    if (taken := _taken(part)) is not None:
+        return taken[1]
     source = getattr(part, "_source", None)
     if source is not None:
         return float(source.seconds)
@@ -69,6 +78,8 @@ def _seconds_of(part, rate: float | None) -> float | None:
 
 
 def _leads_of(part) -> tuple[tuple[str, ...] | None, int] | None:
+    if (taken := _taken(part)) is not None:
+        return taken[2:]
     if hasattr(part, "input_leads"):  # SelectLeads, whose leads are those of its output
         names = part.input_leads
         if names is None and part.leads is None:

@@ -5,6 +5,7 @@ from ecgsk.estimators._ecgfounder import ECGFounderClassifier
 from ecgsk.estimators._mtecg import MTECGClassifier
 from ecgsk.estimators._mtecg_size import MTECGSize
 from ecgsk.estimators._network import NetworkClassifier
+from ecgsk.estimators._onnx_classifier import ONNXClassifier
 from ecgsk.estimators._options import Distillation, EarlyStopping
 from ecgsk.estimators._pretrainer import MTECGPretrainer
 from ecgsk.estimators._strategies import FullTraining, LinearProbe, PostTraining
@@ -20,6 +21,7 @@ __all__ = [
     "MTECGPretrainer",
     "MTECGSize",
     "NetworkClassifier",
+    "ONNXClassifier",
     "PostTraining",
     "TrainingStage",
 ]

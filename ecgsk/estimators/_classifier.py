@@ -35,6 +35,7 @@ from ecgsk._training import (
 )
 from ecgsk.estimators._estimator import ECGEstimator
 from ecgsk.estimators._fit_context import FitContext
+from ecgsk.estimators._onnx_metadata import statements_of
 from ecgsk.estimators._options import Distillation, EarlyStopping, early_stopping_of
 from ecgsk.estimators._split import validation_split
 from ecgsk.estimators._strategies import (
@@ -55,7 +56,6 @@ from ecgsk.estimators._targets import (
     teaching_identity,
 )
 from ecgsk.estimators._weights_source import start_classifier
-from ecgsk.weights import as_json
 
 # Threads that share an estimator build its engine once.
 _ENGINES = threading.RLock()
@@ -365,7 +365,8 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
         Input ``recordings`` (n_records, n_leads, n_samples), float32: after the preprocessing of
         the estimator, which `prepare` does and the file does not. Outputs ``logits`` (one
         for binary targets) and ``features``. The file's metadata hold, as JSON, what the logits
-        mean, the sampling rate and the preprocessing.
+        mean, the sampling rate and the preprocessing. `ONNXClassifier` applies all of it: it takes
+        the same recordings as this estimator.
         """
         net = self._fitted_net()
         n_leads, fitted_on = self._shape_read
@@ -375,15 +376,7 @@ class BaseECGClassifier(ClassifierMixin, ECGEstimator):
                 f"n_samples={n_samples!r} is not allowed: the network reads {fitted_on} samples. "
                 "Leave n_samples at None."
             )
-        about = {
-            "classes": None if self.multilabel_ else self.classes_.tolist(),
-            "label_names": list(getattr(self, "label_names_", [])) or None,
-            "target": self._target_kind,
-            "sampling_rate": self._network_rate(),
-            "preprocessing": self._preprocessing(),
-        }
-        about = {key: as_json(value) for key, value in about.items()}
-        write_onnx(path, net.module_, (n_leads, n_samples or fitted_on), about)
+        write_onnx(path, net.module_, (n_leads, n_samples or fitted_on), statements_of(self))
 
     def _attributes_of(self, weights) -> dict:
         names = weights.label_names

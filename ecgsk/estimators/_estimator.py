@@ -231,6 +231,10 @@ class ECGEstimator(
         """Turn valid recordings into what the network reads."""
         return X
 
+    def _steps(self, n_samples: int, rate: float) -> list:
+        """Return the transformers from the recordings to what the network reads."""
+        return [] if self._source is None else self._source.steps(rate, self.leads)
+
     def _check_X(self, X, *, reset: bool, part: tuple[int, int] | None = None):
         """Return what the network reads, and remember or compare the recordings' shape."""
         X = self._prepare(check_recordings(self, X, reset=reset, part=part))

@@ -11,6 +11,7 @@ ECGSK = frozenset(
         ("ecgsk", "MTECGClassifier"),
         ("ecgsk", "MTECGPretrainer"),
         ("ecgsk", "NetworkClassifier"),
+        ("ecgsk", "ONNXClassifier"),
         ("ecgsk", "OptunaSearchCV"),
         ("ecgsk", "ProbabilityTransformer"),
         ("ecgsk", "SinglePredictorClassifier"),
