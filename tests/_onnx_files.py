@@ -1,13 +1,28 @@
 """Small ONNX networks, as other groups export them."""
 
 import numpy as np
-import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-FLOATS = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16, "float64": TensorProto.DOUBLE}
+FLOATS = {
+    "float32": TensorProto.FLOAT,
+    "float16": TensorProto.FLOAT16,
+    "float64": TensorProto.DOUBLE,
+}
 
 
-def write_onnx(path, shape, weight, *, last=None, samples_first=False, dtype="float32", inputs=("x",), outputs=("y",), rank=2, edit=None, n_out="auto"):
+def write_onnx(
+    path,
+    shape,
+    weight,
+    *,
+    last=None,
+    samples_first=False,
+    dtype="float32",
+    inputs=("x",),
+    outputs=("y",),
+    edit=None,
+    n_out="auto",
+):
     """Write a network whose logits are ``weight`` (n_leads, n_outputs) times each lead's mean.
 
     ``shape`` is that of the input; ``last`` the operator behind the logits.

@@ -20,7 +20,7 @@ from ecgsk._core.sklearn_compat import (
     fit_context,
 )
 from ecgsk._core.steps import keep_preprocessing, warn_of_preprocessing
-from ecgsk.estimators._onnx_interface import ONNXInterface, find_interface
+from ecgsk.estimators._onnx_interface import ONNXInterface, check_shapes, find_interface
 from ecgsk.estimators._onnx_metadata import LAYOUTS
 from ecgsk.estimators._onnx_outputs import (
     ACTIVATIONS,
@@ -281,15 +281,14 @@ class ONNXClassifier(ClassifierMixin, ONNXState):
                 X = np.asarray(X)
         names = carried_leads(X)
         if names is None and interface.array_leads is not None:
-            shape = getattr(X, "shape", ())
+            shape = tuple(getattr(X, "shape", ()))
             in_standard_order = len(shape) == 3 and shape[1] == len(STANDARD_LEADS)
             # A network of few leads takes them alone, or out of the standard twelve.
             own = not in_standard_order or len(interface.array_leads) == len(STANDARD_LEADS)
             names = list(interface.array_leads if own else STANDARD_LEADS)
         n_leads = interface.shape[0] if names is None else len(names)
-        return checked_ecg(
-            X, n_leads, interface.n_samples, missing=self.missing, leads=names
-        ), names
+        X = checked_ecg(X, n_leads, interface.n_samples, missing=self.missing, leads=names)
+        return X, names
 
     def _examine(self, X):
         """Return valid recordings before their preparation; warn of those that look wrong."""
@@ -302,25 +301,24 @@ class ONNXClassifier(ClassifierMixin, ONNXState):
         steps = list(interface.steps)
         if interface.leads is not None and names != list(interface.leads):
             steps.insert(0, SelectLeads(interface.leads, input_leads=names))
-        X = transformed(X, steps)
-        if tuple(X.shape[1:]) != interface.shape:
-            raise ValueError(
-                f"recordings have {X.shape[1]} leads and {X.shape[2]} samples after the "
-                f"preprocessing of {type(self).__name__}; the network reads {interface.shape[0]} "
-                f"leads and {interface.shape[1]} samples. Add "
-                f"ecgsk.preprocessing.CropPad({interface.shape[1]}) to preprocessing, or correct "
-                "it."
-            )
-        return X
+        check_shapes(steps, X.shape[1:], interface.shape)
+        return transformed(X, steps)
 
     def _inputs(self, X, interface: ONNXInterface, rows: slice) -> np.ndarray:
         """Return some recordings in the unit, the order and the type that the network reads."""
         x = X.read(range(rows.start, rows.stop)) if isinstance(X, RecordArray) else X[rows]
-        if interface.factor != 1:
-            x = x * np.float32(interface.factor)
         if interface.samples_first:
             x = x.transpose(0, 2, 1)
-        return np.ascontiguousarray(x, dtype=interface.input.dtype)
+        dtype = interface.input.dtype
+        with np.errstate(over="ignore"):
+            x = x * np.float32(interface.factor) if interface.factor != 1 else x
+            x = np.ascontiguousarray(x, dtype=dtype)
+        if not np.isfinite(x).all():
+            raise ValueError(
+                f"unit={self.unit!r} makes samples of the recordings too large for the network's "
+                f"{dtype}. Correct unit, or leave out recordings of such amplitudes."
+            )
+        return x
 
     def prepare(self, X) -> np.ndarray:
         """Return what the network reads of recordings, to compare it with another implementation.
@@ -417,6 +415,8 @@ class ONNXClassifier(ClassifierMixin, ONNXState):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
+        # Two dimensions read as one lead.
+        tags.input_tags.two_d_array = self.leads is not None and np.size(self.leads) == 1
         tags.input_tags.allow_nan = self.missing == "zero"
         tags.classifier_tags.multi_label = True
         tags.target_tags.required = False

@@ -24,6 +24,9 @@ from ecgsk.estimators._onnx_outputs import (
     find_output,
 )
 
+_LARGEST_BATCH = 2**30
+# Recordings within the preprocessing may be so many times longer than before and after it.
+_LONGEST = 100
 _UNIT = re.compile(r"\s*(\d[\d.]*(?:e[+-]?\d+)?)?\s*(\S+)\s*", re.IGNORECASE)
 
 
@@ -84,6 +87,13 @@ def find_interface(params: dict, found: ONNXDescription, source: str) -> ONNXInt
     n_leads, n_samples = tensor.shape[:0:-1] if samples_first else tensor.shape[1:]
     n_leads = n_leads or len(read or ())
     n_samples = _n_samples(n_samples, params["seconds"], rate, source)
+    n_bytes = (tensor.shape[0] or 1) * n_leads * n_samples * 4
+    if n_bytes > _LARGEST_BATCH:
+        raise ValueError(
+            f"{source} reads {tensor.shape[0] or 1} records of {n_leads} leads and {n_samples} "
+            f"samples at once, which are {n_bytes / 2**30:.1f} GiB. Export the network for any "
+            "number of records (a dynamic first dimension)."
+        )
     steps, first_rate = _steps(params["preprocessing"], stated, rate)
     output = find_output(found, params["output"], source)
     activation = find_activation(found, output, params["activation"], columns, source)
@@ -109,6 +119,25 @@ def find_interface(params: dict, found: ONNXDescription, source: str) -> ONNXInt
 
 
 # What a network reads
+
+
+def check_shapes(steps, shape: tuple[int, int], wanted: tuple[int, int]) -> None:
+    """Raise ValueError unless transformers bring recordings to the shape that is wanted.
+
+    ``shape`` is (n_leads, n_samples) of the recordings. Nothing is computed: a file may state steps
+    that take all memory.
+    """
+    found = shape
+    for step in steps:
+        found = step._plan(*found)[1]
+        if found[1] > _LONGEST * max(shape[1], wanted[1]):
+            break
+    if found != wanted:
+        raise ValueError(
+            f"recordings have {found[0]} leads and {found[1]} samples after the preprocessing; the "
+            f"network reads {wanted[0]} leads and {wanted[1]} samples. Add "
+            f"ecgsk.preprocessing.CropPad({wanted[1]}) to preprocessing, or correct it."
+        )
 
 
 def _only_input(found: ONNXDescription, source: str) -> ONNXTensor:

@@ -1,7 +1,7 @@
 """What the files of ``export`` state about their network: written, and read again."""
 
 import json
-from math import isclose
+from math import inf, isclose
 from typing import Any
 
 from ecgsk import preprocessing as transformers
@@ -62,13 +62,19 @@ def read_statements(found: ONNXDescription, source: str) -> dict | None:
         steps = [_named_step(pair) for pair in recordings.get("steps", about["preprocessing"])]
         names, (logits,) = about["label_names"], [t for t in found.outputs if t.name == "logits"]
         multilabel = about["target"] == "multilabel"
-        classes = list(range(logits.shape[1])) if multilabel else list(about["classes"])
+        classes = list(range(logits.shape[1] or 0)) if multilabel else list(about["classes"])
+        rate = float(about["sampling_rate"])
+        first_rate = float(recordings.get("sampling_rate", rate))
+        if names is not None and len(names) != len(classes):
+            raise ValueError(f"it has {len(names)} label_names for {len(classes)} outputs")
+        if not (0 < rate < inf and 0 < first_rate < inf):
+            raise ValueError(f"its sampling_rate is {min(rate, first_rate)}")
         return {
             "columns": ONNXColumns(classes, names and [str(n) for n in names], multilabel),
-            "sampling_rate": float(about["sampling_rate"]),
+            "sampling_rate": rate,
             "leads": named_leads(recordings.get("leads")),
             "steps": steps,
-            "first_rate": float(recordings.get("sampling_rate") or about["sampling_rate"]),
+            "first_rate": first_rate,
             "activation": _ACTIVATION_OF[about["target"]],
         }
     # The metadata are those of a stranger, in any form.
@@ -126,8 +132,6 @@ def _alike(given, value) -> bool:
 def named_leads(leads) -> tuple[str, ...] | None:
     if leads is None:
         return None
-    if isinstance(leads, str):
-        raise ValueError(f"leads={leads!r} is not allowed; give a list with a name for each lead.")
     names = tuple(lead_name(name) for name in leads)
     check_distinct(names, "leads")
     return names

@@ -188,8 +188,6 @@ def check_targets(y, columns: ONNXColumns) -> None:
 
 
 def _listed(name: str, values, *, least: int) -> list:
-    if isinstance(values, str):
-        raise ValueError(f"{name}={values!r} is not allowed; give a list of names.")
     values = np.asarray(values).tolist() if isinstance(values, np.ndarray) else list(values)
     if len(values) < least:
         raise ValueError(f"{name}={values} is not allowed; give at least {least}.")

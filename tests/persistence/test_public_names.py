@@ -32,6 +32,7 @@ from ecgsk import (
     MTECGClassifier,
     MTECGPretrainer,
     NetworkClassifier,
+    ONNXClassifier,
     OptunaSearchCV,
     RecordArray,
     SinglePredictorClassifier,
@@ -76,7 +77,20 @@ def quick(name="mtecg", **params):
     return small_models()[name].set_params(max_epochs=1, **params)
 
 
-def fitted() -> dict:
+def other_network(path: Path) -> ONNXClassifier:
+    """Return a classifier of an ONNX file, which is not there when it is used."""
+    from tests._onnx_files import write_onnx
+
+    write_onnx(path, (None, 3, X.shape[2]), np.eye(3))
+    model = ONNXClassifier(
+        path, ["AF", "LBBB", "MI"], leads=["I", "II", "V1"], sampling_rate=RATE,
+        preprocessing=[Standardize()], activation="sigmoid",
+    ).fit(X)  # fmt: skip
+    path.unlink()
+    return model
+
+
+def fitted(folder: Path) -> dict:
     """Return models with the method and the data that the tests compare."""
     teacher = quick(augmentation=ECGAugmentation()).fit(X, Y)
     pretrainer = MTECGPretrainer(
@@ -127,6 +141,7 @@ def fitted() -> dict:
         "student": (student.fit(X, Y), "predict_proba", X),
         "founder": (quick("ecgfounder").fit(X, LABELS), "predict_proba", X),
         "own": (own.fit(X, Y), "predict_proba", X),
+        "onnx": (other_network(folder / "network.onnx"), "predict_proba", X),
         "pretrainer": (pretrainer, "transform", X),
         "lef": (lef.fit(RecordArray.wrap(X, table=AGES), Y), "predict_proba", (X, AGES)),
         "filters": (filters.fit(X), "transform", X),
@@ -145,9 +160,11 @@ def recorded(given):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
     folder = tmp_path_factory.mktemp("models")
     answers = {}
-    for name, (model, method, given) in fitted().items():
+    for name, (model, method, given) in fitted(folder).items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the network of "own" is not known
             save(model, folder / f"{name}.ecgsk")
