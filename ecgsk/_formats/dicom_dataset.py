@@ -35,6 +35,7 @@ class DICOMFile:
         from pydicom.filereader import read_dataset, read_partial
 
         self._reads = iter(range(_MOST_READS))
+        self._codes: dict[bytes, tuple[str, str]] = {}
         with open(path, "rb") as file:
             try:
                 self.dataset: Any = read_partial(
@@ -76,6 +77,17 @@ class DICOMFile:
             )
         )
 
+    def code(self, dataset, keyword: str) -> tuple[str, str]:
+        """Return the value and the meaning of a coded concept, empty where it is missing."""
+        element = dataset.get_item(keyword)
+        raw = element.value if element is not None else b""
+        # All channels have the same unit.
+        key = raw if isinstance(raw, bytes) else b""
+        if not key or key not in self._codes:
+            items = self.items(dataset, keyword) or [{}]
+            self._codes[key] = text(items[0], "CodeValue"), text(items[0], "CodeMeaning")
+        return self._codes[key]
+
     def content(self) -> str:
         """Return what the file contains instead of a recording."""
         from pydicom.uid import UID
@@ -106,13 +118,6 @@ def number(dataset, keyword: str) -> float | None:
     if keyword not in dataset or (value := dataset[keyword].value) in (None, ""):
         return None
     return float(value)
-
-
-def code(items: list) -> tuple[str, str]:
-    """Return the value and the meaning of a coded concept, empty where it is missing."""
-    if not items:
-        return "", ""
-    return text(items[0], "CodeValue"), text(items[0], "CodeMeaning")
 
 
 class _DeflatedError(Exception):

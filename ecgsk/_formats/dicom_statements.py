@@ -3,7 +3,7 @@
 import re
 from datetime import datetime
 
-from ecgsk._formats.dicom_dataset import DICOMFile, code, text
+from ecgsk._formats.dicom_dataset import DICOMFile, text
 from ecgsk._formats.stored import Statements, age_at
 
 _DATES = (
@@ -110,14 +110,14 @@ def _annotations(file: DICOMFile) -> tuple[tuple[str, ...], dict[str, float]]:
     for item in file.items(file.dataset, "WaveformAnnotationSequence"):
         if any(position in item for position in _POSITIONS):
             continue  # of one heartbeat
-        concept = code(file.items(item, "ConceptNameCodeSequence"))
+        concept = file.code(item, "ConceptNameCodeSequence")
         if "NumericValue" not in item:
-            _, meaning = code(file.items(item, "ConceptCodeSequence"))
+            _, meaning = file.code(item, "ConceptCodeSequence")
             finding = text(item, "UnformattedTextValue") or meaning
             if finding and finding not in findings:
                 findings.append(finding)
         elif (name := _measurement(*concept)) and _is_of_all_channels(item):
-            unit = code(file.items(item, "MeasurementUnitsCodeSequence"))
+            unit = file.code(item, "MeasurementUnitsCodeSequence")
             value = _value(name, text(item, "NumericValue"), unit)
             if value is not None:
                 measurements.setdefault(name, value)

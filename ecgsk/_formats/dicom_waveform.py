@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecgsk._core.signal import STANDARD_LEADS, lead_name, millivolt_factor
-from ecgsk._formats.dicom_dataset import DICOMFile, code, number, text
+from ecgsk._formats.dicom_dataset import DICOMFile, number, text
 from ecgsk._formats.limits import check_signal
 from ecgsk._formats.scaling import scale_counts
 
@@ -107,7 +107,7 @@ def read_group(file: DICOMFile, item, place: int) -> MultiplexGroup:
 def _channel(file: DICOMFile, definition, index: int, rate: float) -> _Channel:
     lead = _lead(file, definition) or f"channel {index + 1}"
     status = text(definition, "ChannelStatus").upper()
-    unit = code(file.items(definition, "ChannelSensitivityUnitsSequence"))
+    unit = file.code(definition, "ChannelSensitivityUnitsSequence")
     factors = {factor for part in unit if (factor := _millivolt(part))}
     sensitivity = number(definition, "ChannelSensitivity")
     correction = number(definition, "ChannelSensitivityCorrectionFactor")
@@ -139,7 +139,7 @@ def _channel(file: DICOMFile, definition, index: int, rate: float) -> _Channel:
 
 def _lead(file: DICOMFile, definition) -> str:
     """Return a channel's lead by code, meaning or label; all names where they disagree."""
-    value, meaning = code(file.items(definition, "ChannelSourceSequence"))
+    value, meaning = file.code(definition, "ChannelSourceSequence")
     names = [
         lead_name(name) for name in (value, meaning.split(",")[0], text(definition, "ChannelLabel"))
     ]

@@ -17,6 +17,7 @@ from ecgsk._formats.stored import ReadOptions, StoredECG, WholeFileFormat
 _BEGINNINGS = (b"0       ", b"\xffBIOSEMI")
 # The beginning of a data record's annotations is its time in seconds.
 _ONSET = re.compile(rb"([+-]\d+(?:\.\d*)?)\x14")
+_MOST_RECORDS = 1_000_000  # with times, each of which is compared; a day of 0.1 s has 864,000
 
 
 class EDF(WholeFileFormat):
@@ -96,19 +97,33 @@ def _check_times(header: Header, records: np.ndarray, rate: float) -> None:
     """Raise ValueError where data records do not follow one another without gaps."""
     if header.kind == "EDF":
         return
-    places = [signal.place for signal in header.signals if signal.label == ANNOTATIONS]
-    found = [_ONSET.match(record[places[0]].tobytes()) for record in records] if places else [None]
-    if None in found:
-        if header.kind == "EDF+C":
-            return
-        raise ValueError("it is discontinuous (EDF+D), and states no time of some data records")
-    onsets = np.array([float(match[1]) for match in found if match])
+    onsets = _onsets(header, records)
+    if onsets is None:
+        if header.kind == "EDF+D":
+            raise ValueError("it is discontinuous (EDF+D), and not all data records state a time")
+        return
     gaps = np.flatnonzero(np.abs(np.diff(onsets) - header.seconds) > 0.5 / rate)
     if len(gaps):
         raise ValueError(
             f"it is discontinuous: of {len(gaps)} gaps, the first is at "
             f"{onsets[gaps[0]] - onsets[0] + header.seconds:g} s"
         )
+
+
+def _onsets(header: Header, records: np.ndarray) -> np.ndarray | None:
+    """Return the times of the data records in s, None where one is missing."""
+    place = next((s.place for s in header.signals if s.label == ANNOTATIONS), None)
+    if place is None:
+        return None
+    if len(records) > _MOST_RECORDS:
+        raise ValueError(f"it has {len(records)} data records; at most {_MOST_RECORDS} are read")
+    onsets = np.empty(len(records))
+    for i, record in enumerate(records):
+        match = _ONSET.match(record[place].tobytes())
+        if match is None:
+            return None
+        onsets[i] = float(match[1])
+    return onsets
 
 
 def _decode(records: np.ndarray, signals: Sequence[Signal]) -> np.ndarray:

@@ -254,7 +254,13 @@ def test_discontinuous_recordings(path, kind, shift, expected):
 
 def test_a_discontinuous_recording_without_times(path):
     write_edf(path, make_signal(), plus=False, edit=set_fields(kind="EDF+D"))
-    assert "states no time of some data records" in reason(path)
+    assert "not all data records state a time" in reason(path)
+
+
+def test_more_data_records_than_are_read(path, monkeypatch):
+    monkeypatch.setattr("ecgsk._formats.edf._MOST_RECORDS", 9)
+    write_edf(path, make_signal(), record_seconds=0.2)
+    assert reason(path) == "it has 10 data records; at most 9 are read"
 
 
 @pytest.mark.parametrize(
