@@ -184,9 +184,12 @@ def agreed_leads(
     return names
 
 
-def to_millivolt(samples: np.ndarray, factor: float) -> np.ndarray:
-    """Return samples as contiguous float32 in mV, infinite where float32 is too small."""
+def to_millivolt(samples: np.ndarray, factor: float, path: str) -> np.ndarray:
+    """Return samples as contiguous float32 in mV; RecordError for infinite ones."""
     with np.errstate(over="ignore"):
         if factor != 1.0:
             samples = samples * np.asarray(factor, np.result_type(samples.dtype, np.float32))
-        return np.ascontiguousarray(samples, dtype=np.float32)
+        samples = np.ascontiguousarray(samples, dtype=np.float32)
+    if np.isinf(samples).any():
+        raise RecordError(path, "it contains infinite samples")
+    return samples

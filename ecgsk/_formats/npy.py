@@ -51,7 +51,7 @@ class NPY(Format):
         rows = [ecg.leads.index(lead) for lead in leads]
         samples = array[rows] if ecg.row is None else array[ecg.row, rows]
         content = ArrayContent(ecg.path, shape, dtype)
-        return to_millivolt(np.asarray(samples), content.factor(options))
+        return to_millivolt(np.asarray(samples), content.factor(options), ecg.path)
 
 
 def _read_header(path: str, file: BinaryIO) -> tuple[ArrayContent, NpyHeader]:

@@ -93,7 +93,7 @@ class NPZ(Format):
             array = array.reshape(shape, order="F" if fortran_order else "C")
         rows = [ecg.leads.index(lead) for lead in leads]
         samples = array[rows] if ecg.row is None else array[ecg.row, rows]
-        return to_millivolt(np.asarray(samples), content.factor(options))
+        return to_millivolt(np.asarray(samples), content.factor(options), ecg.path)
 
 
 def _open(path: str) -> _File:

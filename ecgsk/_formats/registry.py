@@ -6,6 +6,7 @@ from functools import lru_cache
 from ecgsk._formats.aecg import HL7aECG
 from ecgsk._formats.dicom import DICOM
 from ecgsk._formats.edf import EDF
+from ecgsk._formats.hdf5 import HDF5
 from ecgsk._formats.mortara import MortaraXML
 from ecgsk._formats.muse import MuseXML
 from ecgsk._formats.npy import NPY
@@ -28,6 +29,7 @@ FORMATS: tuple[Format, ...] = (
     EDF(),
     NPY(),
     NPZ(),
+    HDF5(),
     TextTable(),
 )
 _BEGINNING = 4096

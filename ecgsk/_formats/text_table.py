@@ -82,7 +82,7 @@ class TextTable(WholeFileFormat):
             unit = _one_unit(samples, units, options)
         found = ArrayContent(path, samples.shape, samples.dtype, rate, leads, unit)
         (ecg,) = found.recordings(self.name, options)
-        signal = to_millivolt(samples, found.factor(options))
+        signal = to_millivolt(samples, found.factor(options), path)
         return replace(ecg, crc=zlib.crc32(signal.tobytes())), signal
 
 
