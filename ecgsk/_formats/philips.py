@@ -26,11 +26,11 @@ from ecgsk._formats.xml_tree import (
 _VERSIONS = ("1.03", "1.04")
 _LIMB_LEADS = STANDARD_LEADS[:6]
 _DERIVED = frozenset(STANDARD_LEADS[2:6])
-# Eleven minutes of twelve leads.
-_MOST_COMPRESSED_SAMPLES = 4_000_000
+# Five minutes of twelve leads at 500 Hz.
+_MOST_COMPRESSED_SAMPLES = 2_000_000
 _XLI_HEADER = 8
 # Codes of LZW have ten bits; the last one has no meaning.
-_CODE_BITS, _N_CODES = 10, 1023
+_N_CODES = 1023
 _DELTA_BIAS = 64
 _DATES = ("%Y-%m-%d", "%m/%d/%Y")
 _MEASUREMENTS = {
@@ -220,9 +220,14 @@ def _decompress(payload: bytes, names: list[str], n_samples: int) -> np.ndarray:
 
 def _unpack(packed: bytes, limit: int) -> bytes:
     """Return what LZW codes stand for; ValueError for other bytes and for too many."""
-    bits = np.unpackbits(np.frombuffer(packed, dtype=np.uint8))
-    whole = bits[: len(bits) // _CODE_BITS * _CODE_BITS].reshape(-1, _CODE_BITS)
-    codes = whole @ (1 << np.arange(_CODE_BITS)[::-1])
+    if len(packed) > 2 * limit:
+        raise ValueError("its compressed samples are more than it states")
+    # Four codes of ten bits in five bytes.
+    a, b, c, d, e = np.frombuffer(packed + bytes(-len(packed) % 5), np.uint8).reshape(-1, 5).T
+    pairs = ((a, b), (b, c), (c, d), (d, e))
+    joined = [left.astype(np.uint16) << 8 | right for left, right in pairs]
+    codes = np.stack([word >> 6 - 2 * i & _N_CODES for i, word in enumerate(joined)], axis=1)
+    codes = codes.ravel()[: len(packed) * 8 // 10]
     words = [bytes([value]) for value in range(256)]
     found: list[bytes] = []
     length, previous = 0, b""

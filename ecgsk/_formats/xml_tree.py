@@ -8,6 +8,7 @@ lower case and without namespaces, because exports and their converters differ i
 import base64
 import binascii
 import codecs
+import os
 import re
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
@@ -70,7 +71,7 @@ def read_tree(path: str) -> Element:
     check_file(path, _LARGEST_FILE)
     try:
         with open(path, "rb") as stream:
-            data = stream.read(_LARGEST_FILE)
+            data = stream.read(os.path.getsize(path))
     except OSError as error:
         raise unopened(path, error) from None
     try:
