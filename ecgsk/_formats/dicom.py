@@ -18,18 +18,20 @@ from ecgsk._formats.lead_plan import plan_leads
 from ecgsk._formats.limits import check_file, check_signal
 from ecgsk._formats.stored import ReadOptions, StoredECG, WholeFileFormat
 
-# Files without the preamble of 128 bytes begin with an element: of group 2, or of those of group 8
-# that may be the first, with a value representation or a length.
+# Files without the preamble of 128 bytes begin with an element of group 2, or with one of those of
+# group 8 that may be the first: its length, or a text with its value representation and length.
 _FIRST_ELEMENT = re.compile(
-    rb"\x02\0\0\0UL|\x08\0[\x00\x01\x05\x08\x12\x16\x18]\0(?:[A-Z]{2}.\0|.\0\0\0)", re.DOTALL
+    rb"\x02\0\0\0UL|\x08\0(?:\0\0(?:UL)?\x04\0"
+    rb"|[\x05\x08\x12\x16\x18]\0(?:[A-Z]{2}.\0|.\0\0\0)[ -~]{4})",
+    re.DOTALL,
 )
 
 
 class DICOM(WholeFileFormat):
     """Objects of DICOM with waveforms of ECGs.
 
-    Where a file contains several recordings, the first original one that has the wanted leads is
-    read; average heartbeats are not read.
+    Where a file contains several recordings, the first original one of more than two seconds that
+    has the wanted leads is read; average heartbeats are not read.
     """
 
     name = "DICOM"
@@ -93,7 +95,7 @@ def _choose(groups: Sequence[MultiplexGroup], wanted: Sequence[str]) -> list[Mul
     """Return the group that has the wanted leads, or those that have them together."""
     alone = [group for group in groups if not _missing([group], wanted)]
     if alone:
-        return [min(alone, key=lambda group: group.is_derived)]
+        return [min(alone, key=lambda group: (group.is_short, group.is_derived))]
     simultaneous: dict[tuple, list[MultiplexGroup]] = {}
     for group in groups:
         time = group.sampling_rate, group.signal.shape[1], group.start

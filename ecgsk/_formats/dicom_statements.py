@@ -35,26 +35,28 @@ _CODES = {
 # Meanings without what does not distinguish them.
 _MEANINGS = {
     "heartrate": "heart_rate",
+    "hr": "heart_rate",
     "ventricularheartrate": "heart_rate",
     "ventricularrate": "heart_rate",
     "ventrate": "heart_rate",
     "vrate": "heart_rate",
     "rr": "rr_interval",
     "pr": "pr_interval",
+    "pq": "pr_interval",
     "qrs": "qrs_duration",
     "qt": "qt_interval",
     "qtc": "qtc_interval",
-    "qtcbazett": "qtc_bazett",
-    "qtcb": "qtc_bazett",
-    "qtcfridericia": "qtc_fridericia",
-    "qtcfredericia": "qtc_fridericia",
-    "qtcf": "qtc_fridericia",
+    "qtcorrected": "qtc_interval",
     "paxis": "p_axis",
     "qrsaxis": "qrs_axis",
     "raxis": "qrs_axis",
     "taxis": "t_axis",
 }
-_FILLERS = re.compile(r"\b(global|interval|duration|time|period|value|using|formula)\b|[^a-z]+")
+_FILLERS = re.compile(
+    r"\b(global|mean|average|frontal|interval|duration|time|period|value)\b|[^a-z]+"
+)
+_FORMULAS = {"bazett": "qtc_bazett", "fridericia": "qtc_fridericia", "fredericia": "qtc_fridericia"}
+_OTHER_FORMULAS = ("framingham", "hodges", "rautaharju")
 _UNITS = {
     "axis": {"deg": 1.0, "degree": 1.0, "degrees": 1.0, "°": 1.0},
     "rate": dict.fromkeys(
@@ -125,7 +127,12 @@ def _annotations(file: DICOMFile) -> tuple[tuple[str, ...], dict[str, float]]:
 
 
 def _measurement(value: str, meaning: str) -> str | None:
-    return _MEANINGS.get(_FILLERS.sub("", meaning.lower())) or _CODES.get(value)
+    """Return the name of a measurement in `Statements`, None for those that are not there."""
+    words = _FILLERS.sub("", meaning.lower())
+    if any(formula in words for formula in _OTHER_FORMULAS):
+        return None
+    by_formula = (name for formula, name in _FORMULAS.items() if formula in words)
+    return next(by_formula, None) or _MEANINGS.get(words) or _CODES.get(value)
 
 
 def _is_of_all_channels(item) -> bool:

@@ -16,6 +16,8 @@ _LEADS = dict(enumerate("I II V1 V2 V3 V4 V5 V6 V7 V2R V3R V4R V5R V6R V7R X Y Z
 _LEADS |= dict(enumerate("III aVR aVL aVF -aVR V8 V9 V8R V9R".split(), 61))
 _LEAD_CODE = re.compile(r"(?:2:|5\.6\.3-9-)(\d{1,3})")
 _MDC_LEADS = 2 << 16
+# IEC 60601 calls the chest leads C1 to C6.
+_IEC_LEADS = {f"C{number}": f"V{number}" for number in range(1, 7)}
 _VOLTS = {"volt": "V", "millivolt": "mV", "microvolt": "uV", "nanovolt": "nV"}
 _TYPES = {"SB": "i1", "UB": "u1", "SS": "i2", "US": "u2", "SL": "i4", "UL": "u4"}
 _TYPES_BY_BITS = {8: "SB", 16: "SS", 32: "SL"}
@@ -35,6 +37,7 @@ class MultiplexGroup:
     place: int  # 1 for the first
     label: str
     is_derived: bool  # whether computed from other waveforms
+    is_short: bool  # whether an average heartbeat may be so short
     is_beat: bool  # whether an average heartbeat instead of a recording; it is not decoded
     leads: tuple[str, ...]
     problems: dict[str, str]  # why leads cannot be used
@@ -94,6 +97,7 @@ def read_group(file: DICOMFile, item, place: int) -> MultiplexGroup:
         place=place,
         label=label,
         is_derived=is_derived,
+        is_short=is_short,
         is_beat=is_beat,
         leads=tuple(used[i].lead for i in kept),
         problems={channel.lead: channel.problem for channel in channels if channel.problem},
@@ -140,9 +144,9 @@ def _channel(file: DICOMFile, definition, index: int, rate: float) -> _Channel:
 def _lead(file: DICOMFile, definition) -> str:
     """Return a channel's lead by code, meaning or label; all names where they disagree."""
     value, meaning = file.code(definition, "ChannelSourceSequence")
-    names = [
-        lead_name(name) for name in (value, meaning.split(",")[0], text(definition, "ChannelLabel"))
-    ]
+    label = text(definition, "ChannelLabel")
+    names = [lead_name(name) for name in (value, meaning.split(",")[0], label)]
+    names = [_IEC_LEADS.get(name, name) for name in names]
     match = _LEAD_CODE.fullmatch(value)
     place = int(match[1]) if match else int(value) - _MDC_LEADS if value.isdecimal() else 0
     known = {name for name in names if name in STANDARD_LEADS}

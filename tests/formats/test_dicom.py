@@ -203,6 +203,7 @@ def test_disconnected_leads_are_missing(path):
         named_source,
         lambda lead: named_source(f"Lead {lead} (Einthoven)"),
         lambda lead: named_source(f"{lead.upper()}, augmented voltage"),
+        lambda lead: named_source(lead.replace("V", "C") if lead[0] == "V" else lead),
         lambda lead: coded(f"MDC_ECG_LEAD_{lead.upper()}"),
         lambda lead: coded(str((2 << 16) + int(mdc_source(lead)[0].CodeValue[2:])), scheme="MDC"),
     ],
@@ -225,6 +226,16 @@ def test_other_orders_and_eight_leads(path):
 def beat(**options):
     label = options.pop("label", "MEDIAN BEAT")
     return multiplex_group(make_signal(300, 1), 500, label=label, **options)
+
+
+def test_a_recording_comes_before_a_shorter_one(path):
+    short = multiplex_group(make_signal(600, 1), 500, label=None)
+    write_dicom(
+        path, None, more_groups=[short, multiplex_group(make_signal(1200), 500, label=None)]
+    )
+    ecg, decoded = decode(path)
+    np.testing.assert_allclose(decoded, make_signal(1200), atol=1e-6)
+    assert ecg.states.comments == {"read": "multiplex group 2 of 2"}
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -381,6 +392,8 @@ def test_statements(path):
             annotation("QRS duration, global", 0.09, "s", "2:16156"),
             annotation("QT", 380, "ms", "2:16160", channels=(1, 3)),
             annotation("QTc global using Bazett formula", 410, "ms", "2:15880"),
+            annotation("QTc (Fridericia's formula)", 402, "ms"),
+            annotation("PQ Interval, mean", 160, "ms"),
             annotation("QTc global using Framingham formula", 400, "ms", "2:15880"),
             annotation("QTc Interval", 405, "ms"),
             annotation("R Axis", -30, "deg"),
@@ -395,6 +408,8 @@ def test_statements(path):
         "heart_rate": 71.0,
         "qrs_duration": 90.0,
         "qtc_bazett": 410.0,
+        "qtc_fridericia": 402.0,
+        "pr_interval": 160.0,
         "qtc_interval": 405.0,
         "qrs_axis": -30.0,
     }
@@ -587,7 +602,7 @@ def test_files_that_are_cut_off_or_damaged(path):
     for size in range(140, len(content), 251):
         path.write_bytes(content[:size])
         reason(path)
-    for _ in range(100):
+    for _ in range(60):
         damaged = bytearray(content)
         for place in rng.integers(132, len(content), 5):
             damaged[place] = rng.integers(256)
@@ -621,3 +636,24 @@ def test_without_pydicom(path, monkeypatch):
 def test_no_file(path, tmp_path):
     assert reason(path).startswith("it cannot be opened")
     assert reason(tmp_path) == "it is not a regular file"
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"",
+        bytes(600),
+        np.array([8, 8, 5, 0, 3, 2, 1, 0], "<i2").tobytes(),
+        np.array([8, 5, 8, 0, 300, 2, 1, 0], "<i2").tobytes(),
+        b"\x08\0\x05",
+    ],
+)
+def test_other_files_are_not_recognized(beginning):
+    assert not DICOM().recognizes("a.dat", beginning)
+
+
+@pytest.mark.filterwarnings("ignore:Unknown encoding")  # of pydicom as it writes
+def test_an_unknown_character_set(path):
+    elements = {"SpecificCharacterSet": "NO_SUCH"}
+    write_dicom(path, make_signal(), elements=elements)
+    assert decode(path)[0].states.patient == "P-17"

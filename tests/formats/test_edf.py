@@ -331,7 +331,7 @@ def test_damaged_files(path):
     write_edf(path, make_signal(n_samples=100))
     content = path.read_bytes()
     rng = np.random.default_rng(0)
-    for _ in range(200):
+    for _ in range(100):
         damaged = bytearray(content)
         for place in rng.integers(8, HEADER + 256, 8):
             damaged[place] = rng.integers(256)
