@@ -8,7 +8,8 @@ import numpy as np
 
 # Cells without a value, in lower case. "none" is not among them: it may be a grade.
 MISSING = frozenset(
-    {"", "nan", "na", "n/a", "#n/a", "#nv", "<na>", "null", "nat", "unknown", "?", "-", "--", "."}
+    {"", "nan", "na", "n/a", "n.a.", "#n/a", "#nv", "<na>", "null", "nat", "missing", "unknown"}
+    | {"?", "-", "--", "."}
 )
 # Also the truth values of spreadsheets in other languages.
 _YES = frozenset(

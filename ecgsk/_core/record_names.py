@@ -99,6 +99,8 @@ def _rows_of(keys: Iterable[str], folders: tuple[str, ...] | None, index: dict) 
 
 def _split(text: str, ignore: Collection[str]) -> tuple[tuple[str, ...], str]:
     """Return folders, none with "folder" in ``ignore``, and the last part of a path."""
+    if "/" not in text and "\\" not in text:
+        return (), text.strip()
     parts = [part for part in re.split(r"[/\\]", text.strip()) if part not in ("", ".")]
     while parts[:1] == [".."]:
         del parts[0]

@@ -39,6 +39,10 @@ class UserTable:
     row_names: Callable[[int], str]  # of a place in the frame, for messages
     decimal_comma: bool = False  # whether numbers may have one
 
+    def __post_init__(self):
+        names = [_one_line(str(name)) for name in self.frame.columns]
+        object.__setattr__(self, "frame", self.frame.set_axis(names, axis=1))
+
     def __len__(self) -> int:
         return len(self.frame)
 
@@ -47,9 +51,9 @@ class UserTable:
 
         Raises ValueError that names ``parameter``, the columns and the closest one.
         """
-        names = [str(name) for name in self.frame.columns]
-        found = [name for name in names if name == column]
-        found = found or [name for name in names if name.casefold() == column.strip().casefold()]
+        names, wanted = list(self.frame.columns), _one_line(column)
+        found = [name for name in names if name == wanted]
+        found = found or [name for name in names if name.casefold() == wanted.casefold()]
         if len(found) == 1:
             return found[0]
         if found:
@@ -57,7 +61,7 @@ class UserTable:
                 f"{parameter}={column!r}: {self.source} has {len(found)} columns of this name. "
                 "Rename all but one."
             )
-        close = get_close_matches(column.casefold(), [name.casefold() for name in names], n=1)
+        close = get_close_matches(wanted.casefold(), [name.casefold() for name in names], n=1)
         closest = next((name for name in names if close and name.casefold() == close[0]), None)
         hint = f" The closest is {closest!r}." if closest else ""
         listed = ", ".join(map(repr, names[:_LISTED])) + ", ..." * (len(names) > _LISTED)
@@ -80,10 +84,10 @@ class UserTable:
         filled = [text for text in texts if text]
         if filled and all(re.fullmatch(r"\d+\.0", text) for text in filled):
             texts = [text.removesuffix(".0") for text in texts]  # integers, and empty cells
+        values = self.frame[column].to_numpy(dtype=object)
+        inexact = [isinstance(v, float) and abs(v) >= _LARGEST_EXACT for v in values]
         damaged = [
-            place
-            for place, text in enumerate(texts)
-            if _DAMAGED.fullmatch(text) or self._is_inexact(column, place)
+            place for place, text in enumerate(texts) if _DAMAGED.fullmatch(text) or inexact[place]
         ]
         if damaged:
             names = {texts[place] for place in damaged}.intersection(known)
@@ -99,10 +103,6 @@ class UserTable:
         )
         return texts
 
-    def _is_inexact(self, column: str, place: int) -> bool:
-        value = self.frame[column].iloc[place]
-        return isinstance(value, float) and abs(value) >= _LARGEST_EXACT
-
     def values(self, rows: np.ndarray) -> pd.DataFrame:
         """Return some rows, text columns of plain numbers as numbers, None where cells are empty.
 
@@ -111,7 +111,7 @@ class UserTable:
         part = self.frame.iloc[rows].reset_index(drop=True)
         return pd.DataFrame(
             {place: _as_values(part.iloc[:, place]) for place in range(part.shape[1])}
-        ).set_axis([str(name) for name in part.columns], axis=1)
+        ).set_axis(part.columns, axis=1)
 
 
 def open_table(table, columns: Sequence[str], parameter: str = "table=") -> UserTable:
@@ -179,6 +179,11 @@ def _read_workbook(path: Path) -> pd.DataFrame:
     names = [_as_text(name) for name in frame.iloc[0]]
     frame = frame.iloc[1:].set_axis(names, axis=1)
     return frame[(frame.map(_as_text) != "").any(axis=1)]
+
+
+def _one_line(text: str) -> str:
+    """Return the name of a column without line breaks and repeated blanks."""
+    return " ".join(text.split())
 
 
 def _as_text(value) -> str:

@@ -499,6 +499,23 @@ def test_rows_on_both_sides_and_rows_of_one_day():
     assert numbers(joined) == [0] and joined.matches.n_repeated_rows == 1
 
 
+def test_a_second_table_adds_covariates_to_a_target():
+    names = ["r1", "r2", "r3"]
+    study = silent(ecgs(*THREE, lazy=True), frame(file=names, y=[1, 0, 1]), on="file", target="y")
+    vendor = pd.DataFrame({"File\nname": names[1:], "P(AF)  [%]": ["12,5", "50"], 7: [1, 2]})
+    both, summary = left(study, vendor, on="file name", covariates={"vendor_af": "p(af) [%]"})
+    assert both.target.tolist() == [0, 1] and both.target_names == ["y"]
+    assert both.data.table["vendor_af"].tolist() == [12.5, 50.0]
+    assert both.metadata.columns[-4:].tolist() == ["y", "File name", "P(AF) [%]", "7"]
+    assert len(both.left_out) == 2 and study.matches.n_matched == 3
+
+
+def test_hints_for_patients():
+    table = frame(mrn=["p1", "P2"], y=[1, 0])
+    joined, summary = left(dated(), table, on={"patient": "mrn"}, target="y")
+    assert numbers(joined) == [2] and "ignore=['suffix', 'case'], if that is right: 2" in summary
+
+
 def test_a_row_of_a_patient_belongs_to_all_its_recordings():
     table = frame(mrn=["P1", "P2"], ef=[30, 60])
     joined = silent(dated(), table, on={"patient": "mrn"}, target="ef<=40")

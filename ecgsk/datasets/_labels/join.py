@@ -20,6 +20,7 @@ from ecgsk.datasets._labels.parts import add_columns, cut
 from ecgsk.datasets._labels.report import explain_no_match, find_hints, summarize
 from ecgsk.datasets._labels.rows import (
     NAMES,
+    Candidates,
     find_by_keys,
     find_by_name,
     keys_of,
@@ -192,11 +193,15 @@ def join_labels(
     by_name = len(keys) == 1 and next(iter(keys)) in NAMES
     if by_name:
         _check_no_time(within, direction)
-        found = find_by_name(bunch, next(iter(keys.values())), opened, ignored)
-    else:
+
+    def find(ignored: set[str]) -> Candidates:
+        if by_name:
+            return find_by_name(bunch, next(iter(keys.values())), opened, ignored)
         usable = labeled | (window is None)
-        found = find_by_keys(bunch, keys, opened, ignored, window, direction, usable)
-    hints = find_hints(bunch, found, ignored) if by_name else []
+        return find_by_keys(bunch, keys, opened, ignored, window, direction, usable)
+
+    found = find(ignored)
+    hints = find_hints(find, found, ignored)
     if not any(found.rows):
         raise ValueError(explain_no_match(bunch, on, keys, found, opened, hints))
 

@@ -1,14 +1,14 @@
 """What joining labels to recordings left over, in numbers and in words."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from sklearn.utils import Bunch
 
-from ecgsk._core.record_names import IGNORABLE, match_names, plain_key
+from ecgsk._core.record_names import IGNORABLE, plain_key
 from ecgsk._core.user_tables import UserTable
-from ecgsk.datasets._labels.rows import NO_ROW, Candidates, metadata_of, names_of
+from ecgsk.datasets._labels.rows import NO_ROW, Candidates, metadata_of
 
 _LISTED = 5
 
@@ -73,21 +73,22 @@ def _first(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:_LISTED])) + ", ..." * (len(names) > _LISTED)
 
 
-def find_hints(bunch: Bunch, candidates: Candidates, ignore: Collection[str]) -> list[str]:
-    """Return what else to ignore so that more recordings have a row."""
-    left = [place for place, rows in enumerate(candidates.rows) if not rows]
-    taken = {row for rows in candidates.rows for row in rows}
-    keys = ["" if row in taken else key for row, key in enumerate(candidates.keys)]
-    records = names_of(bunch)
-    some = [records[place] for place in left]
+def find_hints(
+    find: Callable[[set[str]], Candidates], found: Candidates, ignored: set[str]
+) -> list[str]:
+    """Return what else to ignore so that more recordings have a row.
+
+    ``find`` returns the rows with some differences ignored.
+    """
+    n_found = sum(map(bool, found.rows))
     hints = []
-    for extra in IGNORABLE:
-        if extra not in ignore:
-            count = len(match_names(keys, some, {*ignore, extra}).rows)
-            if count:
+    for extra in IGNORABLE if n_found < len(found.rows) else ():
+        if extra not in ignored:
+            more = sum(map(bool, find({*ignored, extra}).rows)) - n_found
+            if more > 0:
                 hints.append(
-                    f"Recordings that would also match with ignore={[*sorted(ignore), extra]!r}, "
-                    f"if that is right: {count}."
+                    f"Recordings that would also match with ignore={[*sorted(ignored), extra]!r}, "
+                    f"if that is right: {more}."
                 )
     return hints
 
@@ -119,7 +120,7 @@ def _other_columns(bunch: Bunch, keys: dict[str, str], table: UserTable) -> list
         if not len(values) or not isinstance(values.iloc[0], (str, int, np.integer)):
             continue
         known = {plain_key(str(value), ()) for value in values}
-        for column in dict.fromkeys([*keys.values(), *map(str, table.frame.columns)]):
+        for column in dict.fromkeys([*keys.values(), *table.frame.columns]):
             if list(table.frame.columns).count(column) != 1 or keys.get(str(name)) == column:
                 continue
             texts = {plain_key(text, ()) for text in table.texts(column)} - {""}

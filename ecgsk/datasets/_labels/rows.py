@@ -20,7 +20,7 @@ _NO_KEY = "because their metadata has no value to compare"
 _TOO_FAR = "because their rows are too far away in time"
 _REASON = "the table has no row for it"
 NAMES = ("record", "path")
-_DATES = "Write dates as 2024-03-01, or give a DataFrame with datetimes"
+_DATES = "Write dates as 2024-03-01, without a time zone"
 
 
 @dataclass
@@ -159,7 +159,11 @@ def find_by_keys(
         near = (np.abs(apart) <= limit) & ~(wrong_side & (direction != "nearest"))  # NaT: False
         if not near.any():
             if candidates:
-                when = "on its day" if within is None else f"within {within} {_SIDES[direction]} it"
+                when = (
+                    "on its day"
+                    if within is None
+                    else f"within {_in_words(within)} {_SIDES[direction]} it"
+                )
                 who = " ".join(of_records[place])
                 reasons[place] = (_TOO_FAR, f"none of the rows of {who!r} is {when}")
             rows[place] = []
@@ -174,6 +178,10 @@ def find_by_keys(
 
 
 _SIDES = {"nearest": "of", "before": "before", "after": "after"}
+
+
+def _in_words(window: pd.Timedelta) -> str:
+    return f"{window.days} days" if window == pd.Timedelta(days=window.days) else str(window)
 
 
 def _is_date(values: pd.Series, name: str) -> bool:
