@@ -61,6 +61,7 @@ class EDF(WholeFileFormat):
             n_samples=n_samples,
             states=header.states,
             crc=zlib.crc32(signal.data),
+            resolutions=tuple(abs(each.scale()[0]) for each in signals),
         )
         return ecg, signal
 

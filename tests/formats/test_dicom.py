@@ -162,7 +162,9 @@ def test_kinds_of_samples(path, interpretation, sensitivity, baseline, syntax):
 def test_corrected_sensitivity(path, correction):
     signal = make_signal()
     write_dicom(path, signal, correction=correction)
-    np.testing.assert_allclose(decode(path)[1], signal, atol=0.005)
+    ecg, decoded = decode(path)
+    np.testing.assert_allclose(decoded, signal, atol=0.005)
+    assert ecg.resolutions == pytest.approx([STEP * (correction or 1)] * 12)
 
 
 @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN])

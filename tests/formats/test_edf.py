@@ -88,6 +88,7 @@ def test_counts_come_back(path, plus, unit, physical, digital):
     expected = ((counts - digital[0]) * step + physical[0]) * per_unit
     np.testing.assert_allclose(decoded, expected, atol=abs(step * per_unit) * 1e-3)
     np.testing.assert_allclose(decoded, signal, atol=abs(step * per_unit))
+    assert ecg.resolutions == pytest.approx([abs(step * per_unit)] * 12)
     with pyedflib.EdfReader(str(path)) as reader:
         np.testing.assert_allclose(decoded[3], reader.readSignal(3) * per_unit, atol=1e-6)
 
