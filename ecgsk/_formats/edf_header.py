@@ -15,6 +15,7 @@ from ecgsk._formats.stored import Statements, age_at
 ANNOTATIONS = "EDF Annotations"
 _FIXED = 256  # bytes, as many as for each signal
 _MOST_SIGNALS = 4096
+_SHORTEST, _LONGEST = 1e-30, 1e30  # data records, s; beyond, rates are infinite
 _WIDTHS = {
     "label": 16,
     "transducer": 80,
@@ -112,7 +113,7 @@ def read_header(content: bytes) -> Header:
     n_records = _integer(_text(content[236:244]), "number of data records")
     duration = _text(content[244:252])
     seconds = _number(duration, "duration of a data record")
-    if n_records < -1 or seconds <= 0:
+    if n_records < -1 or not _SHORTEST <= seconds < _LONGEST:
         raise ValueError(f"it states {n_records} data records of {seconds:g} s")
     reserved = _text(content[192:236])
     kind = reserved[:5] if reserved.startswith("EDF+") else "EDF"

@@ -66,9 +66,9 @@ def find_layout(text: str, cut: bool = False) -> TextLayout | None:
 def split(line: str, separator: str) -> list[str]:
     """Return the cells of a row."""
     if separator == BLANKS:
-        return [cell.strip('"') for cell in line.split()]
+        return [cell.strip('"') for cell in line.split()] or [""]
     try:
-        return [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])]
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])] or [""]
     except csv.Error:  # a cell of more than 131072 characters
         return [line]
 

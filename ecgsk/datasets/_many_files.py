@@ -41,7 +41,10 @@ class Wanted:
     def finish(self, ecg: StoredECG, read: Callable[[Sequence[str]], np.ndarray]) -> np.ndarray:
         """Return the wanted leads at the wanted rate and length, by a function that reads leads."""
         plan = self._plan(ecg)
-        return self.unify(plan.apply(read(plan.needed)), ecg.sampling_rate)
+        signal = plan.apply(read(plan.needed))
+        if np.isinf(signal).any():
+            raise RecordError(ecg.path, "it contains infinite samples")
+        return self.unify(signal, ecg.sampling_rate)
 
     def _plan(self, ecg: StoredECG):
         try:
@@ -134,6 +137,8 @@ def _recordings(path: str, kind: Format, wanted: Wanted, lazy: bool) -> Iterator
         yield RecordError(path, f"it cannot be read ({error.strerror or error})")
     except MemoryError:
         yield RecordError(path, "it does not fit into memory")
+    except Exception as error:  # a stranger's bytes can fail in any way; the others must not
+        yield RecordError(path, f"it cannot be decoded ({type(error).__name__}: {error})")
 
 
 def fingerprint(signal: np.ndarray) -> int | None:

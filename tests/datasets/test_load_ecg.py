@@ -10,6 +10,7 @@ import pytest
 
 import ecgsk
 from ecgsk import load_ecg, make_ecg
+from ecgsk._formats.muse import MuseXML
 from ecgsk.datasets import RecordsLeftOutWarning
 from ecgsk.preprocessing import Resample
 from tests._wfdb_files import LEADS, edit_header, random_counts, write_record
@@ -246,3 +247,21 @@ def test_the_reason_is_why_a_file_cannot_be_read(folder):
         "dead.xml": "it is a link to what does not exist",
         "pipe.edf": "it is not a regular file",
     }
+
+
+def test_what_a_decoder_does_not_expect_costs_only_its_file(folder, monkeypatch):
+    np.save(folder / "infinite.npy", np.full((12, 500), np.inf))
+    (folder / "page.csv").write_text("I,II\n1.5,2.5\n\x0c\n", encoding="utf-8")
+    muse(folder / "broken.xml", COUNTS[0])
+    monkeypatch.setattr(
+        "ecgsk._formats.muse.MuseXML.decode_file",
+        lambda self, path, options, read=MuseXML.decode_file: (
+            [][0] if "broken" in path else read(self, path, options)
+        ),
+    )
+    with pytest.warns(RecordsLeftOutWarning):
+        ecgs = load_ecg(folder, file_sampling_rate=RATE)
+    reasons = {os.path.basename(path): reason for path, reason in ecgs.left_out}
+    assert sorted(ecgs.metadata["record"]) == ["a", "b", "deep"]
+    assert reasons["infinite.npy"] == "it contains infinite samples"
+    assert reasons["broken.xml"].startswith("it cannot be decoded (IndexError")

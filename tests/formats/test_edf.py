@@ -276,6 +276,8 @@ def test_more_data_records_than_are_read(path, monkeypatch):
         ({"seconds": "0"}, "1 data records of 0 s"),
         ({"seconds": "nan"}, "duration of a data record is 'nan', which is not a number"),
         ({"seconds": "1e-8"}, "sampling rate is 1e+11 Hz"),
+        ({"seconds": "1e-308"}, "1 data records of 1e-308 s"),
+        ({"physical_max": "1e308"}, "no ECG has these"),
         ({"seconds": "1E8"}, "sampling rate is 1e-05 Hz"),
         ({"n_bytes": "256"}, "header of 256 bytes cannot describe 12 signals"),
         ({"n_signals": "0"}, "cannot describe 0 signals"),

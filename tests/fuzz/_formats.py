@@ -1,5 +1,6 @@
 """Files of every format, broken at random and on purpose, and the files that are near them."""
 
+import codecs
 import itertools
 import os
 import tempfile
@@ -20,7 +21,7 @@ from ._format_cases import CHECKED, hand_made_files
 
 KIND = "format"
 # A million elements of XML, or a large piece of HDF5.
-MEMORY = 256 << 20
+MEMORY = 512 << 20
 _OPTIONS = ReadOptions(sampling_rate=seeds.RATE, unit="mV")
 
 
@@ -96,6 +97,8 @@ def _build_hand_made(name: str, folder: Path) -> Path:
 
 def warm_up() -> None:
     """Import what is imported once: nobody, as whom inputs are read, may not be able to."""
+    for codec in ("ascii", "cp1252", "latin-1", "utf-16", "utf-32", "utf-7"):
+        codecs.lookup(codec)
     for origin, content in seeds.originals().items():
         with tempfile.TemporaryDirectory() as folder:
             path = _build(origin, content, Path(folder))
