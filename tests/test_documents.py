@@ -10,6 +10,7 @@ from pkgutil import iter_modules
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.utils import all_estimators
@@ -17,8 +18,11 @@ from sklearn.utils import all_estimators
 import ecgsk
 from ecgsk._cli.main import main
 from ecgsk.networks import NET1D_PRESETS
+from tests._dicom_edf_files import write_dicom
 from tests._ecgfounder_files import nano_state, published_checkpoint
 from tests._processes import HANG
+from tests._wfdb_files import write_record
+from tests._xml_files import write_muse
 
 ROOT = Path(__file__).parent.parent
 README = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
@@ -50,7 +54,7 @@ def block(tmp_path, monkeypatch):
 
 
 def test_the_readme_has_the_blocks_that_are_tested():
-    assert len(README) == 5
+    assert len(README) == 6
 
 
 @pytest.mark.slow
@@ -59,9 +63,48 @@ def test_the_code_of_the_readme_on_recordings(block):
     assert names["probability"].shape == (90,)
 
 
+def write_export(folder):
+    """Write a folder of recordings in three formats, and a spreadsheet on them."""
+    cohort = ecgsk.make_lef_cohort(30, sampling_rate=500, random_state=0)
+    fractions = cohort.ejection_fraction - np.median(cohort.ejection_fraction) + 40
+    lines = ["file;mrn;age;sex;lvef"]
+    for number, ecg in enumerate(cohort.data):
+        name = folder / "export" / f"ward{number % 3}" / f"{number:04d}"
+        name.parent.mkdir(parents=True, exist_ok=True)
+        if number % 3 == 0:
+            write_record(name.parent, name.name, np.rint(1000 * ecg).astype(int), rate=500)
+        elif number % 3 == 1:
+            write_muse(f"{name}.xml", ecg[[0, 1, *range(6, 12)]], 500)
+        else:
+            write_dicom(f"{name}.dcm", ecg, 500)
+        sex, ef = "MF"[cohort.sex[number]], f"{fractions[number]:.1f}"
+        patient, age = f"{cohort.groups[number]:05d}", f"{cohort.age[number]:.0f}"
+        lines.append(f"{number:04d};{patient};{age};{sex};{ef.replace('.', ',')}")
+    (folder / "export" / "17.pdf").write_bytes(b"%PDF-1.4")
+    (folder / "echo.csv").write_bytes("\r\n".join(lines).encode("utf-16"))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:1 files or recordings:ecgsk.datasets.RecordsLeftOutWarning")
+def test_the_code_of_the_readme_on_a_hospital(block, tmp_path):
+    pytest.importorskip("ecgdatakit")
+    write_export(tmp_path)
+    ebm = "GroupedEBMClassifier(outer_bags=2, max_rounds=20, n_jobs=1)"
+    small = f"__import__('ecgsk.tabular').tabular.{ebm}"
+    names = block(1, **{"KFold(5)": "KFold(2)", '"mtecg", ': f'"mtecg", classifier={small}, '})
+    assert names["study"].data.shape == (30, 12, 5000) and len(names["ecgs"].left_out) == 1
+    command = (
+        "predict lef.ecgsk export --table echo.csv --table-on file -o predictions.csv --jobs 2"
+    )
+    assert command in (ROOT / "README.md").read_text()
+    assert main(command.split()) == 1  # the PDF
+    found = pd.read_csv("predictions.csv", keep_default_na=False, dtype={"record": str})
+    assert (found["error"] == "").sum() == 30 and found["error"].iloc[0].startswith("a PDF")
+
+
 @pytest.mark.slow
 def test_the_code_of_the_readme_on_mtecg(block):
-    names = block(1)
+    names = block(2)
     assert names["probability"].shape == (20, 71) and names["embedding"].shape == (20, 32)
 
 
@@ -70,21 +113,21 @@ def test_the_code_of_the_readme_on_ecgfounder(block, tmp_path, monkeypatch):
     monkeypatch.setitem(NET1D_PRESETS, "12-lead", NET1D_PRESETS["nano"])
     monkeypatch.setenv("ECGSK_CACHE", str(tmp_path / "cache"))
     torch.save(published_checkpoint(nano_state()), tmp_path / "12_lead.pth")
-    names = block(2, **{'from_pretrained("12-lead")': 'from_pretrained("12_lead.pth")',
+    names = block(3, **{'from_pretrained("12-lead")': 'from_pretrained("12_lead.pth")',
                         'weights="12-lead"': 'weights="12_lead.pth"'})  # fmt: skip
     assert names["probability"].shape == (20, 150)
 
 
 @pytest.mark.slow
 def test_the_code_of_the_readme_on_low_ejection_fraction(block, tmp_path):
-    names = block(3, **{"600,": "300,"})
+    names = block(4, **{"600,": "300,"})
     assert names["result"].table.loc["AUROC", "value"] > 0.7
     assert (tmp_path / "demo-output" / "report.html").stat().st_size > 100_000
 
 
 @pytest.mark.slow
 def test_the_code_of_the_readme_on_tuning(block, tmp_path, capsys):
-    names = block(4, **{"make_lef_cohort(200,": "make_lef_cohort(80,"})
+    names = block(5, **{"make_lef_cohort(200,": "make_lef_cohort(80,"})
     assert names["model"].predict_proba(names["cohort"].data).shape == (80, 2)
     assert main(["info", str(tmp_path / "demo-output" / "lef.ecgsk")]) == 0
     assert re.search(r"model: +Pipeline\(ProbabilityTransformer", capsys.readouterr().out)
