@@ -10,9 +10,7 @@ from typing import NamedTuple
 IGNORABLE = ("suffix", "folder", "case", "zeros")
 # An ending has a letter: the 7 of "1.2.840.7" belongs to the name. A file of several recordings
 # has the number of the recording behind its ending.
-_NAME = re.compile(
-    r"(.+?)(\.[^.\[\]]{0,9}[a-z][^.\[\]]{0,9})?(\[\d+\])?", re.IGNORECASE | re.DOTALL
-)
+_NAME = re.compile(r"(.+?)(\.\d{0,3}[a-z][a-z0-9]{0,9})?(\[\d+\])?", re.IGNORECASE | re.DOTALL)
 
 
 class RowsOfRecords(NamedTuple):
@@ -33,26 +31,27 @@ def match_names(
     before a number. A row that may be about several recordings is about none.
     """
     by_name, by_stem = _index(names, ignore)
-    whole: dict[int, list[int]] = defaultdict(list)  # recordings of each row
-    without_ending: dict[int, list[int]] = defaultdict(list)
+    # The recordings of each row, by whole names and by names without endings.
+    whole: dict[int, list[int]] = defaultdict(list)
+    of_stems: dict[int, list[int]] = defaultdict(list)
     for place, (record, path) in enumerate(records):
         folders, keys = _keys(record, path, ignore)
         for row in _rows_of(keys, folders, by_name):
             whole[row].append(place)
         if "suffix" in ignore:
-            for row in _rows_of([_stem(key) for key in keys], folders, by_stem):
-                without_ending[row].append(place)
+            for row in _rows_of([without_ending(key) for key in keys], folders, by_stem):
+                of_stems[row].append(place)
     rows: dict[int, list[int]] = {}
     unclear = {}
-    for claims in (whole, without_ending):
+    for claims in (whole, of_stems):
         # A row or a recording that has found the very name does not look further.
         found: dict[int, list[int]] = defaultdict(list)
         for row, places in claims.items():
-            if claims is without_ending:
-                places = [] if row in whole else [place for place in places if place not in rows]
+            if claims is of_stems and (row in whole or rows.keys() >= set(places)):
+                continue
             if len(places) > 1:
                 unclear[row] = places
-            elif places:
+            else:
                 found[places[0]].append(row)
         rows |= {place: sorted(several) for place, several in found.items()}
     return RowsOfRecords(rows, unclear)
@@ -66,6 +65,12 @@ def plain_key(text: str, ignore: Collection[str]) -> str:
     return re.sub(r"^0+(?=\d)", "", key) if "zeros" in ignore else key
 
 
+def without_ending(name: str) -> str:
+    """Return the name of a file, or of a recording in a file of several, without the ending."""
+    match = _NAME.fullmatch(name)
+    return name if match is None else match[1] + (match[3] or "")
+
+
 def _index(names: Sequence[str], ignore: Collection[str]) -> tuple[dict, dict]:
     by_name: dict[str, list] = defaultdict(list)
     by_stem: dict[str, list] = defaultdict(list)
@@ -73,7 +78,7 @@ def _index(names: Sequence[str], ignore: Collection[str]) -> tuple[dict, dict]:
         if text.strip():
             folders, name = _split(text, ignore)
             by_name[plain_key(name, ignore)].append((row, folders))
-            by_stem[plain_key(_stem(name), ignore)].append((row, folders))
+            by_stem[plain_key(without_ending(name), ignore)].append((row, folders))
     return by_name, by_stem
 
 
@@ -107,8 +112,3 @@ def _split(text: str, ignore: Collection[str]) -> tuple[tuple[str, ...], str]:
     folders = [] if "folder" in ignore else parts[:-1]
     case = {"case"} & set(ignore)
     return tuple(plain_key(part, case) for part in folders), parts[-1] if parts else ""
-
-
-def _stem(name: str) -> str:
-    match = _NAME.fullmatch(name)
-    return name if match is None else match[1] + (match[3] or "")

@@ -17,6 +17,7 @@ from ecgsk._core.files import expanded
 from ecgsk._core.frames import frame_of_rows
 from ecgsk._core.public import public
 from ecgsk._core.record_error import RecordError, printable
+from ecgsk._core.record_names import without_ending
 from ecgsk._core.records import RecordArray
 from ecgsk._core.sampling_rate import Unify
 from ecgsk._core.signal import STANDARD_LEADS, lead_name, millivolt_factor
@@ -318,7 +319,7 @@ def _data(loaded: list[Loaded], wanted: Wanted, covariates: pd.DataFrame, lazy: 
 
 def _row(item: Loaded) -> dict:
     ecg, states = item.ecg, item.ecg.states
-    name = os.path.splitext(os.path.basename(ecg.path))[0]
+    name = without_ending(os.path.basename(ecg.path))
     date = states.date
     return {
         "record": name if ecg.row is None else f"{name}[{ecg.row}]",

@@ -9,7 +9,7 @@ import pytest
 from sklearn.utils import Bunch
 
 from ecgsk import RecordArray, join_labels
-from ecgsk.datasets import RecordsLeftOutWarning, load_wfdb, make_ecg
+from ecgsk.datasets import RecordsLeftOutWarning, load_ecg, load_wfdb, make_ecg
 from tests._wfdb_files import random_counts, write_record
 
 
@@ -252,8 +252,20 @@ def test_a_row_that_fits_several_recordings_is_not_used():
     joined, summary = left(bunch, table, on="file", target="y")
     assert numbers(joined) == [2]  # the row names this file, not the one with another ending
     assert "'r1', fits 2 recordings, among them '/data/export/a/r1.xml'" in summary
+    table = frame(file=["a/r1.xml", "r1.mwf"], y=[1, 0])
+    assert numbers(left(bunch, table, on="file", target="y")[0]) == [0]
     full = frame(file=["a/r1", "b/r1", "r2.xml", "r2.dcm"], y=[1, 0, 1, 0])
     assert silent(bunch, full, on="file", target="y").target.tolist() == [1, 0, 1, 0]
+
+
+def test_the_last_number_of_a_name_is_no_ending(tmp_path):
+    for number in range(2):
+        with open(tmp_path / f"1.2.840.{number}", "wb") as file:
+            np.save(file, make_ecg(1, sampling_rate=100, random_state=number)[0])
+    bunch = load_ecg(tmp_path, file_sampling_rate=100)
+    assert bunch.metadata["record"].tolist() == ["1.2.840.0", "1.2.840.1"]
+    table = frame(uid=["1.2.840.1.dcm", "1.2.840.0"], y=[1, 0])
+    assert silent(bunch, table, on="uid", target="y").target.tolist() == [0, 1]
 
 
 def test_names_with_dots_and_numbers_of_recordings():
