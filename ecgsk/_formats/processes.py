@@ -1,6 +1,9 @@
 """Work on many files in several processes: in order, with a bounded number of results in memory."""
 
+import os
 import signal
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future
@@ -85,7 +88,10 @@ class Processes(Generic[Item, Result]):
         """Return the future of the items' results, or None where a process has ended."""
         if self._executor is None:
             self._executor = ProcessPoolExecutor(
-                self._n_jobs, initializer=_start, initargs=(self._function,), env=_ONE_THREAD
+                self._n_jobs,
+                initializer=_start,
+                initargs=(self._function, os.getpid()),
+                env=_ONE_THREAD,
             )
         try:
             return self._executor.submit(_call, items)
@@ -108,10 +114,18 @@ def _result(future: Future) -> list | None:
 _work: dict[str, Any] = {}  # of a process, from its start
 
 
-def _start(function: Callable) -> None:
+def _start(function: Callable, parent: int) -> None:
     # Ctrl-C reaches all processes of a terminal; the first one ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
     _work["function"] = function
+
+
+def _end_after(parent: int) -> None:
+    """End this process when its parent was killed and cannot do it."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _call(items: Sequence) -> list:
