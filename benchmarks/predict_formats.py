@@ -114,10 +114,10 @@ def main() -> None:
         save(model, folder / "model.ecgsk")
         few = max(options.records // 100, 1)
         answers = set()
-        for n_records in (few, options.records):
+        for n_records, all_jobs in ((few, (1, options.jobs)), (options.records, (options.jobs,))):
             records = folder / f"{n_records}"
             link_files(folder / "source", records, n_records)
-            for jobs in (1, options.jobs):
+            for jobs in all_jobs:
                 out = folder / "out.csv"
                 words = ["predict", folder / "model.ecgsk", records, "-o", out, "--overwrite"]
                 found = measure(*words, "--jobs", jobs)
