@@ -6,10 +6,11 @@ reads, of which each element needs at least one, is limited.
 """
 
 import io
+import math
 import zlib
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, overload
 
 from ecgsk._formats.limits import LARGEST_FILE
 
@@ -113,11 +114,21 @@ def text(dataset, keyword: str) -> str:
     return " ".join(str(part) for part in values).replace("\0", "").strip()
 
 
-def number(dataset, keyword: str) -> float | None:
-    """Return an element's value, None where it is missing; ValueError where it is not a number."""
+@overload
+def number(dataset, keyword: str) -> float | None: ...
+@overload
+def number(dataset, keyword: str, default: float) -> float: ...
+def number(dataset, keyword: str, default: float | None = None) -> float | None:
+    """Return an element's value, the default where it is missing; ValueError for no number."""
     if keyword not in dataset or (value := dataset[keyword].value) in (None, ""):
-        return None
-    return float(value)
+        return default
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        found = math.nan
+    if not math.isfinite(found):
+        raise ValueError(f"its {keyword} is {value!r}, which is not a number")
+    return found
 
 
 class _DeflatedError(Exception):

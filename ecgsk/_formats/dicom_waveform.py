@@ -9,7 +9,7 @@ import numpy as np
 from ecgsk._core.signal import STANDARD_LEADS, lead_name, millivolt_factor
 from ecgsk._formats.dicom_dataset import DICOMFile, number, text
 from ecgsk._formats.limits import check_signal
-from ecgsk._formats.scaling import scale_counts
+from ecgsk._formats.scaling import LARGEST_GAIN, scale_counts
 
 # Numbers of leads in the codes of MDC ("2:1", or 2 * 65536 + 1) and SCP-ECG ("5.6.3-9-1").
 _LEADS = dict(enumerate("I II V1 V2 V3 V4 V5 V6 V7 V2R V3R V4R V5R V6R V7R X Y Z".split(), 1))
@@ -67,9 +67,9 @@ class _Channel:
 
 def read_group(file: DICOMFile, item, place: int) -> MultiplexGroup:
     """Return a multiplex group. Raises ValueError where it contradicts itself."""
-    n_channels = int(number(item, "NumberOfWaveformChannels") or 0)
-    n_samples = int(number(item, "NumberOfWaveformSamples") or 0)
-    rate = number(item, "SamplingFrequency") or 0.0
+    n_channels = int(number(item, "NumberOfWaveformChannels", 0.0))
+    n_samples = int(number(item, "NumberOfWaveformSamples", 0.0))
+    rate = number(item, "SamplingFrequency", 0.0)
     definitions = file.items(item, "ChannelDefinitionSequence")
     if n_channels != len(definitions):
         raise ValueError(f"it states {n_channels} channels and describes {len(definitions)}")
@@ -104,7 +104,7 @@ def read_group(file: DICOMFile, item, place: int) -> MultiplexGroup:
         signal=signal if len(kept) == len(used) else signal[kept],
         resolutions=tuple(abs(used[i].gain) for i in kept),
         sampling_rate=rate,
-        start=number(item, "MultiplexGroupTimeOffset") or 0.0,
+        start=number(item, "MultiplexGroupTimeOffset", 0.0),
     )
 
 
@@ -114,7 +114,7 @@ def _channel(file: DICOMFile, definition, index: int, rate: float) -> _Channel:
     unit = file.code(definition, "ChannelSensitivityUnitsSequence")
     factors = {factor for part in unit if (factor := _millivolt(part))}
     sensitivity = number(definition, "ChannelSensitivity")
-    correction = number(definition, "ChannelSensitivityCorrectionFactor")
+    correction = number(definition, "ChannelSensitivityCorrectionFactor", 1.0)
     if "," in lead:
         problem = f"lead {lead} has several names"
     elif any(word in status for word in _NO_AMPLITUDE):
@@ -124,7 +124,7 @@ def _channel(file: DICOMFile, definition, index: int, rate: float) -> _Channel:
         problem = f"lead {lead} is in {stated}: its amplitude is unknown"
     elif sensitivity is None:
         problem = f"lead {lead} has no sensitivity: its amplitude is unknown"
-    elif not 0 < abs(gain := sensitivity * (1.0 if correction is None else correction)) < np.inf:
+    elif not 0 < abs(gain := sensitivity * correction) < LARGEST_GAIN:
         problem = f"lead {lead} has a sensitivity of {gain:g}: its amplitude is unknown"
     else:
         (factor,) = factors
@@ -132,10 +132,11 @@ def _channel(file: DICOMFile, definition, index: int, rate: float) -> _Channel:
             index=index,
             lead=lead,
             gain=gain * factor,
-            baseline=(number(definition, "ChannelBaseline") or 0.0) * factor,
-            skew=(number(definition, "ChannelSampleSkew") or 0.0)
-            + (number(definition, "ChannelTimeSkew") or 0.0) * rate,
-            bits_stored=int(number(definition, "WaveformBitsStored") or 0),
+            baseline=number(definition, "ChannelBaseline", 0.0) * factor,
+            skew=number(
+                definition, "ChannelSampleSkew", number(definition, "ChannelTimeSkew", 0.0) * rate
+            ),
+            bits_stored=int(number(definition, "WaveformBitsStored", 0.0)),
             is_missing=any(word in status for word in _MISSING),
         )
     return _Channel(index=index, lead=lead, problem=problem)
@@ -172,7 +173,7 @@ def _decode(item, channels: Sequence[_Channel], n_channels: int, out: np.ndarray
         raise ValueError("it contains a waveform without samples")
     if element.length == _UNDEFINED_LENGTH:
         raise ValueError("its samples are compressed: export it without compression")
-    bits = int(number(item, "WaveformBitsAllocated") or 0)
+    bits = int(number(item, "WaveformBitsAllocated", 0.0))
     interpretation = text(item, "WaveformSampleInterpretation") or _TYPES_BY_BITS.get(bits, "")
     dtype = np.dtype(_TYPES.get(interpretation, "V1"))
     if dtype.kind == "V" or 8 * dtype.itemsize != bits:

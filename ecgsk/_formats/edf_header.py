@@ -4,12 +4,14 @@ Kemp et al. 1992 and https://www.edfplus.info/specs/edf.html. All fields are tex
 those of the signals one field for all signals after another.
 """
 
+import math
 import re
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate, pairwise
 
 from ecgsk._core.signal import lead_name, millivolt_factor
+from ecgsk._formats.scaling import LARGEST_GAIN
 from ecgsk._formats.stored import Statements, age_at
 
 ANNOTATIONS = "EDF Annotations"
@@ -62,12 +64,13 @@ class Signal:
         factor = millivolt_factor(self.unit)
         low, high = (_number(text, f"physical limit of {self.label}") for text in self.physical)
         least, most = (_number(text, f"digital limit of {self.label}") for text in self.digital)
-        if not -32768 <= least < most <= 32767 or low == high:
+        gain = (high - low) / (most - least) if most > least else 0.0
+        in_range = -32768 <= least < most <= 32767
+        if not (in_range and 0 < abs(gain) * factor < LARGEST_GAIN):
             raise ValueError(
                 f"the counts {least:g} to {most:g} of lead {self.label} stand for {low:g} to "
                 f"{high:g} {self.unit}: its amplitude is unknown"
             )
-        gain = (high - low) / (most - least)
         return gain * factor, (low - gain * least) * factor
 
 
@@ -201,9 +204,10 @@ def _text(content: bytes) -> str:
 
 
 def _number(text: str, what: str) -> float:
-    if _NUMBER.fullmatch(text) is None:
+    value = float(text) if _NUMBER.fullmatch(text) else math.nan
+    if not math.isfinite(value):
         raise ValueError(f"its {what} is {text!r}, which is not a number")
-    return float(text)
+    return value
 
 
 def _integer(text: str, what: str) -> int:

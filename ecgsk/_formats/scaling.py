@@ -3,6 +3,8 @@
 import numpy as np
 
 _CHUNK = 1 << 18
+# mV for a count. What is beyond is no ECG, and may be more than float32 holds.
+LARGEST_GAIN = 1e9
 
 
 def scale_counts(counts: np.ndarray, gain: float, offset: float, out: np.ndarray) -> None:

@@ -432,7 +432,12 @@ def set_group(**elements):
 
 
 def set_channel(lead, **elements):
-    return lambda made: channel_of(made, lead).update(dataset(**elements))
+    def edit(made):
+        channel = channel_of(made, lead)
+        for keyword, value in elements.items():
+            setattr(channel, keyword, value)
+
+    return edit
 
 
 def drop_channel_element(lead, keyword):
@@ -458,6 +463,9 @@ def drop_channel_element(lead, keyword):
         (set_group(WaveformPaddingValue=b""), None),
         (set_channel("V3", ChannelSensitivity=0), "lead V3 has a sensitivity of 0"),
         (set_channel("V3", ChannelSensitivityCorrectionFactor=0), "V3 has a sensitivity of 0"),
+        (set_channel("V3", ChannelSensitivity="1e30"), "lead V3 has a sensitivity of 1e+30"),
+        (set_channel("V3", ChannelSensitivity="nan"), "ChannelSensitivity is 'nan', which is not"),
+        (set_channel("V3", ChannelBaseline=["1", "2"]), "ChannelBaseline is [1, 2], which"),
         (drop_channel_element("V3", "ChannelSensitivity"), "lead V3 has no sensitivity"),
         (drop_channel_element("V3", "ChannelSensitivityUnitsSequence"), "V3 is in no unit"),
         (
@@ -476,12 +484,16 @@ def drop_channel_element(lead, keyword):
         (set_channel("V3", ChannelSourceSequence=mdc_source("V4")), "leads V3 are missing"),
         (set_channel("V3", ChannelStatus="UNCALIBRATED"), "lead V3 is marked as UNCALIBRATED"),
         (set_channel("V3", ChannelSampleSkew="3"), "sampled 3 samples after one another"),
-        (set_channel("V3", ChannelTimeSkew="0.01"), "sampled 5 samples after one another"),
+        (
+            set_channel("V3", ChannelSampleSkew=None, ChannelTimeSkew="0.01"),
+            "sampled 5 samples after one another",
+        ),
         (set_channel("V3", ChannelTimeSkew="0.0001"), None),
         # Lead III follows from I and II.
         (drop_channel_element("III", "ChannelSensitivity"), None),
     ],
 )
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")  # of pydicom as it writes
 def test_contradictions_and_omissions(path, edit, expected):
     write_dicom(path, make_signal(), edit=edit)
     if expected is None:
