@@ -35,7 +35,8 @@ class TableColumns(TableTransformer):
     Parameters
     ----------
     columns : list of str or None, default=None
-        Names of the columns, which have to contain numbers. None selects all.
+        Names of the columns, which have to contain numbers, or texts that mean yes (1) and no (0),
+        such as the decisions of another program. None selects all.
 
     Attributes
     ----------
@@ -249,7 +250,7 @@ class TableColumns(TableTransformer):
             raise ValueError(
                 f"the columns {', '.join(map(str, text))} of the table contain text or other "
                 f"values, for example {table[text[0]].dropna().tolist()[:1]}; code them as "
-                "numbers, for example sex as 0 and 1."
+                "numbers, for example sex as 0 and 1. Only yes and no are understood."
             )
         numbers = np.column_stack([np.empty((len(table), 0)), *numeric])
         if np.isinf(numbers).any():

@@ -65,8 +65,9 @@ def make_lef_classifier(
         Of the recordings, Hz; EchoNext has 250. "mtecg" and "ecgfounder" resample to the rate of
         their networks. Ignored for other extractors.
     covariates : sequence of str, default=()
-        Columns of the recordings' table that are predictors, too, for example ``["age", "sex"]``.
-        Recordings then have to be a `RecordArray` with a ``table``, as from `load_echonext`.
+        Columns of the recordings' table that are predictors, too, for example ``["age", "sex"]``,
+        or probabilities, measurements and decisions (yes and no) of another program. Recordings
+        then have to be a `RecordArray` with a ``table``, as from `join_labels`.
     scale : {"logit", "probability"}, default="logit"
         Scale of the probabilities, see `ProbabilityTransformer`.
     cv : int, splitter or iterable, default=5

@@ -15,8 +15,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from ecgsk import MTECGClassifier, RecordArray, make_lef_classifier, make_lef_cohort
+from ecgsk import MTECGClassifier, RecordArray, load, make_lef_classifier, make_lef_cohort, save
 from ecgsk.datasets._synthetic.lef_cohort import draw_cohort
+from ecgsk.inspection import explain_record
 from ecgsk.tabular import (
     GroupedEBMClassifier,
     ProbabilityTransformer,
@@ -98,6 +99,52 @@ def test_covariates_that_are_not_there_are_named(cohort, records):
         pipeline.fit(cohort.data, cohort.target)
     with pytest.raises(ValueError, match="site of the table contain text.*'A'"):
         make_lef_classifier(covariates=["site"]).fit(records, cohort.target)
+
+
+@pytest.mark.filterwarnings("ignore:Missing values detected")  # of interpret's own plots
+@pytest.mark.parametrize("classifier", ["ebm", "logistic", "gradient_boosting"])
+def test_columns_of_a_vendors_table_are_predictors(cohort, classifier, tmp_path):
+    random = np.random.default_rng(0)
+    n_records = len(cohort.target)
+    low = cohort.target == 1
+    score = np.where(random.random(n_records) < 0.2, np.nan, low + random.normal(size=n_records))
+    decision = np.where(low ^ (random.random(n_records) < 0.2), "Yes", "no").astype(object)
+    decision[:4] = [None, "", np.nan, "unknown"]
+    table = pd.DataFrame(
+        {
+            "AF probability (%)": score,
+            "ischemia?": decision,
+            "vendor's QRS, ms": [*random.integers(80, 140, n_records - 1), None],
+            "paced": pd.array([*[True, False] * (n_records // 2 - 1), None, True]),
+            "LVH": pd.Categorical(np.where(low, "present", "absent")),
+        }
+    )
+    X = RecordArray.wrap(cohort.data, table=table)
+    pipeline = make_lef_classifier(
+        [], classifier=classifier, covariates=list(table), random_state=0, n_jobs=1
+    )
+    pipeline = quick(pipeline) if classifier == "ebm" else pipeline
+    pipeline.fit(X, cohort.target)
+    assert list(pipeline[-1].feature_names_in_) == list(table)
+    assert pipeline.score(X, cohort.target) > 0.7
+    found = pipeline["predictors"].transform(X)
+    assert found["ischemia?"].isna().tolist()[:5] == [True] * 4 + [False]
+    assert set(found["ischemia?"].dropna()) == set(found["LVH"]) == {0.0, 1.0}
+    if classifier == "ebm":
+        explained = explain_record(pipeline[-1], pipeline[:-1].transform(X[:1])).table
+        assert set(explained.index) == set(table)
+        assert set(pipeline[-1].term_names_) == set(table)
+    save(pipeline, tmp_path / "model.ecgsk")
+    expected = pipeline.predict_proba(X)
+    np.testing.assert_array_equal(load(tmp_path / "model.ecgsk").predict_proba(X), expected)
+    # The same decisions in other words, and one that is none.
+    words = table.replace({"ischemia?": {"Yes": "positive", "no": "FALSE"}})
+    np.testing.assert_array_equal(
+        pipeline.predict_proba(RecordArray.wrap(cohort.data, table=words)), expected
+    )
+    words.loc[7, "ischemia?"] = "perhaps"
+    with pytest.raises(ValueError, match=r"ischemia\? of the table contain text.*yes and no"):
+        pipeline.predict_proba(RecordArray.wrap(cohort.data, table=words))
 
 
 def test_several_extractors_side_by_side(cohort, records):
