@@ -7,15 +7,21 @@ which its example is shown and does not run.
 
 import os
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 OUT = Path(os.environ.get("ECGSK_GALLERY_OUT") or tempfile.mkdtemp(prefix="ecgsk-gallery-"))
 SHORT = bool(os.environ.get("ECGSK_GALLERY_SHORT"))
 PTBXL = os.environ.get("ECGSK_PTBXL")
+# Examples that are shown and do not run here.
+NOT_RUN = [] if PTBXL else ["plot_02_ptbxl"]
+if find_spec("onnxruntime") is None or find_spec("onnxscript") is None:
+    NOT_RUN.append("plot_10_other_models")
 _SHORTER = {
     "plot_01_low_ef": ["--records", "300"],
     "plot_03_pretraining": ["--epochs", "10", "--draws", "1"],
     "plot_04_post_training": ["--records", "200", "--epochs", "2"],
+    "plot_10_other_models": ["--records", "90"],
 }
 
 

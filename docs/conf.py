@@ -11,7 +11,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from _gallery import OUT, PTBXL  # noqa: E402
+from _gallery import NOT_RUN, OUT  # noqa: E402
 
 import ecgsk  # noqa: E402
 
@@ -96,7 +96,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "auto_examples",
     # What is no example of the gallery: services, and scripts that others start.
     "ignore_pattern": r"(^|/)(?!plot_)[^/]+\.py$",
-    "filename_pattern": "plot_" if PTBXL else r"plot_(?!02_ptbxl)",
+    "filename_pattern": f"(?!{'|'.join(NOT_RUN) or '$'})plot_",
     "within_subsection_order": "FileNameSortKey",
     "download_all_examples": False,
     "show_signature": False,

@@ -28,7 +28,15 @@ EXAMPLES = {
     "plot_07_glass_box": ("AUROC of EBM less", ["evaluation.png", "lef-terms.png"]),
     "plot_08_why_and_report": ("report in example-output", ["report.html", "saliency.png"]),
     "plot_09_own_network": ("best width", ["small-cnn.safetensors"]),
+    "plot_10_other_models": (
+        "the same answers without the file: True",
+        ["together.ecgsk", "other-models.png"],
+    ),
 }
+
+
+# Packages that a page with such a word needs.
+_EXTRAS = {"pydicom": ("ecgdatakit", "pydicom"), "ONNX": ("onnx", "onnxscript", "onnxruntime")}
 
 
 def text_of(page: str) -> str:
@@ -100,6 +108,8 @@ def test_no_page_knows_where_it_was_built(site):
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_examples_have_run(site, name):
     said, files = EXAMPLES[name]
+    if name == "plot_10_other_models":
+        pytest.importorskip("onnxruntime", reason="the example needs onnxruntime (extra onnx)")
     page = (site / "html" / "auto_examples" / f"{name}.html").read_text(encoding="utf-8")
     outputs = re.findall(r'<div class="sphx-glr-script-out.*?</pre>', page, re.DOTALL)
     assert said in "\n".join(map(text_of, outputs))
@@ -118,8 +128,9 @@ def test_every_example_is_checked():
 def test_the_code_of_the_guide_runs(page, tmp_path, monkeypatch):
     blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
     assert blocks
-    for package in ("ecgdatakit", "pydicom") if any("pydicom" in block for block in blocks) else ():
-        pytest.importorskip(package, reason=f"the page needs {package} (extra formats)")
+    for word, packages in _EXTRAS.items():
+        for package in packages if any(word in block for block in blocks) else ():
+            pytest.importorskip(package, reason=f"the page needs {package} (an extra)")
     monkeypatch.chdir(tmp_path)
     names = {}
     for block in blocks:
