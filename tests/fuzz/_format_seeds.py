@@ -22,7 +22,7 @@ XML = ("muse", "philips", "philips_xli", "aecg", "mortara")
 _EXTRA = ("ecgdatakit", "pydicom", "h5py")
 SUFFIXES = {
     **dict.fromkeys(XML, "xml"), "scp": "scp", "edf": "edf", "dicom": "dcm", "npy": "npy",
-    "npz": "npz", "csv": "csv",
+    "npz": "npz", "csv": "csv", "hdf5": "h5",
 }  # fmt: skip
 
 
