@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
+from functools import lru_cache
 from xml.etree.ElementTree import Element, ParseError, XMLParser
 
 import numpy as np
@@ -90,7 +91,8 @@ def parse_tree(text: str) -> Element:
     """Return the root element of a text; ValueError for what no recording contains."""
     if "<!ENTITY" in text:
         raise ValueError("it declares entities, which recordings have no need of")
-    if text.count("<") > 2 * _MOST_TAGS or text.count("=") > _MOST_ATTRIBUTES:
+    many = len(text) > min(_MOST_TAGS, _MOST_ATTRIBUTES)
+    if many and (text.count("<") > 2 * _MOST_TAGS or text.count("=") > _MOST_ATTRIBUTES):
         raise ValueError(f"it has more than {_MOST_TAGS} elements or attributes")
     parser = XMLParser()
     parser.feed(text)
@@ -107,11 +109,16 @@ def parse_tree(text: str) -> Element:
 
 
 def _simplify_names(element: Element) -> None:
-    element.tag = element.tag.rpartition("}")[2].lower()
+    element.tag = _simple_name(element.tag)
     if element.attrib:
-        values = {k.rpartition("}")[2].lower(): v for k, v in element.attrib.items()}
+        values = {_simple_name(key): value for key, value in element.attrib.items()}
         element.attrib.clear()
         element.attrib.update(values)
+
+
+@lru_cache(maxsize=1024)
+def _simple_name(name: str) -> str:
+    return name.rpartition("}")[2].lower()
 
 
 def _decode(data: bytes) -> str:
