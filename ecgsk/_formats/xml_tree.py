@@ -37,6 +37,9 @@ _WIDE = (
     (b"<\0", "utf-16-le"),
     (b"\0<", "utf-16-be"),
 )
+# Codecs are modules: these are imported before any file is read.
+for _codec in ("cp1252", "latin-1", *(codec for _, codec in _WIDE)):
+    codecs.lookup(_codec)
 # What may come before the root element: instructions, comments and a document type without
 # declarations of its own.
 _PROLOG = re.compile(

@@ -1,4 +1,4 @@
-"""What every format that ecgdatakit parses has to refuse."""
+"""What every format of devices has to refuse."""
 
 import pytest
 
