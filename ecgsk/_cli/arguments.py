@@ -18,7 +18,7 @@ columns of the result, one row for each recording in the given order:
   decision     class that the model decides for; for multilabel models the labels that are present,
                joined by ';'
   doubts       what looks wrong in a recording or in its covariates, each with its kind first:
-               amplitude, copied_lead, covariate, cropped, fill_value, flat_lead, lead_order, ...
+               amplitude, copied_lead, covariate, cropped, file, fill_value, flat_lead, ...
   error        why there is no prediction; empty where there is one
 
 RECORDS may be in any mixture of formats, which the content of the files decides: WFDB, DICOM, GE

@@ -86,6 +86,7 @@ class RecordReader:
             recording.doubts = self._check_length(ecg.n_samples, ecg.sampling_rate)
             signal = self._unify(plan.apply(samples(plan.needed)), ecg.sampling_rate)
             signal = np.ascontiguousarray(signal, dtype=np.float32)
+            recording.doubts += [f"file: {doubt}." for doubt in ecg.doubts]
             recording.doubts += self._model_input.check(signal)
             recording.signal = self._model_input.prepare(signal)
         except _ERRORS as error:

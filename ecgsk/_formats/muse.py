@@ -6,6 +6,7 @@ average heartbeat.
 """
 
 import zlib
+from dataclasses import replace
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -58,9 +59,8 @@ class MuseXML(XMLFormat):
         for waveform in rhythms:
             rate = _rate(waveform)
             start = text_of(waveform, "waveformstarttime")
-            for element in waveform.findall("leaddata"):
-                leads.append(_lead(element, rate, start, options.verify))
-        return leads
+            leads += [_lead(element, rate, start) for element in waveform.findall("leaddata")]
+        return _checked(leads) if options.verify else [lead for lead, _ in leads]
 
     def statements(self, root: Element) -> Statements:
         test = root.find("testdemographics")
@@ -94,12 +94,14 @@ def _rate(waveform: Element) -> float:
     return base * 10.0**exponent
 
 
-def _lead(element: Element, rate: float, start: str, verify: bool) -> XMLLead:
+def _lead(element: Element, rate: float, start: str) -> tuple[XMLLead, bool | None]:
+    """Return a lead and whether its checksum is right, None where it has none."""
     name = xml_lead_name(text_of(element, "leadid"))
-    for tag in _OFFSETS:
-        text = text_of(element, tag)
-        if text and number(text) != 0:
-            raise ValueError(f"lead {name} has {tag} {text}, whose meaning is not documented")
+    doubts = tuple(
+        f"the file states a {tag} for its leads, whose meaning is not documented; it was not used"
+        for tag in _OFFSETS
+        if (text := text_of(element, tag)) and number(text) != 0
+    )
     data = element.find("waveformdata")
     payload = base64_bytes("" if data is None else "".join(data.itertext()), f"lead {name}")
     size = number(text_of(element, "leadsamplesize") or "2")
@@ -114,18 +116,38 @@ def _lead(element: Element, rate: float, start: str, verify: bool) -> XMLLead:
         stated = text_of(element, tag)
         if stated and number(stated) != length:
             raise ValueError(f"lead {name} has {length} instead of {stated} ({tag})")
-    if verify:
-        _check_crc(text_of(element, "leaddatacrc32"), payload, name)
+    crc = number(text_of(element, "leaddatacrc32"))
+    # Signed or not; programs that compute none leave it empty or 0.
+    check = zlib.crc32(payload) == int(crc) % 2**32 if crc else None
     flagged = text_of(element, "leadoff").upper() == "TRUE"
     if flagged and len(counts) and (counts == counts[0]).all():
         counts = np.full(len(counts), np.nan)
-    return XMLLead(
+    lead = XMLLead(
         name=name,
         counts=counts,
         rate=rate,
         gain=_gain(element, name),
         start=(start, number(text_of(element, "leadtimeoffset")) or 0.0),
+        doubts=doubts,
     )
+    return lead, check
+
+
+def _checked(leads: list[tuple[XMLLead, bool | None]]) -> list[XMLLead]:
+    """Return leads without a wrong checksum.
+
+    Where no checksum is right, a program may compute them in another way: that is a doubt.
+    """
+    checks = [check for _, check in leads]
+    wrong = next((lead.name for lead, check in leads if check is False), "")
+    if wrong and True in checks:
+        raise ValueError(
+            f"its checksum is wrong (CRC-32 of lead {wrong}): the file was changed on its way. "
+            "Fetch it again, or use verify=False, which reads it as it is"
+        )
+    doubt = ("the checksums of all its leads (CRC-32) are wrong: a program changed its samples, or "
+             "computes checksums in another way")  # fmt: skip
+    return [replace(lead, doubts=(*lead.doubts, doubt)) if wrong else lead for lead, _ in leads]
 
 
 def _gain(element: Element, name: str) -> float:
@@ -138,16 +160,6 @@ def _gain(element: Element, name: str) -> float:
             f"LeadAmplitudeUnitsPerBit {text_of(element, 'leadamplitudeunitsperbit')!r}"
         )
     return per_bit * factor
-
-
-def _check_crc(text: str, payload: bytes, name: str) -> None:
-    """Compare a CRC-32, signed or not; programs that compute none leave it empty or 0."""
-    stated = number(text)
-    if stated and zlib.crc32(payload) != int(stated) % 2**32:
-        raise ValueError(
-            f"its checksum is wrong (CRC-32 of lead {name}): the file was changed on its way. "
-            "Fetch it again, or use verify=False, which reads it as it is"
-        )
 
 
 def _leads_off(root: Element) -> list[str]:

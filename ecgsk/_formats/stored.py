@@ -70,6 +70,8 @@ class StoredECG:
     handle: Any = None
     crc: int | None = None  # of the samples; equal where recordings are the same
     resolutions: tuple[float, ...] = ()  # mV of one count, for each lead; empty where unknown
+    # What the file leaves uncertain although it is read; each without a final stop.
+    doubts: tuple[str, ...] = ()
 
 
 class Format:

@@ -30,6 +30,7 @@ class XMLLead:
     gain: float  # mV
     offset: float = 0.0  # mV
     start: object = None  # equal for leads that were recorded at the same time
+    doubts: tuple[str, ...] = ()  # see StoredECG
 
     def write_millivolts(self, out: np.ndarray) -> None:
         """Write the amplitudes in mV to an array, NaN where they are missing."""
@@ -88,6 +89,7 @@ class XMLFormat(WholeFileFormat):
             states=states,
             crc=zlib.crc32(signal.tobytes()),
             resolutions=tuple(abs(lead.gain) for lead in leads),
+            doubts=tuple(dict.fromkeys(doubt for lead in leads for doubt in lead.doubts)),
         )
         return ecg, signal
 

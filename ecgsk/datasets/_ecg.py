@@ -137,7 +137,8 @@ def load_ecg(
             ``statements`` (list of str: of the device or of its reader), ``measurements`` (a dict
             such as ``{"heart_rate": 72.0, "pr_interval": 160.0}``, in 1/min, ms and degrees),
             ``dx`` (list of diagnosis codes) and ``comments`` (a dict) of WFDB headers,
-            ``derived`` (list of leads that were computed from I and II), and ``n_missing``, the
+            ``derived`` (list of leads that were computed from I and II), ``doubts`` (list of str:
+            what the file leaves uncertain), and ``n_missing``, the
             number of NaN in ``data`` (None with ``lazy=True``). Names of patients are not read.
         covariates : DataFrame
             ``age`` (years, 90 where it is hidden as over 89) and ``sex`` (0 male, 1 female), NaN
@@ -168,7 +169,8 @@ def load_ecg(
         When files or recordings were left out.
     UserWarning
         When ``data`` is a list because the recordings differ. When recordings have the same
-        samples. When ages or sexes cannot be right; they count as unknown.
+        samples. When files leave something uncertain. When ages or sexes cannot be right; they
+        count as unknown.
 
     See Also
     --------
@@ -214,6 +216,7 @@ def load_ecg(
     left_out += unread
     _warn_of_left_out(left_out, name)
     warn_of_copies(_keys(loaded))
+    _warn_of_doubts(loaded)
     metadata = frame_of_rows([_row(item) for item in loaded])
     metadata["date"] = pd.to_datetime(metadata["date"], errors="coerce")
     metadata = metadata.astype({"age": float, "sex": object, "patient": object})
@@ -339,6 +342,7 @@ def _row(item: Loaded) -> dict:
         "dx": list(states.dx),
         "comments": dict(states.comments),
         "derived": list(item.derived),
+        "doubts": list(ecg.doubts),
         "n_missing": None if item.signal is None else int(np.isnan(item.signal).sum()),
     }
 
@@ -351,6 +355,23 @@ def _warn_of_left_out(left_out: list[tuple[str, str]], name: str) -> None:
             f"{len(left_out)} files or recordings in {name} are left out; left_out has all of "
             f"them:{shown}{f'{chr(10)}... and {more} more' if more > 0 else ''}",
             RecordsLeftOutWarning,
+            stacklevel=stacklevel_of_user(),
+        )
+
+
+def _warn_of_doubts(loaded: list[Loaded]) -> None:
+    doubtful: dict[str, list[str]] = {}
+    for item in loaded:
+        for doubt in item.ecg.doubts:
+            doubtful.setdefault(doubt, []).append(item.ecg.path)
+    if doubtful:
+        kinds = "".join(
+            f"\n{len(paths)}, such as {printable(paths[0])}: {doubt}"
+            for doubt, paths in doubtful.items()
+        )
+        warnings.warn(
+            f"Recordings with a doubt, which metadata['doubts'] has for each of them:{kinds}.",
+            UserWarning,
             stacklevel=stacklevel_of_user(),
         )
 

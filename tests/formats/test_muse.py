@@ -6,6 +6,7 @@ import zlib
 import numpy as np
 import pytest
 
+from ecgsk import load_ecg
 from ecgsk._core.record_error import RecordError
 from ecgsk._formats.muse import MuseXML
 from ecgsk._formats.registry import find_format
@@ -83,6 +84,11 @@ def test_waveforms_with_other_leads_of_the_same_time_are_one_recording(tmp_path)
     np.testing.assert_array_equal(np.rint(signal[8:] / 0.00488), counts)
 
 
+def first_wrong(data):
+    counts = np.rint(EIGHT[0] / 0.00488).astype("<i2")
+    return zlib.crc32(data) ^ (data == counts.tobytes())
+
+
 @pytest.mark.parametrize(
     ("crc", "verify", "error"),
     [
@@ -91,9 +97,8 @@ def test_waveforms_with_other_leads_of_the_same_time_are_one_recording(tmp_path)
         (lambda data: "", True, None),
         (lambda data: 0, True, None),
         (lambda data: "none", True, None),
-        (lambda data: zlib.crc32(data) ^ 1, True, r"CRC-32 of lead I\).*verify=False"),
-        (lambda data: zlib.crc32(data) ^ 1, False, None),
-        (lambda data: -7, True, "checksum is wrong"),
+        (first_wrong, True, r"CRC-32 of lead I\).*verify=False"),
+        (first_wrong, False, None),
     ],
 )
 def test_checksums_are_compared_where_a_file_has_them(tmp_path, crc, verify, error):
@@ -126,8 +131,6 @@ def test_checksums_are_compared_where_a_file_has_them(tmp_path, crc, verify, err
         (changed("ByteCountTotal>800", "ByteCountTotal>9e9"), "800 instead of 9e9"),
         (changed("SampleSize>2", "SampleSize>3"), "samples of 3 bytes"),
         (changed("SampleSize>2", "SampleSize>0"), "samples of 0 bytes"),
-        (changed("FirstSample>0", "FirstSample>2"), "leadoffsetfirstsample 2"),
-        (changed("SampleBaseline>0", "SampleBaseline>-7"), "firstsamplebaseline -7"),
         (changed("TimeOffset>0", "TimeOffset>2500", 9), "different times at which they start"),
         (changed("<WaveFormData>\n....", "<WaveFormData>\n*~~*"), "not base64"),
         (changed("(?s)<WaveFormData>.*?<", "<WaveFormData><"), "0 instead of 800"),
@@ -141,6 +144,28 @@ def test_what_leaves_samples_uncertain_is_an_error(tmp_path, edit, error):
     write_muse(tmp_path / "a.xml", EIGHT, edit=edit)
     with pytest.raises(RecordError, match=error):
         decode(tmp_path / "a.xml")
+
+
+@pytest.mark.parametrize(
+    ("options", "doubt"),
+    [
+        ({"crc": lambda data: zlib.crc32(data) ^ 1}, "checksums of all its leads"),
+        ({"crc": lambda data: -7}, "checksums of all its leads"),
+        ({"edit": changed("FirstSample>0", "FirstSample>2")}, "states a leadoffsetfirstsample"),
+        ({"edit": changed("SampleBaseline>0", "SampleBaseline>-7")}, "a firstsamplebaseline"),
+    ],
+)
+def test_what_may_be_right_is_read_with_a_doubt(tmp_path, options, doubt):
+    write_muse(tmp_path / "a.xml", EIGHT, **options)
+    ecg, signal = decode(tmp_path / "a.xml")
+    assert len(ecg.doubts) == 1 and doubt in ecg.doubts[0]
+    write_muse(tmp_path / "good.xml", EIGHT)
+    good, expected = decode(tmp_path / "good.xml")
+    assert good.doubts == ()
+    np.testing.assert_array_equal(signal, expected)
+    with pytest.warns(UserWarning, match=f"1, such as .*a.xml: .*{doubt}"):
+        ecgs = load_ecg([tmp_path / "a.xml"])
+    assert ecgs.metadata["doubts"][0] == list(ecg.doubts)
 
 
 def test_missing_samples_are_nan(tmp_path):
