@@ -1,10 +1,13 @@
 """Numbers, yes and no, as people write them into the cells of a table."""
 
 import re
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+from ecgsk._core.calling_line import stacklevel_of_user
 
 # Cells without a value, in lower case. "none" is not among them: it may be a grade.
 MISSING = frozenset(
@@ -26,6 +29,8 @@ _RANGE = re.compile(rf"{_NUMBER}\s*(?:-|–|—|\bto\b|\bbis\b)\s*{_NUMBER}")
 _BOUND = re.compile(rf"(<=|>=|<|>|≤|≥)\s*{_NUMBER}")
 # 1,234 is 1.234 or 1234.
 _UNCLEAR_COMMA = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
+_LOW_CODES = [-1, -8, -9, -88, -99, -888, -999, -9999, -99999]
+_HIGH_CODES = [888, 999, 8888, 9999, 99999, 999999]
 _LISTED = 5
 
 
@@ -73,7 +78,9 @@ def read_interval(text: str, decimal_comma: bool = False) -> Interval | None:
             return None
     else:
         return None
-    return Interval(float(low), float(high)) if low <= high else None
+    # Of a bound, one end is infinite; of a number such as 1e400, both are.
+    is_known = low <= high and (np.isfinite(low) or np.isfinite(high))
+    return Interval(float(low), float(high)) if is_known else None
 
 
 def read_intervals(texts: Sequence[str], decimal_comma: bool = False) -> list[Interval | None]:
@@ -92,6 +99,26 @@ def read_intervals(texts: Sequence[str], decimal_comma: bool = False) -> list[In
         None if percent and item and "%" not in text and 0 < abs(item.high) <= 1 else item
         for item, text in zip(found, texts, strict=True)
     ]
+
+
+def warn_of_codes(values: np.ndarray, column: str) -> None:
+    """Warn of numbers such as -1 and 999 that are far from all others: codes of unknown values."""
+    known = values[np.isfinite(values)]
+    low = np.isin(known, _LOW_CODES)
+    high = np.isin(known, _HIGH_CODES)
+    others = known[~(low | high)]
+    if not len(others) or not (low | high).any():
+        return
+    codes = known[(low & (others.min() >= 0)) | (high & (known > 5 * np.abs(others).max()))]
+    if len(codes):
+        listed = ", ".join(f"{code:g}" for code in np.unique(codes))
+        warnings.warn(
+            f"{len(codes)} cells of the column {column!r} have {listed}, the others "
+            f"{others.min():g} to {others.max():g}. If it means that the value is unknown, empty "
+            "those cells: it is taken for a number.",
+            UserWarning,
+            stacklevel=stacklevel_of_user(),
+        )
 
 
 def refuse(

@@ -5,7 +5,14 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from ecgsk._core.cell_values import is_missing, read_interval, read_intervals, read_truth, refuse
+from ecgsk._core.cell_values import (
+    is_missing,
+    read_interval,
+    read_intervals,
+    read_truth,
+    refuse,
+    warn_of_codes,
+)
 from ecgsk._core.covariates import read_age, sex_name
 from ecgsk._core.user_tables import UserTable
 
@@ -66,4 +73,5 @@ def read_table_covariates(
             is_number = np.array([item is not None and item.is_number for item in intervals])
             check(np.flatnonzero(known & ~is_number), "are not numbers")
             values[name] = np.array([np.nan if i is None else i.low for i in intervals])
+            warn_of_codes(values[name], column)
     return pd.DataFrame(values, index=range(len(rows)), dtype=float), over_89

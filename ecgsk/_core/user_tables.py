@@ -64,6 +64,8 @@ class UserTable:
         close = get_close_matches(wanted.casefold(), [name.casefold() for name in names], n=1)
         closest = next((name for name in names if close and name.casefold() == close[0]), None)
         hint = f" The closest is {closest!r}." if closest else ""
+        if "" in names or len(names) == 1:
+            hint += " The first row has to be the header."
         listed = ", ".join(map(repr, names[:_LISTED])) + ", ..." * (len(names) > _LISTED)
         raise ValueError(
             f"{parameter}={column!r} is not a column of {self.source}. Its columns are: {listed}."
@@ -128,8 +130,11 @@ def open_table(table, columns: Sequence[str], parameter: str = "table=") -> User
                 f"table is a {type(table).__name__}; give a DataFrame or the path of a csv, "
                 "parquet or xlsx file."
             )
-        if any(name is not None for name in frame.index.names):
-            frame = frame.reset_index()
+        names = any(name is not None for name in frame.index.names)
+        if names or not pd.api.types.is_integer_dtype(frame.index.dtype):
+            frame = frame.reset_index()  # "index" if it has no name
+        if frame.empty:
+            raise ValueError(f"{parameter.strip('= ')} has no rows.")
         return UserTable(frame, "table", lambda place: f"row {place} (counted from 0)")
     path = expanded(table)
     if not path.is_file():

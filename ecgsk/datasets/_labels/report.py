@@ -105,11 +105,15 @@ def explain_no_match(
     rows = [key for key in candidates.keys if key][:2]
     text = (
         f"on={on!r}: no recording has a row in {table.source}. The recordings have "
-        f"{' and '.join(map(repr, recordings))}, the rows {' and '.join(map(repr, rows))}."
+        f"{_both(recordings)}, the rows {_both(rows)}."
     )
     hints = list(hints) or _other_columns(bunch, keys, table)
     reasons = [reason for _, reason in candidates.reasons.values()][:1]
     return " ".join([text, *(f"The first: {reason}." for reason in reasons), *hints])
+
+
+def _both(names: Sequence[str]) -> str:
+    return " and ".join(map(repr, names)) or "no names"
 
 
 def _other_columns(bunch: Bunch, keys: dict[str, str], table: UserTable) -> list[str]:

@@ -159,13 +159,11 @@ def find_by_keys(
         near = (np.abs(apart) <= limit) & ~(wrong_side & (direction != "nearest"))  # NaT: False
         if not near.any():
             if candidates:
-                when = (
-                    "on its day"
-                    if within is None
-                    else f"within {_in_words(within)} {_SIDES[direction]} it"
-                )
-                who = " ".join(of_records[place])
-                reasons[place] = (_TOO_FAR, f"none of the rows of {who!r} is {when}")
+                when = "of its day or time"
+                if within is not None:
+                    when = f"within {_in_words(within)} {_SIDES[direction]} it"
+                who = f" of {' '.join(of_records[place])!r}" if same else ""
+                reasons[place] = (_TOO_FAR, f"none of the rows{who} is {when}")
             rows[place] = []
             continue
         nearest = np.abs(apart) == np.abs(apart[near]).min()
@@ -181,7 +179,11 @@ _SIDES = {"nearest": "of", "before": "before", "after": "after"}
 
 
 def _in_words(window: pd.Timedelta) -> str:
-    return f"{window.days} days" if window == pd.Timedelta(days=window.days) else str(window)
+    return (
+        f"{window.days} days"
+        if window == pd.Timedelta(days=window.days)
+        else str(window.to_pytimedelta())
+    )
 
 
 def _is_date(values: pd.Series, name: str) -> bool:

@@ -3,18 +3,20 @@
 import operator
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ecgsk._core.calling_line import stacklevel_of_user
 from ecgsk._core.cell_values import (
+    Interval,
     is_missing,
     read_interval,
     read_intervals,
     read_truth,
     refuse,
+    warn_of_codes,
 )
 from ecgsk._core.user_tables import UserTable
 
@@ -28,6 +30,8 @@ _COMPARE = {
     "==": operator.eq,
     "!=": operator.ne,
 }
+# Fewer recordings may each have a class of their own.
+_FEW = 10
 _CORRECT = "Correct these cells, or empty those of unknown values"
 
 
@@ -147,9 +151,26 @@ def _answer(question: Question, table: UserTable, rows: np.ndarray) -> np.ndarra
             np.flatnonzero(unclear),
             f"have no clear answer to {question.name!r}",
         )
-        _warn_if_constant(question, answer, low, high)
+        warn_of_codes(low[low == high], question.column)
+        _warn_if_constant(
+            question,
+            answer.astype(np.int64),
+            f"The column {question.column!r} has values from {low.min():g} to {high.max():g}: is "
+            "the threshold in its unit?",
+        )
         return answer.astype(np.int64)
 
+    answer = _answer_of_cells(question, texts, intervals, check)
+    _warn_if_constant(
+        question, answer, "If empty cells of the column mean no, write 0 or no into them."
+    )
+    return answer
+
+
+def _answer_of_cells(
+    question: Question, texts: list[str], intervals: Sequence[Interval | None], check: Callable
+) -> np.ndarray:
+    """Return what cells state without a comparison: 0 and 1, other numbers, or classes."""
     truth = np.array([read_truth(text) for text in texts])
     if not np.isnan(truth).any():
         return truth.astype(np.int64)
@@ -161,17 +182,31 @@ def _answer(question: Question, table: UserTable, rows: np.ndarray) -> np.ndarra
         compared = f"{_CORRECT}, or compare the column with a number: '{question.column}<=...'."
         check(np.flatnonzero(~is_number), "are not numbers", compared)
         numbers = np.array([item.low for item in intervals if item is not None])
+        warn_of_codes(numbers, question.column)
         whole = numbers.astype(np.int64) if np.abs(numbers).max() < 2**53 else numbers
         return whole if (whole == numbers).all() else numbers
+    spellings = dict.fromkeys(texts)
+    first: dict[str, str] = {}
+    for text in spellings:
+        first.setdefault(text.casefold(), text)
+    check(
+        [place for place, text in enumerate(texts) if first[text.casefold()] != text],
+        "have other capitals than the same class in other cells",
+        "Write them alike, or compare the column: "
+        f"'{question.column}=={texts[0]}', which ignores capitals.",
+    )
+    if len(texts) >= _FEW and len(spellings) > len(texts) / 2:
+        raise ValueError(
+            f"target={question.name!r} has {len(spellings)} different texts for {len(texts)} "
+            f"recordings, such as {texts[0]!r}, so they are no classes. Name another column."
+        )
     return np.array(texts, dtype=object)
 
 
-def _warn_if_constant(question: Question, answer: np.ndarray, low, high) -> None:
+def _warn_if_constant(question: Question, answer: np.ndarray, values: str) -> None:
     if len(answer) > 1 and len(set(answer)) == 1:
         warnings.warn(
-            f"target={question.name!r} is {int(answer[0])} for all {len(answer)} recordings: the "
-            f"column {question.column!r} has values from {low.min():g} to {high.max():g}. Is the "
-            "threshold in the unit of the column?",
+            f"target={question.name!r} is {answer[0]} for all {len(answer)} recordings. {values}",
             UserWarning,
             stacklevel=stacklevel_of_user(),
         )
