@@ -13,7 +13,7 @@ from ecgsk._core.optional import import_optional
 from ecgsk._core.record_error import RecordError
 from ecgsk._formats.dicom_dataset import DICOMFile
 from ecgsk._formats.dicom_statements import statements_of
-from ecgsk._formats.dicom_waveform import MultiplexGroup, read_group
+from ecgsk._formats.dicom_waveform import MultiplexGroup, is_average_heartbeat, read_group
 from ecgsk._formats.lead_plan import plan_leads
 from ecgsk._formats.limits import check_file, check_signal
 from ecgsk._formats.stored import ReadOptions, StoredECG, WholeFileFormat
@@ -62,9 +62,9 @@ class DICOM(WholeFileFormat):
         if not items:
             raise ValueError(f"it contains {file.content()}, and no waveform")
         recordings = [
-            group
+            read_group(file, item, place)
             for place, item in enumerate(items, 1)
-            if not (group := read_group(file, item, place)).is_beat
+            if not is_average_heartbeat(item)
         ]
         if not recordings:
             raise ValueError("it contains an average heartbeat only, and no recording")

@@ -35,10 +35,8 @@ class MultiplexGroup:
     """The channels of a group that are leads with a known amplitude."""
 
     place: int  # 1 for the first
-    label: str
     is_derived: bool  # whether computed from other waveforms
     is_short: bool  # whether an average heartbeat may be so short
-    is_beat: bool  # whether an average heartbeat instead of a recording; it is not decoded
     leads: tuple[str, ...]
     problems: dict[str, str]  # why leads cannot be used
     signal: np.ndarray  # float32, mV, (n_leads, n_samples)
@@ -65,6 +63,20 @@ class _Channel:
     problem: str = ""  # why it cannot be used
 
 
+def is_average_heartbeat(item) -> bool:
+    """Return whether a multiplex group is an average heartbeat instead of a recording."""
+    label = text(item, "MultiplexGroupLabel")
+    if "rhythm" in label.lower():
+        return False
+    computed = text(item, "WaveformOriginality") == "DERIVED" or "TriggerSamplePosition" in item
+    return _BEAT.search(label) is not None or (computed and _is_short(item))
+
+
+def _is_short(item) -> bool:
+    n_samples = number(item, "NumberOfWaveformSamples", 0.0)
+    return n_samples <= _LONGEST_BEAT * number(item, "SamplingFrequency", 0.0)
+
+
 def read_group(file: DICOMFile, item, place: int) -> MultiplexGroup:
     """Return a multiplex group. Raises ValueError where it contradicts itself."""
     n_channels = int(number(item, "NumberOfWaveformChannels", 0.0))
@@ -74,15 +86,8 @@ def read_group(file: DICOMFile, item, place: int) -> MultiplexGroup:
     if n_channels != len(definitions):
         raise ValueError(f"it states {n_channels} channels and describes {len(definitions)}")
     check_signal(n_channels, n_samples, rate)
-    label = text(item, "MultiplexGroupLabel")
-    is_derived = text(item, "WaveformOriginality").upper() == "DERIVED"
-    is_short = n_samples <= _LONGEST_BEAT * rate
-    is_beat = "rhythm" not in label.lower() and (
-        _BEAT.search(label) is not None
-        or (is_short and (is_derived or "TriggerSamplePosition" in item))
-    )
     channels = [_channel(file, each, i, rate) for i, each in enumerate(definitions)]
-    used = [channel for channel in channels if not channel.problem and not is_beat]
+    used = [channel for channel in channels if not channel.problem]
     signal = np.empty((len(used), n_samples), dtype=np.float32)
     if used:
         skews = [channel.skew for channel in used]
@@ -95,10 +100,8 @@ def read_group(file: DICOMFile, item, place: int) -> MultiplexGroup:
     kept = [i for i in range(len(used)) if not _is_copy(i, used, signal)]
     return MultiplexGroup(
         place=place,
-        label=label,
-        is_derived=is_derived,
-        is_short=is_short,
-        is_beat=is_beat,
+        is_derived=text(item, "WaveformOriginality") == "DERIVED",
+        is_short=_is_short(item),
         leads=tuple(used[i].lead for i in kept),
         problems={channel.lead: channel.problem for channel in channels if channel.problem},
         signal=signal if len(kept) == len(used) else signal[kept],

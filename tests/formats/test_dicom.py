@@ -465,7 +465,7 @@ def drop_channel_element(lead, keyword):
         (set_channel("V3", ChannelSensitivityCorrectionFactor=0), "V3 has a sensitivity of 0"),
         (set_channel("V3", ChannelSensitivity="1e30"), "lead V3 has a sensitivity of 1e+30"),
         (set_channel("V3", ChannelSensitivity="nan"), "ChannelSensitivity is 'nan', which is not"),
-        (set_channel("V3", ChannelBaseline=["1", "2"]), "ChannelBaseline is [1, 2], which"),
+        (set_channel("V3", ChannelBaseline=["1", "2"]), "ChannelBaseline is '1 2', which"),
         (drop_channel_element("V3", "ChannelSensitivity"), "lead V3 has no sensitivity"),
         (drop_channel_element("V3", "ChannelSensitivityUnitsSequence"), "V3 is in no unit"),
         (
