@@ -20,6 +20,7 @@ _LAZY = {
     "SinglePredictorClassifier": "ecgsk.tabular",
     "join_labels": "ecgsk.datasets",
     "load": "ecgsk.persistence",
+    "load_code15": "ecgsk.datasets",
     "load_ecg": "ecgsk.datasets",
     "load_echonext": "ecgsk.datasets",
     "load_ptbxl": "ecgsk.datasets",

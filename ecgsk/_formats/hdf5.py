@@ -53,7 +53,7 @@ class HDF5(Format):
         with opened_hdf5(path) as file:
             if (data := find_dataset(file, "data")) is not None:
                 return _content(path, data, dict.fromkeys(_STATED)).n_records
-            return len(_rows_of_tracings(path, file)[1])
+            return len(rows_of_tracings(path, file)[1])
 
     def scan(self, path: str, options: ReadOptions) -> Sequence[StoredECG]:
         with opened_hdf5(path) as file:
@@ -114,7 +114,7 @@ def _content(path: str, data, values: dict[str, Any]) -> ArrayContent:
     return content
 
 
-def _rows_of_tracings(path: str, file) -> tuple[ArrayContent, list[int], np.ndarray | None]:
+def rows_of_tracings(path: str, file) -> tuple[ArrayContent, list[int], np.ndarray | None]:
     """Return the content of ``tracings``, its rows with recordings, and the numbers of all rows."""
     tracings = find_dataset(file, "tracings")
     if tracings is None:
@@ -143,7 +143,7 @@ def _rows_of_tracings(path: str, file) -> tuple[ArrayContent, list[int], np.ndar
 
 
 def _scan_tracings(name: str, path: str, file, options: ReadOptions) -> list[StoredECG]:
-    content, rows, numbers = _rows_of_tracings(path, file)
+    content, rows, numbers = rows_of_tracings(path, file)
     tracings = file["tracings"]
     n_leads, n_samples = content.shape[1:]
     padded = (n_leads, n_samples) == (len(STANDARD_LEADS), CODE_SAMPLES)

@@ -1,5 +1,6 @@
 """Recordings from files and made-up ones, as arrays."""
 
+from ecgsk.datasets._code15.load import load_code15
 from ecgsk.datasets._convert import convert_to_wfdb
 from ecgsk.datasets._ecg import load_ecg
 from ecgsk.datasets._echonext.layout import ECHONEXT_FLAGS, ECHONEXT_SCALING
@@ -22,6 +23,7 @@ __all__ = [
     "RecordsLeftOutWarning",
     "convert_to_wfdb",
     "join_labels",
+    "load_code15",
     "load_ecg",
     "load_echonext",
     "load_ptbxl",

@@ -11,8 +11,15 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import make_pipeline
 
 from ecgsk import STANDARD_LEADS, RecordArray, load_ecg
-from ecgsk.datasets import RecordsLeftOutWarning, load_echonext, load_ptbxl, load_wfdb
+from ecgsk.datasets import (
+    RecordsLeftOutWarning,
+    load_code15,
+    load_echonext,
+    load_ptbxl,
+    load_wfdb,
+)
 from ecgsk.tabular import TableColumns
+from tests._code15_files import exams, write_code15
 from tests._echonext_files import COUNTS, make_rows, make_waves, write_echonext
 from tests._wfdb_files import random_counts, write_ptbxl, write_record
 
@@ -59,19 +66,35 @@ def echonext(folder):
     return load_echonext, {"path": folder, "split": "test", "tabular": False}, None
 
 
+def code15(folder):
+    table = exams(age=[61, ">89", 48, None], is_male=[True, False, False, None])
+    write_code15(folder, table)
+    return load_code15, {"path": folder, "n_samples": 2800}, None
+
+
+def break_tracings(folder):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(folder / "exams_part1.hdf5", "a") as file:
+        file["tracings"][0, 2000, 3] = np.nan
+
+
 def break_waves(folder):
     waves = make_waves(COUNTS["test"], 2)
     waves[2, 0, 100, 3] = np.nan
     np.save(folder / "EchoNext_test_waveforms.npy", waves)
 
 
-@pytest.fixture(params=[ptbxl, wfdb, echonext, ecg], ids=lambda make: make.__name__)
+@pytest.fixture(params=[ptbxl, wfdb, echonext, ecg, code15], ids=lambda make: make.__name__)
 def case(request, tmp_path):
+    if request.param is code15:
+        pytest.importorskip("h5py")
     folder = tmp_path / "data"
     load, where, broken = request.param(folder)
 
     def spoil():
-        if broken is None:
+        if load is load_code15:
+            break_tracings(folder)
+        elif broken is None:
             break_waves(folder)
         else:
             broken.write_bytes(broken.read_bytes()[:-100])
@@ -134,12 +157,12 @@ def test_broken_records_are_left_out_or_raise(case):
 
 
 def test_parameters_have_the_same_defaults():
-    loaders = (load_ptbxl, load_wfdb, load_ecg, load_echonext)
+    loaders = (load_ptbxl, load_wfdb, load_ecg, load_echonext, load_code15)
     for name in ("lazy", "on_error", "n_jobs", "return_X_y"):
-        has_it = loaders if name != "return_X_y" else (load_ptbxl, load_wfdb, load_echonext)
+        has_it = [load for load in loaders if name in signature(load).parameters]
         defaults = [signature(load).parameters[name].default for load in has_it]
-        if name == "lazy":  # 8.7 GB are not read unless asked for
-            assert defaults == [False, False, False, True]
+        if name == "lazy":  # 8.7 and 66 GB are not read unless asked for
+            assert defaults == [False, False, False, True, True]
         else:
             assert len(set(defaults)) == 1, name
 
