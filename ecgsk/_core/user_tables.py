@@ -212,7 +212,7 @@ def _as_values(column: pd.Series) -> pd.Series:
     filled = [value for value in values if isinstance(value, str) and value.strip()]
     texts = [value for value in filled if not _PLAIN_NUMBER.fullmatch(value.strip())]
     if filled and not texts and all(isinstance(v, str) or v is None for v in values):
-        return pd.to_numeric(column.replace("", None))
+        return pd.to_numeric(column.where(column != ""))
     return pd.Series(
         [None if isinstance(v, str) and not v.strip() else v for v in values], dtype=object
     )

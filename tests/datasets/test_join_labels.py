@@ -11,6 +11,7 @@ from sklearn.utils import Bunch
 from ecgsk import RecordArray, join_labels
 from ecgsk.datasets import RecordsLeftOutWarning, load_ecg, load_wfdb, make_ecg
 from tests._wfdb_files import random_counts, write_record
+from tests._xml_files import write_muse
 
 
 def ecgs(*paths, lazy=False, **columns):
@@ -637,3 +638,39 @@ def test_other_loaders_and_lists(tmp_path):
         ValueError, match="metadata has neither 'record' nor 'path'.*'ecg_id': 'id'"
     ):
         join_labels(ptbxl, frame(id=["12"]), on="id")
+
+
+def test_exports_of_muse_by_patient_and_date(tmp_path):
+    pytest.importorskip("ecgdatakit")
+    ecg = make_ecg(1, sampling_rate=500, random_state=0)[0][[0, 1, *range(6, 12)]]
+    for number, day in enumerate(["03-14-2013", "06-01-2013"]):
+        test = {"AcquisitionDate": day}
+        write_muse(tmp_path / f"{number}.xml", ecg, patient={"PatientID": "00042"}, test=test)
+    (tmp_path / "echo.csv").write_text("MRN;Echo;LVEF\n00042;20.03.2013;35 %\n42;01.06.2013;60\n")
+    with pytest.warns(UserWarning):  # the recordings have the same samples
+        bunch = load_ecg(tmp_path, lazy=True)
+    keys = {"patient": "MRN", "date": "Echo"}
+    joined, summary = left(
+        bunch, tmp_path / "echo.csv", on=keys, target="LVEF<=40", within="14 days"
+    )
+    assert joined.metadata["record"].tolist() == ["0"] and joined.target.tolist() == [1]
+    assert joined.data.shape == (1, 12, 5000) and joined.groups.tolist() == ["00042"]
+    assert "none of the rows of '00042' is within 14 days of it" in summary
+
+
+@pytest.mark.real_data
+def test_the_table_of_ptbxl_meets_its_files(ptbxl_path):
+    table = pd.read_csv(ptbxl_path / "ptbxl_database.csv").iloc[:60]
+    files = [ptbxl_path / f"{name}.hea" for name in table["filename_lr"]]
+    joined, summary = left(
+        load_ecg(files, lazy=True),
+        ptbxl_path / "ptbxl_database.csv",
+        on="filename_lr",
+        patient="patient_id",
+        covariates=["age", "sex"],
+        sex_one_is="female",
+    )
+    assert joined.matches.n_matched == 60 and "another" not in summary
+    assert joined.groups.astype(int).tolist() == table["patient_id"].astype(int).tolist()
+    assert joined.metadata["ecg_id"].tolist() == table["ecg_id"].tolist()
+    assert joined.data.table["sex"].tolist() == table["sex"].tolist()
