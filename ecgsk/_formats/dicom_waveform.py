@@ -9,7 +9,7 @@ import numpy as np
 from ecgsk._core.signal import STANDARD_LEADS, lead_name, millivolt_factor
 from ecgsk._formats.dicom_dataset import DICOMFile, number, text
 from ecgsk._formats.limits import check_signal
-from ecgsk._formats.scaling import LARGEST_GAIN, scale_counts
+from ecgsk._formats.scaling import scale_counts
 
 # Numbers of leads in the codes of MDC ("2:1", or 2 * 65536 + 1) and SCP-ECG ("5.6.3-9-1").
 _LEADS = dict(enumerate("I II V1 V2 V3 V4 V5 V6 V7 V2R V3R V4R V5R V6R V7R X Y Z".split(), 1))
@@ -127,7 +127,7 @@ def _channel(file: DICOMFile, definition, index: int, rate: float) -> _Channel:
         problem = f"lead {lead} is in {stated}: its amplitude is unknown"
     elif sensitivity is None:
         problem = f"lead {lead} has no sensitivity: its amplitude is unknown"
-    elif not 0 < abs(gain := sensitivity * correction) < LARGEST_GAIN:
+    elif not (gain := sensitivity * correction):
         problem = f"lead {lead} has a sensitivity of {gain:g}: its amplitude is unknown"
     else:
         (factor,) = factors

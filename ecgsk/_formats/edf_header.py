@@ -11,7 +11,6 @@ from datetime import datetime
 from itertools import accumulate, pairwise
 
 from ecgsk._core.signal import lead_name, millivolt_factor
-from ecgsk._formats.scaling import LARGEST_GAIN
 from ecgsk._formats.stored import Statements, age_at
 
 ANNOTATIONS = "EDF Annotations"
@@ -66,7 +65,7 @@ class Signal:
         least, most = (_number(text, f"digital limit of {self.label}") for text in self.digital)
         gain = (high - low) / (most - least) if most > least else 0.0
         in_range = -32768 <= least < most <= 32767
-        if not (in_range and 0 < abs(gain) * factor < LARGEST_GAIN):
+        if not (in_range and gain):
             raise ValueError(
                 f"the counts {least:g} to {most:g} of lead {self.label} stand for {low:g} to "
                 f"{high:g} {self.unit}: its amplitude is unknown"

@@ -463,7 +463,10 @@ def drop_channel_element(lead, keyword):
         (set_group(WaveformPaddingValue=b""), None),
         (set_channel("V3", ChannelSensitivity=0), "lead V3 has a sensitivity of 0"),
         (set_channel("V3", ChannelSensitivityCorrectionFactor=0), "V3 has a sensitivity of 0"),
-        (set_channel("V3", ChannelSensitivity="1e30"), "lead V3 has a sensitivity of 1e+30"),
+        (
+            set_channel("V3", ChannelSensitivity="1e30"),
+            "one count is 1e+27 mV, and count 0 0 mV: no ECG has these",
+        ),
         (set_channel("V3", ChannelSensitivity="nan"), "ChannelSensitivity is 'nan', which is not"),
         (set_channel("V3", ChannelBaseline=["1", "2"]), "ChannelBaseline is '1 2', which"),
         (drop_channel_element("V3", "ChannelSensitivity"), "lead V3 has no sensitivity"),
