@@ -1,6 +1,7 @@
 """What the formats that are XML have in common."""
 
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
@@ -15,6 +16,7 @@ from ecgsk._formats.xml_tree import number, read_tree, root_name
 
 # The lowest count of 16 bits stands for a missing sample where no heart has that amplitude.
 _MISSING_COUNT, _IMPOSSIBLE = -32768, 20.0  # mV
+_MOST_LEADS = 1000
 # One count of a device, mV.
 _STEPS = (1e-9, 1e3)
 _LONGEST, _WIDEST = 10_000.0, 360.0  # ms or 1/min, degrees
@@ -98,8 +100,10 @@ def _signal(leads: Sequence[XMLLead]) -> np.ndarray:
     """Return the amplitudes of leads in mV; ValueError for leads that do not fit together."""
     if not leads:
         raise ValueError("it contains no recording")
-    names = [lead.name for lead in leads]
-    if doubled := sorted({name for name in names if names.count(name) > 1}):
+    if len(leads) > _MOST_LEADS:
+        raise ValueError(f"it contains {len(leads)} leads; at most {_MOST_LEADS} are read")
+    counted = Counter(lead.name for lead in leads)
+    if doubled := sorted(name for name, count in counted.items() if count > 1):
         raise ValueError(
             f"it contains leads {', '.join(doubled)} more than once: which of them is the "
             "recording is unknown"

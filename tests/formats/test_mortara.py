@@ -105,3 +105,10 @@ def test_other_files_with_such_a_root_are_an_error(tmp_path):
     (tmp_path / "a.xml").write_text("<ECG><Lead>1 2 3</Lead></ECG>")
     with pytest.raises(RecordError, match="it has no CHANNEL"):
         decode(tmp_path / "a.xml")
+
+
+def test_more_leads_than_any_device_has_are_an_error(tmp_path):
+    names = [f"L{number}" for number in range(1001)]
+    write_mortara(tmp_path / "a.xml", np.ones((1001, 2)), leads=names)
+    with pytest.raises(RecordError, match="1001 leads; at most 1000 are read"):
+        decode(tmp_path / "a.xml")
