@@ -211,6 +211,8 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
         "files of recordings")  # fmt: skip
     add("--table-on", metavar="COLUMN", default="record",
         help="column of --table with the names of recordings (default: record)")  # fmt: skip
+    add("--sex-one-is", choices=("male", "female"),
+        help="what 1 means in the column sex of --table, where it has numbers")  # fmt: skip
     add("--remove-baseline", action="store_true",
         help="remove the baseline in the same way as EchoNext did, for a model of its recordings "
         "whose file does not state this; what a file states is done without it")  # fmt: skip

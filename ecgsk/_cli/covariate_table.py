@@ -10,17 +10,24 @@ from ecgsk._core.table_covariates import read_table_covariates
 from ecgsk._core.user_tables import open_table
 from ecgsk._formats.record_files import RecordFile
 
+_STATE_CODING = "Give --sex-one-is female or --sex-one-is male, whichever 1 means there."
+
 
 class CovariateTable:
     """A file of ``--table`` with covariates, whose rows are found as in `ecgsk.join_labels`.
 
-    ``columns`` are the ``wanted`` covariates that the file has. Numbers of sex are 0 for male and
-    1 for female. Raises ValueError for a table without the column ``on``, which has the names of
-    the recordings, and for rows that contradict each other or have no numbers.
+    ``columns`` are the ``wanted`` covariates that the file has. ``sex_one_is`` is what 1 means in
+    its column of the sex. Raises ValueError for a table without the column ``on``, which has the
+    names of the recordings, and for rows that contradict each other or have no numbers.
     """
 
     def __init__(
-        self, path: str, wanted: Sequence[str], files: Sequence[RecordFile], on: str = "record"
+        self,
+        path: str,
+        wanted: Sequence[str],
+        files: Sequence[RecordFile],
+        on: str = "record",
+        sex_one_is: str | None = None,
     ):
         table = open_table(path, [on, *wanted], "--table ")
         key = table.find(on, "--table-on ")
@@ -30,7 +37,7 @@ class CovariateTable:
         names = table.identifiers(key, (record for _, record, _ in _recordings(files)))
         found = match_names(names, ((record, p) for _, record, p in _recordings(files)), {"suffix"})
         rows = np.array([row for several in found.rows.values() for row in several], dtype=int)
-        values, _ = read_table_covariates(columns, table, rows, sex_one_is="female")
+        values, _ = read_table_covariates(columns, table, rows, sex_one_is, _STATE_CODING)
         values = values.set_axis(rows, axis=0)
         self._values: dict[str, dict[str, float]] = {}
         self._unclear: dict[str, str] = {}

@@ -25,6 +25,7 @@ def open_recordings(paths: Sequence[str], model, options: argparse.Namespace) ->
         crop=options.crop,
         table=options.table,
         table_on=options.table_on,
+        sex_one_is=options.sex_one_is,
         n_jobs=options.jobs,
     )
 

@@ -40,6 +40,7 @@ class Recordings:
         crop: bool = False,
         table: str | None = None,
         table_on: str = "record",
+        sex_one_is: str | None = None,
         n_jobs: int = 1,
     ):
         self.model_input = model_input
@@ -54,7 +55,7 @@ class Recordings:
         self._table = (
             None
             if table is None
-            else CovariateTable(table, model_input.columns, self._files, table_on)
+            else CovariateTable(table, model_input.columns, self._files, table_on, sex_one_is)
         )
         known = {"age", "sex"} if self._table is None else {"age", "sex", *self._table.columns}
         unknown = [name for name in model_input.columns if name not in known]

@@ -352,6 +352,8 @@ def test_age_and_sex_come_from_headers(folder, model):
         "record;age;sex\nman;45;\nwoman;;female\nx;50;male\ny;70;1\nz;33;0\n"
     )
     options = {"out": out, "leads": THREE, "overwrite": True, "table": folder / "ages.csv"}
+    predict(folder / "lef.ecgsk", folder / "patients", status=2, **options)  # what 1 means
+    options["sex_one_is"] = "female"
     predict(folder / "lef.ecgsk", folder / "patients", strict=True, **options)
     table = pd.DataFrame({"age": [45.0, 70, 50, 70, 33], "sex": [0.0, 1, 0, 1, 0]})
     expected = lef.predict_proba(RecordArray.wrap(read, table=table))[:, 1]
