@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from ecgsk._core.calling_line import stacklevel_of_user
 from ecgsk._core.files import expanded, write_file
+from ecgsk._core.frames import frame_of_rows
 from ecgsk._core.public import public
 from ecgsk._core.record_error import RecordError, printable
 from ecgsk._core.signal import STANDARD_LEADS, lead_indices, lead_name
@@ -251,7 +252,11 @@ def _write(ecg: StoredECG, read: Callable, path: str) -> None:
         signal,
         leads,
         ecg.sampling_rate,
-        resolutions=[_resolution(ecg, "I" if lead in derived else lead) for lead in leads],
+        # The equations of the limb leads contain halves of I and II.
+        resolutions=[
+            _resolution(ecg, "I") / 2 if lead in derived else _resolution(ecg, lead)
+            for lead in leads
+        ],
         date=ecg.states.date,
         comments=_comments(ecg, derived, left_out),
     )
@@ -305,7 +310,7 @@ def _table(tasks: Sequence[Task], errors: Sequence[list[str]]) -> pd.DataFrame:
         for task, found in zip(tasks, errors, strict=True)
         for row, (name, error) in enumerate(zip(task.names, found, strict=True))
     ]
-    return pd.DataFrame(rows).astype({"row": "Int64"})
+    return frame_of_rows(rows).astype({"row": "Int64"})
 
 
 def _warn(table: pd.DataFrame) -> None:
