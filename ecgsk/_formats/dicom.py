@@ -4,7 +4,6 @@ import re
 import warnings
 import zlib
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -68,41 +67,43 @@ class DICOM(WholeFileFormat):
         ]
         if not recordings:
             raise ValueError("it contains an average heartbeat only, and no recording")
-        chosen = _choose(recordings, options.wanted)
+        chosen, doubts = _choose(recordings, options.wanted)
         leads = tuple(lead for group in chosen for lead in group.leads)
         n_samples, rate = chosen[0].signal.shape[1], chosen[0].sampling_rate
         check_signal(len(leads), n_samples, rate)
         signal = chosen[0].signal if len(chosen) == 1 else _join(chosen, leads)
-        states = statements_of(file)
-        if len(recordings) > len(chosen):
-            places = " and ".join(str(group.place) for group in chosen)
-            which = f"multiplex group {places} of {len(items)}"
-            states = replace(states, comments={"read": which})
         ecg = StoredECG(
             path=path,
             format=self.name,
             leads=leads,
             sampling_rate=rate,
             n_samples=n_samples,
-            states=states,
+            states=statements_of(file),
             crc=zlib.crc32(signal.data),
             resolutions=tuple(step for group in chosen for step in group.resolutions),
+            doubts=doubts,
         )
         return ecg, signal
 
 
-def _choose(groups: Sequence[MultiplexGroup], wanted: Sequence[str]) -> list[MultiplexGroup]:
-    """Return the group that has the wanted leads, or those that have them together."""
+def _choose(
+    groups: Sequence[MultiplexGroup], wanted: Sequence[str]
+) -> tuple[list[MultiplexGroup], tuple[str, ...]]:
+    """Return the group that has the wanted leads, or those that have them together, and doubts."""
     alone = [group for group in groups if not _missing([group], wanted)]
     if alone:
-        return [min(alone, key=lambda group: (group.is_short, group.is_derived))]
+        chosen = min(alone, key=lambda group: (group.is_short, group.is_derived))
+        doubt = f"it contains {len(alone)} recordings, and multiplex group {chosen.place} is read"
+        return [chosen], (doubt,) * (len(alone) > 1)
     simultaneous: dict[tuple, list[MultiplexGroup]] = {}
     for group in groups:
-        time = group.sampling_rate, group.signal.shape[1], group.start
+        time = group.sampling_rate, group.signal.shape[1], group.start or 0.0
         simultaneous.setdefault(time, []).append(group)
     together = [part for part in simultaneous.values() if not _missing(part, wanted)]
     if together:
-        return together[0]
+        untimed = any(group.start is None for group in together[0])
+        doubt = "its leads are in several multiplex groups that do not state when they begin"
+        return together[0], (doubt,) * untimed
     if not _missing(groups, wanted):
         raise ValueError(
             "its leads were not recorded at the same time: " + "; ".join(map(str, groups))

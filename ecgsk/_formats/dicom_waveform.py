@@ -42,12 +42,12 @@ class MultiplexGroup:
     signal: np.ndarray  # float32, mV, (n_leads, n_samples)
     resolutions: tuple[float, ...]  # mV of one count, for each lead
     sampling_rate: float
-    start: float  # ms
+    start: float | None  # ms
 
     def __str__(self) -> str:
         return (
             f"{', '.join(self.leads)} ({self.sampling_rate:g} Hz, {self.signal.shape[1]} samples, "
-            f"from {self.start:g} ms)"
+            f"from {self.start or 0.0:g} ms)"
         )
 
 
@@ -107,7 +107,7 @@ def read_group(file: DICOMFile, item, place: int) -> MultiplexGroup:
         signal=signal if len(kept) == len(used) else signal[kept],
         resolutions=tuple(abs(used[i].gain) for i in kept),
         sampling_rate=rate,
-        start=number(item, "MultiplexGroupTimeOffset", 0.0),
+        start=number(item, "MultiplexGroupTimeOffset"),
     )
 
 

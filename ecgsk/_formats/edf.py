@@ -8,12 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from ecgsk._core.record_error import RecordError
-from ecgsk._formats.edf_header import ANNOTATIONS, Header, Signal, read_header
+from ecgsk._formats.edf_header import ANNOTATIONS, UNCLOSED, Header, Signal, read_header
 from ecgsk._formats.lead_plan import plan_leads
 from ecgsk._formats.limits import check_file, check_signal, unopened
 from ecgsk._formats.scaling import scale_counts
 from ecgsk._formats.stored import ReadOptions, StoredECG, WholeFileFormat
 
+_UNCLOSED = "the device did not close the file, so that its end may be missing"
 _BEGINNINGS = (b"0       ", b"\xffBIOSEMI")
 # The beginning of a data record's annotations is its time in seconds.
 _ONSET = re.compile(rb"([+-]\d+(?:\.\d*)?)\x14")
@@ -62,6 +63,7 @@ class EDF(WholeFileFormat):
             states=header.states,
             crc=zlib.crc32(signal.data),
             resolutions=tuple(abs(each.scale()[0]) for each in signals),
+            doubts=(_UNCLOSED,) * (header.n_records == UNCLOSED),
         )
         return ecg, signal
 
@@ -70,8 +72,8 @@ def _records(header: Header, content: bytes) -> np.ndarray:
     """Return the counts of all signals, (n_records, n_counts)."""
     size = 2 * header.record_size
     available = len(content) - header.n_bytes
-    n_records = available // size if header.n_records == -1 else header.n_records
-    if header.n_records != -1 and n_records * size != available:
+    n_records = available // size if header.n_records == UNCLOSED else header.n_records
+    if header.n_records != UNCLOSED and n_records * size != available:
         raise ValueError(
             f"it has {available} bytes of samples; {n_records} data records of {size} bytes are "
             f"{n_records * size} bytes"

@@ -14,6 +14,7 @@ from ecgsk._core.signal import lead_name, millivolt_factor
 from ecgsk._formats.stored import Statements, age_at
 
 ANNOTATIONS = "EDF Annotations"
+UNCLOSED = -1  # in place of the number of data records
 _FIXED = 256  # bytes, as many as for each signal
 _MOST_SIGNALS = 4096
 _SHORTEST, _LONGEST = 1e-30, 1e30  # data records, s; beyond, rates are infinite
@@ -79,7 +80,7 @@ class Header:
 
     kind: str  # EDF, EDF+C or EDF+D
     n_bytes: int
-    n_records: int  # -1 where the device did not close the file
+    n_records: int  # of data records, or UNCLOSED
     seconds: float  # of a data record
     rounding: float  # by how many seconds that may be off, because its text was cut
     signals: tuple[Signal, ...]
@@ -115,7 +116,7 @@ def read_header(content: bytes) -> Header:
     n_records = _integer(_text(content[236:244]), "number of data records")
     duration = _text(content[244:252])
     seconds = _number(duration, "duration of a data record")
-    if n_records < -1 or not _SHORTEST <= seconds < _LONGEST:
+    if n_records < UNCLOSED or not _SHORTEST <= seconds < _LONGEST:
         raise ValueError(f"it states {n_records} data records of {seconds:g} s")
     reserved = _text(content[192:236])
     kind = reserved[:5] if reserved.startswith("EDF+") else "EDF"

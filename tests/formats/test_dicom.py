@@ -237,7 +237,7 @@ def test_a_recording_comes_before_a_shorter_one(path):
     )
     ecg, decoded = decode(path)
     np.testing.assert_allclose(decoded, make_signal(1200), atol=1e-6)
-    assert ecg.states.comments == {"read": "multiplex group 2 of 2"}
+    assert ecg.doubts == ("it contains 2 recordings, and multiplex group 2 is read",)
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -260,7 +260,7 @@ def test_an_average_heartbeat_is_not_the_recording(path, first, made):
     ecg, decoded = decode(path)
     assert ecg.n_samples == 1200
     np.testing.assert_allclose(decoded, signal, atol=1e-6)
-    assert ecg.states.comments == {}
+    assert ecg.doubts == ()
 
 
 def test_only_an_average_heartbeat(path):
@@ -275,7 +275,7 @@ def test_the_first_original_recording_is_read(path):
     write_dicom(path, None, more_groups=[derived, original, later])
     ecg, decoded = decode(path)
     np.testing.assert_allclose(decoded, make_signal(1200, 2), atol=1e-6)
-    assert ecg.states.comments == {"read": "multiplex group 2 of 3"}
+    assert ecg.doubts == ("it contains 3 recordings, and multiplex group 2 is read",)
 
 
 def split(signal, **options):
@@ -297,6 +297,8 @@ def test_groups_of_leads_that_were_recorded_together(path, starts):
     ecg, decoded = decode(path)
     assert ecg.leads == STANDARD_LEADS
     np.testing.assert_allclose(decoded, signal, atol=1e-6)
+    doubt = "its leads are in several multiplex groups that do not state when they begin"
+    assert ecg.doubts == ((doubt,) if None in starts else ())
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,11 @@ def test_a_file_that_the_device_did_not_close(path):
 
     signal = make_signal()
     write_edf(path, signal, plus=False, edit=edit)
-    np.testing.assert_allclose(decode(path)[1], signal, atol=0.001)
+    ecg, decoded = decode(path)
+    np.testing.assert_allclose(decoded, signal, atol=0.001)
+    assert ecg.doubts == ("the device did not close the file, so that its end may be missing",)
+    write_edf(path, signal)
+    assert decode(path)[0].doubts == ()
 
 
 def discontinuous(kind, shift):
