@@ -4,6 +4,7 @@ import re
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -60,7 +61,7 @@ class EDF(WholeFileFormat):
             leads=tuple(each.lead for each in signals),
             sampling_rate=rate,
             n_samples=n_samples,
-            states=header.states,
+            states=replace(header.states, comments=_comments(signals)),
             crc=zlib.crc32(signal.data),
             resolutions=tuple(abs(each.scale()[0]) for each in signals),
             doubts=(_UNCLOSED,) * (header.n_records == UNCLOSED),
@@ -94,6 +95,12 @@ def _leads(header: Header, wanted: Sequence[str]) -> list[Signal]:
         stated = "; ".join(f"{rate:g} Hz ({', '.join(names)})" for rate, names in rates.items())
         raise ValueError(f"its leads have different sampling rates: {stated}")
     return leads
+
+
+def _comments(signals: Sequence[Signal]) -> dict[str, str]:
+    """Return the filters of the device, where all leads have the same ones."""
+    filters = {signal.prefilter for signal in signals} - {""}
+    return {"prefilter": filters.pop()} if len(filters) == 1 else {}
 
 
 def _check_times(header: Header, records: np.ndarray, rate: float) -> None:

@@ -47,6 +47,7 @@ class Signal:
     unit: str
     physical: tuple[str, str]
     digital: tuple[str, str]
+    prefilter: str
     place: slice  # of its samples in a data record
 
     @property
@@ -148,6 +149,7 @@ def _signals(content: bytes, n_signals: int) -> tuple[Signal, ...]:
             unit=fields["unit"][i],
             physical=(fields["physical_min"][i], fields["physical_max"][i]),
             digital=(fields["digital_min"][i], fields["digital_max"][i]),
+            prefilter=fields["prefilter"][i],
             place=slice(start, stop),
         )
         for i, (start, stop) in enumerate(pairwise([0, *accumulate(counts)]))

@@ -157,6 +157,7 @@ def test_statements(path):
     stated = decode(path)[0].states
     assert (stated.patient, stated.age_text, stated.sex_text) == ("P-17", "63Y", "F")
     assert (stated.date, stated.device) == (datetime(2013, 5, 25, 10, 59, 19), "Model 1")
+    assert stated.comments == {"prefilter": "HP:0.05Hz LP:150Hz"}
     assert "Secret" not in repr(stated)
 
 
