@@ -41,7 +41,6 @@ class CovariateTable:
         values = values.set_axis(rows, axis=0)
         self._values: dict[str, dict[str, float]] = {}
         self._unclear: dict[str, str] = {}
-        unclear = {place: row for row, places in found.unclear.items() for place in places}
         for place, (shown, _, _) in enumerate(_recordings(files)):
             if several := found.rows.get(place):
                 if len(values.loc[several].drop_duplicates()) > 1:
@@ -52,11 +51,11 @@ class CovariateTable:
                     )
                 of_row = values.loc[several[0]].to_dict()
                 self._values[shown] = {k: v for k, v in of_row.items() if not np.isnan(v)}
-            elif place in unclear:
-                row = unclear[place]
+            elif place in found.unclear:
+                row, places = found.unclear[place]
                 self._unclear[shown] = (
                     f"{table.row_names(row)} of --table, {names[row]!r}, fits "
-                    f"{len(found.unclear[row])} recordings: write their folders or endings into it."
+                    f"{len(places)} recordings: write their folders or endings into it."
                 )
 
     def of(self, shown: str) -> dict[str, float]:

@@ -12,12 +12,15 @@ IGNORABLE = ("suffix", "folder", "case", "zeros")
 # has the number of the recording behind its ending.
 _NAME = re.compile(r"(.+?)(\.\d{0,3}[a-z][a-z0-9]{0,9})?(\[\d+\])?", re.IGNORECASE | re.DOTALL)
 
+_Key = tuple[tuple[str, ...], str]  # folders and name
+
 
 class RowsOfRecords(NamedTuple):
     """Which rows of a table are about which recordings, by their places."""
 
     rows: dict[int, list[int]]  # of each recording that has some
-    unclear: dict[int, list[int]]  # recordings that a row may be about, where these are several
+    # Of each recording that a row may be about, but also others: that row, and all of them.
+    unclear: dict[int, tuple[int, list[int]]]
 
 
 def match_names(
@@ -30,31 +33,29 @@ def match_names(
     where no row has the very name. "folder" ignores folders, "case" capitals and "zeros" zeros
     before a number. A row that may be about several recordings is about none.
     """
-    by_name, by_stem = _index(names, ignore)
-    # The recordings of each row, by whole names and by names without endings.
-    whole: dict[int, list[int]] = defaultdict(list)
-    of_stems: dict[int, list[int]] = defaultdict(list)
+    whole, stems = _Index(names, ignore), _Index(names, ignore, ending=False)
     for place, (record, path) in enumerate(records):
         folders, keys = _keys(record, path, ignore)
-        for row in _rows_of(keys, folders, by_name):
-            whole[row].append(place)
+        whole.add(place, folders, keys)
         if "suffix" in ignore:
-            for row in _rows_of([without_ending(key) for key in keys], folders, by_stem):
-                of_stems[row].append(place)
+            stems.add(place, folders, [without_ending(key) for key in keys])
     rows: dict[int, list[int]] = {}
-    unclear = {}
-    for claims in (whole, of_stems):
+    unclear: dict[int, tuple[int, list[int]]] = {}
+    taken: set[int] = set()
+    for index in (whole, stems):
         # A row or a recording that has found the very name does not look further.
         found: dict[int, list[int]] = defaultdict(list)
-        for row, places in claims.items():
-            if claims is of_stems and (row in whole or rows.keys() >= set(places)):
+        for key, places in index.places.items():
+            free = [row for row in index.rows[key] if row not in taken]
+            if not free or rows.keys() >= set(places):
                 continue
-            if len(places) > 1:
-                unclear[row] = places
+            if len(places) == 1:
+                found[places[0]] += free
             else:
-                found[places[0]].append(row)
+                unclear |= dict.fromkeys(places, (free[0], places))
         rows |= {place: sorted(several) for place, several in found.items()}
-    return RowsOfRecords(rows, unclear)
+        taken.update(row for key in index.places for row in index.rows[key])
+    return RowsOfRecords(rows, {k: v for k, v in unclear.items() if k not in rows})
 
 
 def plain_key(text: str, ignore: Collection[str]) -> str:
@@ -71,15 +72,36 @@ def without_ending(name: str) -> str:
     return name if match is None else match[1] + (match[3] or "")
 
 
-def _index(names: Sequence[str], ignore: Collection[str]) -> tuple[dict, dict]:
-    by_name: dict[str, list] = defaultdict(list)
-    by_stem: dict[str, list] = defaultdict(list)
-    for row, text in enumerate(names):
-        if text.strip():
-            folders, name = _split(text, ignore)
-            by_name[plain_key(name, ignore)].append((row, folders))
-            by_stem[plain_key(without_ending(name), ignore)].append((row, folders))
-    return by_name, by_stem
+class _Index:
+    """Names in a table, and the places of the recordings that may have them.
+
+    Both are by folders and name, so that 40,000 files of one name in as many folders are no work.
+    """
+
+    def __init__(self, names: Sequence[str], ignore: Collection[str], *, ending: bool = True):
+        self.rows: dict[_Key, list[int]] = defaultdict(list)
+        self.places: dict[_Key, list[int]] = defaultdict(list)
+        for row, text in enumerate(names):
+            if text.strip():
+                folders, name = _split(text, ignore)
+                name = name if ending else without_ending(name)
+                self.rows[folders, plain_key(name, ignore)].append(row)
+        self._depths = sorted({len(folders) for folders, _ in self.rows})
+        self._by_name: dict[str, list[_Key]] = defaultdict(list)
+        for key in self.rows:
+            self._by_name[key[1]].append(key)
+
+    def add(self, place: int, folders: tuple[str, ...] | None, names: Sequence[str]) -> None:
+        """Add a recording with one of some names; its folders are None if unknown."""
+        for name in dict.fromkeys(names):
+            if folders is None:
+                keys = self._by_name.get(name, [])
+            else:
+                depths = [depth for depth in self._depths if depth <= len(folders)]
+                keys = [(folders[len(folders) - depth :], name) for depth in depths]
+            for key in keys:
+                if key in self.rows:
+                    self.places[key].append(place)
 
 
 def _keys(
@@ -90,16 +112,7 @@ def _keys(
     # A file of several recordings has no row: each recording has its own.
     numbered = record.endswith("]") and not file.endswith("]")
     names = [record] if numbered else [record, file]
-    return folders, [plain_key(name, ignore) for name in dict.fromkeys(names)]
-
-
-def _rows_of(keys: Iterable[str], folders: tuple[str, ...] | None, index: dict) -> list[int]:
-    rows: dict[int, None] = {}
-    for key in keys:
-        for row, given in index.get(key, ()):
-            if folders is None or not given or given == folders[-len(given) :]:
-                rows[row] = None
-    return list(rows)
+    return folders, [plain_key(name, ignore) for name in names]
 
 
 def _split(text: str, ignore: Collection[str]) -> tuple[tuple[str, ...], str]:

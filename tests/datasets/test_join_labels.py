@@ -264,6 +264,15 @@ def test_a_row_that_fits_several_recordings_is_not_used():
     assert silent(bunch, full, on="file", target="y").target.tolist() == [1, 0, 1, 0]
 
 
+def test_files_of_one_name_in_many_folders():
+    bunch = ecgs(*(f"P{n}/ecg.xml" for n in range(2000)))
+    ids = [f"P{n}/ecg.xml" for n in range(2000)][::-1]
+    joined = silent(bunch, frame(file=ids, y=[n % 2 for n in range(2000)]), on="file", target="y")
+    assert joined.matches.rows.tolist() == list(range(2000))[::-1]
+    with pytest.raises(ValueError, match="'ecg.xml', fits 2000 recordings"):
+        join_labels(bunch, frame(file=["ecg.xml"] * 2000, y=1), on="file")
+
+
 def test_the_last_number_of_a_name_is_no_ending(tmp_path):
     for number in range(2):
         with open(tmp_path / f"1.2.840.{number}", "wb") as file:

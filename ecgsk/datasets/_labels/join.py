@@ -201,7 +201,8 @@ def join_labels(
         return find_by_keys(bunch, keys, opened, ignored, window, direction, usable)
 
     found = find(ignored)
-    hints = find_hints(find, found, ignored)
+    ignorable = IGNORABLE if by_name else ("case", "zeros")
+    hints = find_hints(find, found, ignored, ignorable)
     if not any(found.rows):
         raise ValueError(explain_no_match(bunch, on, keys, found, opened, hints))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from sklearn.utils import Bunch
 
-from ecgsk._core.record_names import IGNORABLE, plain_key
+from ecgsk._core.record_names import plain_key
 from ecgsk._core.user_tables import UserTable
 from ecgsk.datasets._labels.rows import NO_ROW, Candidates, metadata_of
 
@@ -74,15 +74,18 @@ def _first(names: Sequence[str]) -> str:
 
 
 def find_hints(
-    find: Callable[[set[str]], Candidates], found: Candidates, ignored: set[str]
+    find: Callable[[set[str]], Candidates],
+    found: Candidates,
+    ignored: set[str],
+    ignorable: Sequence[str],
 ) -> list[str]:
-    """Return what else to ignore so that more recordings have a row.
+    """Return what else of ``ignorable`` to ignore so that more recordings have a row.
 
     ``find`` returns the rows with some differences ignored.
     """
     n_found = sum(map(bool, found.rows))
     hints = []
-    for extra in IGNORABLE if n_found < len(found.rows) else ():
+    for extra in ignorable if n_found < len(found.rows) else ():
         if extra not in ignored:
             more = sum(map(bool, find({*ignored, extra}).rows)) - n_found
             if more > 0:

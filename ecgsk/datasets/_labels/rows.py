@@ -79,13 +79,13 @@ def find_by_name(
     found, unclear = match_names(keys, records, ignore)
     rows = [found.get(place, []) for place in range(len(records))]
     reasons: dict[int, tuple[str, str]] = {}
-    for row, places in unclear.items():
+    for place, (row, places) in unclear.items():
         one, other = (records[place][1] or records[place][0] for place in places[:2])
         reason = (
             f"{table.row_names(row)} of the table, {keys[row]!r}, fits {len(places)} recordings, "
             f"among them {one!r} and {other!r}: write their folders or endings into the table"
         )
-        reasons |= {place: (UNCLEAR, reason) for place in places if not rows[place]}
+        reasons[place] = (UNCLEAR, reason)
     return Candidates(rows, keys, reasons)
 
 
