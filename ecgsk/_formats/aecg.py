@@ -4,6 +4,7 @@ A series has sequences of numbers: one of the times (GLIST, with an increment) a
 lead (SLIST_PQ: origin + scale * digit). A derived series is an average heartbeat.
 """
 
+import math
 from collections.abc import Iterator
 from datetime import datetime
 from xml.etree.ElementTree import Element
@@ -58,12 +59,12 @@ class HL7aECG(XMLFormat):
     endings = (".xml", ".aecg")
 
     def leads(self, root: Element, options: ReadOptions) -> list[XMLLead]:
-        return [
-            lead
+        groups = (
+            group
             for series in _rhythm_series(root)
             for group in series.findall("component/sequenceset")
-            for lead in _leads(group)
-        ]
+        )
+        return [lead for part, group in enumerate(groups) for lead in _leads(group, part)]
 
     def statements(self, root: Element) -> Statements:
         series = _rhythm_series(root)
@@ -98,7 +99,7 @@ def _rhythm_series(root: Element) -> list[Element]:
     ]
 
 
-def _leads(group: Element) -> Iterator[XMLLead]:
+def _leads(group: Element, part: int) -> Iterator[XMLLead]:
     """Yield the leads of a set of sequences that share their times."""
     sequences = [(_code(item), item.find("value")) for item in group.findall("component/sequence")]
     times = [value for code, value in sequences if code.startswith("TIME_")]
@@ -110,16 +111,24 @@ def _leads(group: Element) -> Iterator[XMLLead]:
     for code, value in leads:
         name = code.partition(_LEAD)[2]
         name = "-aVR" if name == _NEGATIVE_AVR else xml_lead_name(name)
-        scale, factor = _quantity(value, "scale", name)
-        origin, origin_factor = _quantity(value, "origin", name, missing="0")
+        scale, unit = _quantity(value, "scale", name)
+        origin, origin_unit = _quantity(value, "origin", name, missing="0")
+        doubts = ()
+        if origin and not origin_unit:
+            origin_unit = unit
+            doubts = (
+                f"the origin of its leads has no unit; that of their scale, {unit}, was used",
+            )
         digits = None if value is None else value.find("digits")
         yield XMLLead(
             name=name,
             counts=listed_numbers("" if digits is None else digits.text or "", f"lead {name}"),
             rate=rate,
-            gain=scale * factor,
-            offset=origin * origin_factor if origin else 0.0,
+            gain=scale * millivolt_factor(unit),
+            offset=origin * millivolt_factor(origin_unit) if origin else 0.0,
             start=start,
+            part=part,
+            doubts=doubts,
         )
 
 
@@ -132,17 +141,24 @@ def _rate(times: Element | None) -> float:
             f"{', '.join(_SECONDS)}"
         )
     rate = 1 / (step * _SECONDS[unit])
-    return float(round(rate)) if abs(rate - round(rate)) < 1e-6 * rate else rate
+    if abs(rate - round(rate)) < 1e-6 * rate:
+        return float(round(rate))
+    decimals = _attribute(times, "increment", "value").replace(",", ".").partition(".")[2]
+    if not decimals.isdecimal():
+        return rate
+    # The text of 1 / 512, 0.001953, is cut: it may stand for whole rates.
+    half = 0.5 * 10.0 ** -len(decimals) * _SECONDS[unit]
+    lowest, highest = math.ceil(1 / (1 / rate + half)), math.floor(1 / (1 / rate - half))
+    return float(lowest) if lowest == highest else rate
 
 
-def _quantity(value: Element | None, tag: str, name: str, missing: str = "") -> tuple[float, float]:
-    """Return a number and the factor from its unit to mV, which has no meaning for 0."""
+def _quantity(value: Element | None, tag: str, name: str, missing: str = "") -> tuple[float, str]:
+    """Return a number and its unit."""
     text = _attribute(value, tag, "value") or missing
     stated = number(text)
     if stated is None:
         raise ValueError(f"the amplitude of lead {name} is unknown: its {tag} is {text!r}")
-    unit = _attribute(value, tag, "unit")
-    return stated, millivolt_factor(unit) if stated or unit else 0.0
+    return stated, _attribute(value, tag, "unit")
 
 
 def _attribute(element: Element | None, path: str, key: str) -> str:

@@ -84,12 +84,11 @@ def _lead(channel: Element) -> XMLLead:
     values = _attributes(channel)
     name = xml_lead_name(values.get("name", ""))
     for key, allowed in _ENCODING.items():
-        if values.get(key, allowed).upper() != allowed:
+        if (values.get(key) or allowed).upper() != allowed:
             raise ValueError(f"lead {name} has {key.upper()} {values[key]}; {allowed} is read")
+    doubts = ()
     if values.get("offset") and number(values["offset"]) != 0:
-        raise ValueError(
-            f"lead {name} has OFFSET {values['offset']}, whose meaning is not documented"
-        )
+        doubts = ("its leads have an OFFSET, whose meaning is not documented; it was not used",)
     payload = base64_bytes(channel.get("data") or channel.text or "", f"lead {name}")
     if len(payload) % 2:
         raise ValueError(f"lead {name} has {len(payload)} bytes in samples of 2 bytes")
@@ -103,7 +102,14 @@ def _lead(channel: Element) -> XMLLead:
     stated = number(values.get("duration", ""))
     if stated and stated not in (len(counts), round(1000 * len(counts) / rate)):
         raise ValueError(f"lead {name} has {len(counts)} samples and DURATION {stated:g}")
-    return XMLLead(name=name, counts=counts, rate=rate, gain=1 / per_mv)
+    return XMLLead(
+        name=name,
+        counts=counts,
+        rate=rate,
+        gain=1 / per_mv,
+        start=values.get("offset") or "0",
+        doubts=doubts,
+    )
 
 
 def _attributes(element: Element | None) -> dict[str, str]:

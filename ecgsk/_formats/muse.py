@@ -24,7 +24,7 @@ from ecgsk._formats.xml_tree import (
 )
 
 _MILLIVOLTS = {"nanovolt": 1e-6, "microvolt": 1e-3, "millivolt": 1.0, "volt": 1e3}
-_MILLIVOLTS |= {"nv": 1e-6, "uv": 1e-3, "mv": 1.0}
+_MILLIVOLTS |= {"nv": 1e-6, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "mv": 1.0, "v": 1e3}
 _DATES = ("%m-%d-%Y", "%m/%d/%Y", "%Y-%m-%d", "%Y%m%d", "%d-%b-%Y")
 _MEASUREMENTS = {
     "heart_rate": "ventricularrate",
@@ -56,10 +56,10 @@ class MuseXML(XMLFormat):
         if not rhythms:
             raise ValueError("it contains no waveform of the type Rhythm")
         leads = []
-        for waveform in rhythms:
+        for part, waveform in enumerate(rhythms):
             rate = _rate(waveform)
             start = text_of(waveform, "waveformstarttime")
-            leads += [_lead(element, rate, start) for element in waveform.findall("leaddata")]
+            leads += [_lead(element, rate, start, part) for element in waveform.findall("leaddata")]
         return _checked(leads) if options.verify else [lead for lead, _ in leads]
 
     def statements(self, root: Element) -> Statements:
@@ -94,7 +94,7 @@ def _rate(waveform: Element) -> float:
     return base * 10.0**exponent
 
 
-def _lead(element: Element, rate: float, start: str) -> tuple[XMLLead, bool | None]:
+def _lead(element: Element, rate: float, start: str, part: int) -> tuple[XMLLead, bool | None]:
     """Return a lead and whether its checksum is right, None where it has none."""
     name = xml_lead_name(text_of(element, "leadid"))
     doubts = tuple(
@@ -114,7 +114,7 @@ def _lead(element: Element, rate: float, start: str) -> tuple[XMLLead, bool | No
         ("leadsamplecounttotal", len(counts)),
     ):
         stated = text_of(element, tag)
-        if stated and number(stated) != length:
+        if number(stated) not in (None, length):
             raise ValueError(f"lead {name} has {length} instead of {stated} ({tag})")
     crc = number(text_of(element, "leaddatacrc32"))
     # Signed or not; programs that compute none leave it empty or 0.
@@ -128,6 +128,7 @@ def _lead(element: Element, rate: float, start: str) -> tuple[XMLLead, bool | No
         rate=rate,
         gain=_gain(element, name),
         start=(start, number(text_of(element, "leadtimeoffset")) or 0.0),
+        part=part,
         doubts=doubts,
     )
     return lead, check

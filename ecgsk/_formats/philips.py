@@ -5,6 +5,7 @@ other, or compressed by the method XLI. Recordings of PageWriter devices have 11
 which contains a calibration pulse at 10.7 s: a shorter recording has to be cut from the start.
 """
 
+import re
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -24,6 +25,8 @@ from ecgsk._formats.xml_tree import (
 )
 
 _VERSIONS = ("1.03", "1.04")
+_SIMILAR_VERSION = re.compile(r"1\.\d+(\.\d+)*")
+_MOST_MORE_LEADS = 4
 _LIMB_LEADS = STANDARD_LEADS[:6]
 _DERIVED = frozenset(STANDARD_LEADS[2:6])
 # Five minutes of twelve leads at 500 Hz.
@@ -63,7 +66,7 @@ class PhilipsXML(XMLFormat):
 
     def leads(self, root: Element, options: ReadOptions) -> list[XMLLead]:
         version = text_of(root, "documentinfo/documentversion")
-        if not version.startswith(_VERSIONS):
+        if not _SIMILAR_VERSION.fullmatch(version):
             raise ValueError(
                 f"its version is {version!r}; versions {' and '.join(_VERSIONS)} are read"
             )
@@ -89,15 +92,19 @@ class PhilipsXML(XMLFormat):
         resolution = number(stated("resolution", "signalresolution"))
         if not resolution or resolution < 0:
             raise ValueError("its amplitude is unknown: it states no resolution")
-        bits = stated("bitspersample", "nbitspersample") or "16"
+        # Those of the acquired signal may be fewer.
+        bits = parsed.get("bitspersample") or parsed.get("nbitspersample") or "16"
         if number(bits) != 16:
             raise ValueError(f"samples of {bits} bits are not read")
         signed = stated("signalsigned").lower() not in ("false", "no", "f", "0")
         counts = _samples(parsed, names, round(duration * rate / 1000), signed)
         zero = number(stated("signaloffset") or "0") or 0.0
         gain = resolution * 1e-3
+        doubts: tuple[str, ...] = ()
+        if not version.startswith(_VERSIONS):
+            doubts = (f"it was read as versions {' and '.join(_VERSIONS)}, but is of another one",)
         return [
-            XMLLead(name=name, counts=row, rate=rate, gain=gain, offset=-zero * gain)
+            XMLLead(name, row, rate, gain, offset=-zero * gain, doubts=doubts)
             for name, row in zip(names, counts, strict=True)
         ]
 
@@ -151,9 +158,10 @@ def _lead_names(parsed: Element, described: Element | None) -> list[str]:
             )
         )
         system = first_text(text_of(described, tag) for tag in ("acquisitiontype", "leadset"))
-        if system not in ("STD-12", "10-WIRE") or count != len(STANDARD_LEADS):
+        n_more = (count or 0) - len(STANDARD_LEADS)
+        if system.upper() not in ("STD-12", "10-WIRE") or not 0 <= n_more <= _MOST_MORE_LEADS:
             raise ValueError(f"its leads have no names ({count or 0:g} channels, {system!r})")
-        names = list(STANDARD_LEADS)
+        names = [*STANDARD_LEADS, *(f"channel {13 + i}" for i in range(int(n_more)))]
     return [xml_lead_name(name) for name in names]
 
 

@@ -4,12 +4,14 @@ import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from ecgsk._core.record_error import RecordError
 from ecgsk._core.signal import lead_name
+from ecgsk._formats.lead_plan import plan_leads
 from ecgsk._formats.limits import check_signal
 from ecgsk._formats.stored import ReadOptions, Statements, StoredECG, WholeFileFormat
 from ecgsk._formats.xml_tree import number, read_tree, root_name
@@ -19,6 +21,8 @@ _MISSING_COUNT, _IMPOSSIBLE = -32768, 20.0  # mV
 _MOST_LEADS = 1000
 # One count of a device, mV.
 _STEPS = (1e-9, 1e3)
+# Seconds. Average heartbeats are shorter; recordings are not.
+_LONGEST_BEAT = 2.0
 _LONGEST, _WIDEST = 10_000.0, 360.0  # ms or 1/min, degrees
 
 
@@ -32,6 +36,7 @@ class XMLLead:
     gain: float  # mV
     offset: float = 0.0  # mV
     start: object = None  # equal for leads that were recorded at the same time
+    part: object = None  # of the file; where one has all wanted leads, it is the recording
     doubts: tuple[str, ...] = ()  # see StoredECG
 
     def write_millivolts(self, out: np.ndarray) -> None:
@@ -75,7 +80,7 @@ class XMLFormat(WholeFileFormat):
     def decode_file(self, path: str, options: ReadOptions) -> tuple[StoredECG, np.ndarray]:
         root = read_tree(path)
         try:
-            leads = self.leads(root, options)
+            leads, doubts = _recording(self.leads(root, options), options.wanted)
             signal = _signal(leads)
             states = self.statements(root)
         except MemoryError:
@@ -91,9 +96,65 @@ class XMLFormat(WholeFileFormat):
             states=states,
             crc=zlib.crc32(signal.tobytes()),
             resolutions=tuple(abs(lead.gain) for lead in leads),
-            doubts=tuple(dict.fromkeys(doubt for lead in leads for doubt in lead.doubts)),
+            doubts=tuple(dict.fromkeys(chain(doubts, *(lead.doubts for lead in leads)))),
         )
         return ecg, signal
+
+
+def _recording(
+    leads: Sequence[XMLLead], wanted: Sequence[str]
+) -> tuple[list[XMLLead], tuple[str, ...]]:
+    """Return the leads of one recording, and doubts about the choice.
+
+    It is the first part of a file with all wanted leads, but not one that may be an average
+    heartbeat; or all parts together. Leads that are not wanted are left out where they do not fit.
+    """
+    parts: dict[object, list[XMLLead]] = {}
+    for lead in leads:
+        part = parts.setdefault(lead.part, [])
+        if not any(_is_copy(lead, other) for other in part):
+            part.append(lead)
+    complete = [part for part in parts.values() if _needed(part, wanted)]
+    doubts: tuple[str, ...] = ()
+    if sum(not _is_short(part) for part in complete) > 1:
+        doubts = ("it contains several recordings, of which the first was read",)
+    everything = list(chain(*parts.values()))
+    chosen = min(complete, key=_is_short) if complete else everything
+    needed = _needed(chosen, wanted)
+    if not needed:
+        return everything, doubts
+    model = next(lead for lead in chosen if lead.name == needed[0])
+    names = [lead.name for lead in everything if lead.name not in needed]
+    kept = [
+        lead
+        for lead in everything
+        if (lead.name in needed and any(lead is other for other in chosen))
+        or (names.count(lead.name) == 1 and _is_like(lead, model))
+    ]
+    return kept, doubts
+
+
+def _needed(leads: Sequence[XMLLead], wanted: Sequence[str]) -> tuple[str, ...]:
+    """Return which leads the wanted ones follow from, none where one is missing or doubled."""
+    try:
+        return plan_leads(tuple(lead.name for lead in leads), tuple(wanted)).needed
+    except ValueError:
+        return ()
+
+
+def _is_short(part: Sequence[XMLLead]) -> bool:
+    return len(part[0].counts) <= _LONGEST_BEAT * part[0].rate
+
+
+def _is_like(lead: XMLLead, other: XMLLead) -> bool:
+    same = len(lead.counts), lead.rate, lead.start
+    return same == (len(other.counts), other.rate, other.start)
+
+
+def _is_copy(lead: XMLLead, other: XMLLead) -> bool:
+    """Return whether a lead is a copy, such as a rhythm strip at the foot of a page."""
+    is_same = (lead.name, lead.gain, lead.offset) == (other.name, other.gain, other.offset)
+    return is_same and _is_like(lead, other) and np.array_equal(lead.counts, other.counts)
 
 
 def _signal(leads: Sequence[XMLLead]) -> np.ndarray:

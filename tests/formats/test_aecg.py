@@ -60,11 +60,52 @@ def test_digits_may_have_decimals_and_lines(tmp_path):
     np.testing.assert_allclose(decode(tmp_path / "a.xml")[1][3], [1.5, -22.5, 3], rtol=1e-6)
 
 
-@pytest.mark.parametrize(("increment", "rate"), [("0.00390625", 256.0), ("0.003", 1 / 0.003)])
+@pytest.mark.parametrize(
+    ("increment", "rate"),
+    [
+        ("0.00390625", 256.0),
+        ("0.003", 1 / 0.003),
+        ("0.001953", 512.0),
+        ("0.00333", 300.0),
+        ("0,0083", 1 / 0.0083),
+        ("1.96e-3", 1 / 0.00196),
+    ],
+)
 def test_rates_need_not_be_whole(tmp_path, increment, rate):
+    """A text that was cut stands for the only whole rate that it may be."""
     steps = f'<increment value="{increment}" unit="s"/>'
     write_aecg(tmp_path / "a.xml", MV, increment=steps)
     assert decode(tmp_path / "a.xml")[0].sampling_rate == pytest.approx(rate, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("origin", "offset", "n_doubts"),
+    [("", 0.0, 0), ('value="0" unit="1"', 0.0, 0), ('value="0"', 0.0, 0), ('value="7"', 0.007, 1)],
+)
+def test_an_origin_without_unit(tmp_path, origin, offset, n_doubts):
+    edit = changed('<origin value="0" unit="uV"/>', f"<origin {origin}/>" if origin else "")
+    digits = write_aecg(tmp_path / "a.xml", MV, edit=edit)
+    ecg, signal = decode(tmp_path / "a.xml")
+    np.testing.assert_allclose(signal, digits * 0.0025 + offset, atol=1e-6)
+    assert len(ecg.doubts) == n_doubts
+
+
+@pytest.mark.parametrize("part", ["component><series", "component><sequenceSet"])
+def test_the_first_of_several_recordings_is_read(tmp_path, part):
+    """Also where a series has an average heartbeat before, which is named in no known way."""
+    end = "></".join(part.split("><")[::-1])
+
+    def edit(text):
+        first = re.search(rf"(?s)<{part}>.*?</{end}>", text)[0]
+        second = re.sub("<digits>[^<]*", f"<digits>{'5 ' * 1200}", first)
+        beat = re.sub("<digits>[^<]*", f"<digits>{'7 ' * 300}", first)
+        return text.replace(first, beat.replace("RHYTHM", "OTHER") + first + second)
+
+    signal = np.resize(MV, (12, 1200))
+    digits = write_aecg(tmp_path / "a.xml", signal, edit=edit)
+    ecg, read = decode(tmp_path / "a.xml")
+    np.testing.assert_array_equal(np.rint(read / 0.0025), digits)
+    assert ecg.doubts == ("it contains several recordings, of which the first was read",)
 
 
 def test_series_and_sets_with_other_leads_of_the_same_time_are_one_recording(tmp_path):
@@ -97,7 +138,7 @@ def test_the_negative_of_a_lead_is_another_lead(tmp_path):
         (changed('<scale value="2.5"', '<scale value="inf"'), "scale is 'inf'"),
         (changed('(<scale[^>]*)unit="uV"', r"\1"), "unit ''"),
         (changed('(<scale[^>]*)unit="uV"', r'\1unit="mm"'), "unit 'mm'"),
-        (changed('<origin value="0" unit="uV"', '<origin value="7"'), "unit ''"),
+        (changed('<origin value="0" unit="uV"', '<origin value="7" unit="1"'), "unit '1'"),
         (changed('<origin value="0"', '<origin value="?"'), "origin is '?'"),
         (changed("<increment[^>]*>", ""), "sampling rate is unknown"),
         (changed("<increment[^>]*>", '<increment value="2" unit="beats"/>'), "is unknown"),
@@ -112,7 +153,6 @@ def test_the_negative_of_a_lead_is_another_lead(tmp_path):
         (changed("<digits>", "<digits>1 ", 1), "different lengths"),
         (changed("RHYTHM", "REPRESENTATIVE_BEAT"), "contains no recording"),
         (changed('MDC_ECG_LEAD_II<|MDC_ECG_LEAD_II"', 'MDC_ECG_LEAD_I"'), "leads I more than"),
-        (changed(r"(?s)(<component><series>.*</series></component>)", r"\1\1"), "more than once"),
     ],
 )
 def test_what_leaves_samples_uncertain_is_an_error(tmp_path, edit, error):
@@ -124,8 +164,10 @@ def test_what_leaves_samples_uncertain_is_an_error(tmp_path, edit, error):
 def test_leads_of_other_times_are_an_error(tmp_path):
     def edit(text):
         part = re.search(r"(?s)<component><sequenceSet>.*?</sequenceSet></component>", text)[0]
-        later = part.replace("20230401101112.000", "20230401101122.000").replace("LEAD_", "LEAD_X")
-        return text.replace("<subjectOf>", later + "<subjectOf>")
+        later = part.replace("20230401101112.000", "20230401101122.000")
+        later = re.sub("LEAD_(A?V)", r"LEAD_X\1", later)
+        first = re.sub("LEAD_(I+)", r"LEAD_X\1", part)
+        return text.replace(part, first + later)
 
     write_aecg(tmp_path / "a.xml", MV, edit=edit)
     with pytest.raises(RecordError, match="different times at which they start"):

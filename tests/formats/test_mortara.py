@@ -24,7 +24,7 @@ def decode(path):
         {},
         {"units_per_mv": 1000, "rate": 1000},
         {"attributes": {"DURATION": 600, "BITS": 16, "FORMAT": "signed", "ENCODING": "base64"}},
-        {"attributes": {"DURATION": "", "OFFSET": ""}},
+        {"attributes": dict.fromkeys(("DURATION", "OFFSET", "BITS", "FORMAT", "ENCODING"), "")},
     ],
 )
 def test_counts_come_back_and_equal_those_of_ecgdatakit(tmp_path, arguments):
@@ -46,7 +46,6 @@ def test_counts_come_back_and_equal_those_of_ecgdatakit(tmp_path, arguments):
         ({"UNITS_PER_MV": "-5"}, "amplitude of lead I is unknown"),
         ({"SAMPLE_FREQ": ""}, "no sampling rate"),
         ({"SAMPLE_FREQ": "0"}, "no sampling rate"),
-        ({"OFFSET": "3"}, "OFFSET 3"),
         ({"BITS": 12}, "BITS 12"),
         ({"FORMAT": "UNSIGNED"}, "FORMAT UNSIGNED"),
         ({"ENCODING": "HEX"}, "ENCODING HEX"),
@@ -62,6 +61,18 @@ def test_counts_come_back_and_equal_those_of_ecgdatakit(tmp_path, arguments):
 def test_what_leaves_samples_uncertain_is_an_error(tmp_path, attributes, error):
     write_mortara(tmp_path / "a.xml", MV, attributes=attributes)
     with pytest.raises(RecordError, match=error):
+        decode(tmp_path / "a.xml")
+
+
+def test_offsets_have_no_documented_meaning(tmp_path):
+    counts = write_mortara(tmp_path / "a.xml", MV, attributes={"OFFSET": "3"})
+    ecg, signal = decode(tmp_path / "a.xml")
+    np.testing.assert_array_equal(np.rint(signal * 400), counts)
+    assert "OFFSET, whose meaning is not documented" in ecg.doubts[0]
+
+    content = (tmp_path / "a.xml").read_text().replace('OFFSET="3"', 'OFFSET="0"', 1)
+    (tmp_path / "a.xml").write_text(content)
+    with pytest.raises(RecordError, match="different times at which they start"):
         decode(tmp_path / "a.xml")
 
 

@@ -135,9 +135,7 @@ def test_checksums_are_compared_where_a_file_has_them(tmp_path, crc, verify, err
         (changed("<WaveFormData>\n....", "<WaveFormData>\n*~~*"), "not base64"),
         (changed("(?s)<WaveFormData>.*?<", "<WaveFormData><"), "0 instead of 800"),
         (changed("(?s)<LeadData>.*</LeadData>", ""), "no waveform|contains no recording"),
-        (after(muse_waveform(np.ones((8, 400)), 500, EIGHT_LEADS)), "more than once"),
-        (after(muse_waveform(np.ones((1, 400)), 250, ["V7"])), "different sampling rates"),
-        (after(muse_waveform(np.ones((1, 300)), 500, ["V7"])), "different lengths"),
+        (changed("<SampleBase>500", "<SampleBase>0", 2), "0 Hz"),
     ],
 )
 def test_what_leaves_samples_uncertain_is_an_error(tmp_path, edit, error):
@@ -166,6 +164,56 @@ def test_what_may_be_right_is_read_with_a_doubt(tmp_path, options, doubt):
     with pytest.warns(UserWarning, match=f"1, such as .*a.xml: .*{doubt}"):
         ecgs = load_ecg([tmp_path / "a.xml"])
     assert ecgs.metadata["doubts"][0] == list(ecg.doubts)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        muse_waveform(np.ones((1, 400)), 250, ["V7"]),
+        muse_waveform(np.ones((1, 300)), 500, ["V7"]),
+        muse_waveform(np.arange(800).reshape(2, 400), 500, ["V7", "V7"]),
+        muse_waveform(np.ones((1, 400)), 500, ["V7"], lead_elements={"LeadTimeOffset": 5}),
+    ],
+)
+def test_more_leads_that_do_not_fit_are_left_out(tmp_path, more):
+    counts = write_muse(tmp_path / "a.xml", EIGHT, edit=after(more))
+    ecg, signal = decode(tmp_path / "a.xml")
+    assert (ecg.leads, ecg.doubts) == (EIGHT_LEADS, ())
+    np.testing.assert_array_equal(np.rint(signal / 0.00488), counts)
+    with pytest.raises(RecordError, match="different|more than once"):
+        decode(tmp_path / "a.xml", wanted=("I", "V7"))
+
+
+def test_a_copy_of_a_lead_is_left_out(tmp_path):
+    leads = (*EIGHT_LEADS, "II")
+    write_muse(tmp_path / "a.xml", EIGHT[[*range(8), 1]], leads=leads)
+    assert decode(tmp_path / "a.xml")[0].leads == EIGHT_LEADS
+    write_muse(tmp_path / "a.xml", EIGHT[[*range(8), 2]], leads=leads)
+    with pytest.raises(RecordError, match="contains leads II more than once"):
+        decode(tmp_path / "a.xml")
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "first", "n_doubts"),
+    [((1200, 1500), 0, 1), ((1500, 1200), 0, 1), ((400, 1200), 1, 0), ((1200, 400), 0, 0)],
+)
+def test_the_first_of_several_recordings_is_read(tmp_path, n_samples, first, n_doubts):
+    """A recording of up to two seconds may be an average heartbeat."""
+    counts = [np.random.default_rng(n).integers(-99, 99, (8, n)) for n in n_samples]
+    one, two = (muse_waveform(rows, 500, EIGHT_LEADS) for rows in counts)
+    edit = changed("(?s)<Waveform>.*</Waveform>\n", one + two)
+    write_muse(tmp_path / "a.xml", EIGHT, edit=edit)
+    ecg, signal = decode(tmp_path / "a.xml")
+    np.testing.assert_array_equal(np.rint(signal / 0.00488), counts[first])
+    assert len(ecg.doubts) == n_doubts
+
+
+@pytest.mark.parametrize(("unit", "millivolts"), [("µV", 1e-3), ("UV", 1e-3), ("nV", 1e-6)])
+def test_short_names_of_units(tmp_path, unit, millivolts):
+    edit = changed("MICROVOLTS", unit)
+    counts = write_muse(tmp_path / "a.xml", EIGHT, edit=edit, declared="utf-8", encoding="utf-8")
+    _, signal = decode(tmp_path / "a.xml")
+    np.testing.assert_array_equal(np.rint(signal / (4.88 * millivolts)), counts)
 
 
 def test_missing_samples_are_nan(tmp_path):

@@ -66,6 +66,37 @@ def test_other_leads(tmp_path, form):
     np.testing.assert_array_equal(np.rint(signal / STEP), counts)
 
 
+@pytest.mark.parametrize(("form", "n_more"), [("Base64", 4), ("XLI", 4), ("XLI", 0)])
+def test_twelve_leads_without_names_may_be_followed_by_others(tmp_path, form, n_more):
+    names = (*TWELVE_LEADS, *("V3R", "V4R", "V7", "V8")[:n_more])
+    signal = np.resize(MV, (12 + n_more, 300))
+    counts = write_philips(
+        tmp_path / "a.xml",
+        signal,
+        leads=names,
+        version="1.03",
+        form=form,
+        edit=changed("<acquisitiontype>STD-12</acquisitiontype>", "<leadset>std-12</leadset>"),
+    )
+    ecg, read = decode(tmp_path / "a.xml")
+    assert ecg.leads == (*TWELVE_LEADS, *(f"channel {13 + i}" for i in range(n_more)))
+    np.testing.assert_array_equal(np.rint(read / STEP), counts)
+
+
+def test_acquired_samples_may_have_had_fewer_bits(tmp_path):
+    edit = changed("<bitspersample>16", "<bitspersample>12")
+    counts = write_philips(tmp_path / "a.xml", MV, version="1.03", edit=edit)
+    np.testing.assert_array_equal(np.rint(decode(tmp_path / "a.xml")[1] / STEP), counts)
+
+
+@pytest.mark.parametrize(("version", "n_doubts"), [("1.04.09", 0), ("1.05", 1), ("1.02.1", 1)])
+def test_other_versions(tmp_path, version, n_doubts):
+    counts = write_philips(tmp_path / "a.xml", MV, version=version)
+    ecg, signal = decode(tmp_path / "a.xml")
+    assert len(ecg.doubts) == n_doubts
+    np.testing.assert_array_equal(np.rint(signal / STEP), counts)
+
+
 def test_offsets_and_signs_are_those_of_the_samples(tmp_path):
     """Samples may have been changed after they were acquired, with other properties."""
     properties = {"signaloffset": 1000, "signalsigned": "False", "resolution": 2.5}
