@@ -99,8 +99,9 @@ def _leads(header: Header, wanted: Sequence[str]) -> list[Signal]:
 
 def _comments(signals: Sequence[Signal]) -> dict[str, str]:
     """Return the filters of the device, where all leads have the same ones."""
-    filters = {signal.prefilter for signal in signals} - {""}
-    return {"prefilter": filters.pop()} if len(filters) == 1 else {}
+    first = signals[0].prefilter
+    same = all(signal.prefilter == first for signal in signals)
+    return {"prefilter": first} if first and same else {}
 
 
 def _check_times(header: Header, records: np.ndarray, rate: float) -> None:

@@ -42,9 +42,13 @@ class Statements:
     comments: dict[str, str] = field(default_factory=dict)
 
 
+# Programs that hide a date of birth write this one, or one before.
+_HIDDEN_BIRTH = datetime(1900, 1, 1)
+
+
 def age_at(born: datetime | None, recorded: datetime | None) -> str | None:
-    """Return the age at a recording, None where a date is missing or they contradict each other."""
-    if born is None or recorded is None or recorded < born:
+    """Return the age at a recording; None where a date is missing or hidden, or they contradict."""
+    if born is None or recorded is None or not _HIDDEN_BIRTH < born <= recorded:
         return None
     birthday_is_later = (recorded.month, recorded.day) < (born.month, born.day)
     years = recorded.year - born.year - birthday_is_later

@@ -351,6 +351,7 @@ def test_wanted_leads_decide(path):
         ({"PatientAge": None, "PatientBirthDate": "20130101"}, "144D"),
         ({"PatientAge": None, "PatientBirthDate": "20140101"}, None),
         ({"PatientAge": None, "PatientBirthDate": "1950"}, None),
+        ({"PatientAge": None, "PatientBirthDate": "19000101"}, None),
         ({"PatientAge": None, "PatientBirthDate": None}, None),
     ],
 )
