@@ -110,6 +110,8 @@ def test_the_error_without_a_match_shows_both_sides_and_the_remedy():
     bunch = ecgs(*THREE, patient=["P1", "P2", "P3"])
     with pytest.raises(ValueError, match=r"give on=\{'patient': 'who'\}"):
         join_labels(bunch, frame(who=["P3", "P1"], y=[0, 1]), on="who")
+    with pytest.raises(ValueError, match=r"the files' folders.*: give on=\{'folder': 'ward'\}"):
+        join_labels(bunch, frame(ward=["a", "b"]), on="ward")
     with pytest.raises(ValueError, match=r"give on=\{'record': 'file'\}"):
         join_labels(bunch, frame(n=["1", "2", "3"], file=["r1", "r2", "r3"]), on="n")
 

@@ -1,5 +1,6 @@
 """What joining labels to recordings left over, in numbers and in words."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -122,18 +123,26 @@ def _both(names: Sequence[str]) -> str:
 def _other_columns(bunch: Bunch, keys: dict[str, str], table: UserTable) -> list[str]:
     """Return which column of metadata and which of the table have equal values."""
     metadata = metadata_of(bunch)
+    if "path" in metadata and "folder" not in metadata:
+        folders = [os.path.basename(os.path.dirname(str(path))) for path in metadata["path"]]
+        metadata = metadata.assign(folder=folders)
     for name in metadata.columns:
         values = metadata[name].dropna()
         if not len(values) or not isinstance(values.iloc[0], (str, int, np.integer)):
             continue
         known = {plain_key(str(value), ()) for value in values}
+        if len(known) < len(values) / 5:
+            continue  # a sex or a format identifies no recording
         for column in dict.fromkeys([*keys.values(), *table.frame.columns]):
             if list(table.frame.columns).count(column) != 1 or keys.get(str(name)) == column:
                 continue
             texts = {plain_key(text, ()) for text in table.texts(column)} - {""}
             if len(texts & known) > len(texts | known) / 4:
+                where = f"metadata[{name!r}]"
+                if name not in metadata_of(bunch):
+                    where = f"the files' folders, which can be a new column {name!r} of metadata"
                 return [
-                    f"The column {column!r} has values of metadata[{name!r}]: give "
-                    f"on={{{str(name)!r}: {column!r}}}."
+                    f"The column {column!r} has values of {where}: give on={{{str(name)!r}: "
+                    f"{column!r}}}."
                 ]
     return []
