@@ -11,7 +11,7 @@ from ecgsk._cli.reader import Recording
 from ecgsk._cli.recordings import Recordings
 from ecgsk._core.columns import UnknownColumnsError, columns_of
 from ecgsk._core.decision import decision_rule
-from ecgsk._core.fitted import unwrap
+from ecgsk._core.fitted import decides_by_probability, unwrap
 from ecgsk._core.signal_doubts import ECGQualityWarning
 from ecgsk.tabular import CovariateWarning
 
@@ -95,7 +95,7 @@ class Predictor:
             by_probability = self._rule.is_probability
             scores = probabilities if by_probability else model.decision_function(X)
             decided = self._classes[self._rule.is_second_class(scores).astype(int)]
-        elif not hasattr(model, "net_"):
+        elif not decides_by_probability(model):
             decided = model.predict(X)
         elif self._multilabel:  # as the networks' own predict decides
             decided = probabilities > 0.5

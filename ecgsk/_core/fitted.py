@@ -16,6 +16,11 @@ def is_network(estimator) -> bool:
     return hasattr(type(estimator), "_placed_net")
 
 
+def decides_by_probability(model) -> bool:
+    """Return whether it is known that ``predict`` follows from the largest probability."""
+    return hasattr(model, "net_") or hasattr(type(model), "_recordings_taken")
+
+
 def unwrap(model):
     """Return the model that computes probabilities: the best one of a search, or the one inside of
     a ``FrozenEstimator`` or a threshold classifier.
