@@ -41,7 +41,7 @@ from ecgsk.preprocessing import Resample
 from ecgsk.tabular import GroupedEBMClassifier
 
 parser = argparse.ArgumentParser()
-parser.add_argument("--records", type=int, default=200)
+parser.add_argument("--records", type=int, default=240)
 parser.add_argument("--out", default="example-output")
 options = parser.parse_args()
 out = Path(options.out)
@@ -144,9 +144,9 @@ bundle = cohort.diagnoses[:, list(cohort.diagnosis_names).index("CLBBB")]
 table = pd.DataFrame(
     {
         "age": cohort.age,
-        "QRS duration": np.where(bundle, 150, 95) + random.normal(scale=12, size=n_records),
+        "QRS duration": random.normal(95 + 30 * bundle, 20).clip(80, 130).round(),
         "abnormal ECG": np.where(random.random(n_records) < 0.3 + 0.4 * bundle, "yes", "no"),
-        "score": random.random(n_records) + 0.3 * cohort.target,
+        "score": (random.random(n_records) + 0.3 * cohort.target).clip(0.1, 0.9),
     }
 )
 for name in ("QRS duration", "abnormal ECG", "score"):
