@@ -2,8 +2,8 @@
 The answers of other models as predictors
 =========================================
 
-Your own network, a network of another group and a table from the manufacturer of the ECG device
-know different things. Here all three are predictors of one glass box. We will:
+A network of your own, one of another group and a table from the manufacturer of the ECG device
+contain different knowledge. Here all three are predictors of one glass box. We will:
 
 1. meet a network of another group: an ONNX file, another sampling rate, microvolt, other leads,
 2. make it a classifier, and compare it with what its authors computed,
@@ -100,9 +100,9 @@ with warnings.catch_warnings():
 program.save(out / "theirs.onnx")
 
 # %%
-# 2. The parameters say what the network reads. Our recordings are at 250 Hz, in mV, with the twelve
-# leads in standard order; ``Resample`` brings them to 200 Hz, leads are found by name. Nothing is
-# fitted.
+# 2. The parameters state what the network reads. Our recordings are at 250 Hz, in mV, with the
+# twelve leads in standard order; ``Resample`` brings them to 200 Hz, leads are found by name.
+# Nothing is fitted.
 other = ONNXClassifier(
     out / "theirs.onnx",
     FINDINGS,
@@ -194,7 +194,7 @@ with config_context(enable_metadata_routing=True):
         print(f"{name:<14} AUROC {scores['test_score'].mean():.3f}")
 
 # %%
-# What the glass box makes of them. The names tell where each predictor comes from: ``ours__``,
+# What the glass box makes of them. Names begin with the source of the predictor: ``ours__``,
 # ``theirs__``, and ``patient__`` for the table.
 model = glass_box(extractors, covariates)
 model.fit(X, cohort.target, classifier__groups=cohort.groups)

@@ -130,7 +130,7 @@ class OnnxRuntime(_Engine):
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3
         self.session = runtime.InferenceSession(
-            content, options, providers=["CPUExecutionProvider"]
+            content, options, providers=["CPUExecutionProvider"], enable_fallback=0
         )
 
     def __call__(self, x: torch.Tensor) -> list[np.ndarray]:

@@ -113,10 +113,10 @@ class ONNXClassifier(ClassifierMixin, ONNXState):
     Notes
     -----
     What cannot be right is an error: a number of names that is not the number of outputs,
-    probabilities outside [0, 1] or classes that do not add up to 1, an activation that the file
-    applies already, recordings of another length, or that carry another rate. What an error cannot
-    find is a wrong unit, rate or order of leads that fits the network's input: compare some
-    probabilities with those that the network's authors computed; `prepare` returns what the
+    probabilities outside [0, 1], classes that do not add up to 1, an activation that the file
+    applies already, and recordings of another length, or that carry another rate. A wrong unit,
+    rate or order of leads that fits the network's input cannot be detected: compare some
+    probabilities with those that the network's authors computed. `prepare` returns what the
     network reads.
 
     An ONNX file runs no code of its own. Files with operators that need another library, or with

@@ -134,6 +134,16 @@ def read_onnx_file(path: str | os.PathLike) -> ONNXFile:
     return onnx_file(place.read_bytes(), f"path={os.fspath(path)!r}")
 
 
+def _forget_threads() -> None:
+    """Free the lock in a forked process, which lacks the thread that may have held it."""
+    global _LOCK
+    _LOCK = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)
+
+
 def _describe(content: bytes, source: str) -> ONNXDescription:
     onnx = import_optional("onnx", extra="onnx", purpose="ONNXClassifier")
     try:

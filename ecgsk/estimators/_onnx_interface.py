@@ -57,7 +57,7 @@ class ONNXInterface:
 def find_interface(params: dict, found: ONNXDescription, source: str) -> ONNXInterface:
     """Return how recordings become probabilities; ``params`` are those of the estimator.
 
-    ValueError where the file and the parameters do not tell it, or contradict each other.
+    ValueError if the file and the parameters leave something open, or contradict each other.
     """
     stated = read_statements(found, source)
     columns = columns_of_parameters(params)
@@ -178,8 +178,9 @@ def _samples_first(tensor: ONNXTensor, leads, layout: str, source: str) -> bool:
             sure = fits
         if sure[0] == sure[1]:
             raise ValueError(
-                f"{source} has an input of shape {tensor.shape_in_words}, which does not tell "
-                f"leads from samples. Give input_layout={LAYOUTS[0]!r} or {LAYOUTS[1]!r}."
+                f"{source} has an input of shape {tensor.shape_in_words}, in which leads "
+                "and samples cannot be distinguished. Give input_layout="
+                f"{LAYOUTS[0]!r} or {LAYOUTS[1]!r}."
             )
         place = sure.index(True)
     return place == 1

@@ -1,11 +1,13 @@
 """The outputs of an ONNX network as probabilities of classes or labels."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit, softmax
 
+from ecgsk._core.calling_line import stacklevel_of_user
 from ecgsk._core.checks import check_distinct
 from ecgsk._core.targets import plain_target
 from ecgsk.estimators._onnx_file import ONNXDescription
@@ -13,6 +15,8 @@ from ecgsk.estimators._onnx_file import ONNXDescription
 ACTIVATIONS = ("none", "sigmoid", "softmax")
 # Rounding of networks that compute probabilities, and of their sums over classes.
 _OUTSIDE, _SUM = 1e-6, 1e-3
+# Values of logits that are not in [0, 1] all by chance.
+_ENOUGH = 20
 
 
 @dataclass(frozen=True)
@@ -137,10 +141,12 @@ def probabilities_of(
     check_n_columns(outputs.shape[1], columns, activation, output)
     if columns.kind == "binary" and outputs.shape[1] == 1:
         if activation == "sigmoid":
+            _warn_of_probabilities(outputs, activation, output)
             outputs = np.concatenate([expit(-outputs), expit(outputs)], axis=1)
         else:
             outputs = np.concatenate([1 - outputs, outputs], axis=1)
     elif activation != "none":
+        _warn_of_probabilities(outputs, activation, output)
         outputs = softmax(outputs, axis=1) if activation == "softmax" else expit(outputs)
     outside = np.argwhere((outputs < -_OUTSIDE) | (outputs > 1 + _OUTSIDE))
     if len(outside):
@@ -161,6 +167,19 @@ def probabilities_of(
             "logits, or give label_names instead of classes for independent labels."
         )
     return outputs[:, np.unique(columns.classes, return_index=True)[1]]
+
+
+def _warn_of_probabilities(outputs: np.ndarray, activation: str, output: str) -> None:
+    """Warn if outputs seem to be probabilities already: logits are not all in [0, 1].
+
+    The operators of a file do not always show it, for example if networks are averaged.
+    """
+    if outputs.size >= _ENOUGH and outputs.min() >= 0 and outputs.max() <= 1:
+        warnings.warn(
+            f"activation={activation!r}, but all {outputs.size} values of the output {output!r} "
+            "are in [0, 1], as those of probabilities. If they are, use activation='none'.",
+            stacklevel=stacklevel_of_user(),
+        )
 
 
 def check_targets(y, columns: ONNXColumns) -> None:

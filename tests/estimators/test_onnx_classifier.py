@@ -2,8 +2,10 @@
 
 import copy
 import json
+import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
@@ -18,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_html_repr, get_tags
 from sklearn.utils.estimator_checks import check_estimator
 
-pytest.importorskip("onnx")
+onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from onnx import numpy_helper  # noqa: E402
@@ -137,6 +139,19 @@ def test_limb_leads_are_computed(tmp_path):
     assert_allclose(vendor(tmp_path).predict_proba(own), expit(logits(consistent)), atol=1e-5)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks are of POSIX")
+def test_a_fork_predicts_alike(tmp_path):
+    model = vendor(tmp_path)
+    expected = model.predict_proba(X)
+    # A fork needs no pickle, and has none of the threads of its parent.
+    path = tmp_path / "found.npy"
+    child = get_context("fork").Process(target=lambda: np.save(path, model.predict_proba(X)))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
+    assert_array_equal(np.load(path), expected)
+
+
 @pytest.mark.parametrize("shape", [(None, None, None), (None, 12, None), ("n", "leads", "time")])
 def test_any_length_needs_the_seconds(tmp_path, shape):
     model = vendor(tmp_path, shape=shape, input_layout="leads-samples")
@@ -148,9 +163,9 @@ def test_any_length_needs_the_seconds(tmp_path, shape):
         model.predict_proba(X[:, :, :100])
 
 
-def test_an_input_that_does_not_tell_leads_from_samples(tmp_path):
+def test_leads_and_samples_that_cannot_be_distinguished(tmp_path):
     model = vendor(tmp_path, shape=(None, 12, 12))
-    with pytest.raises(ValueError, match="does not tell leads from samples. Give input_layout="):
+    with pytest.raises(ValueError, match="cannot be distinguished. Give input_layout="):
         model.predict_proba(X[:, :, :12])
     model.set_params(input_layout="leads-samples")
     assert_allclose(model.predict_proba(X[:, :, :12]), expit(logits(X[:, :, :12])), atol=1e-5)
@@ -241,6 +256,19 @@ def test_one_column_is_the_second_class(tmp_path, classes, last):
     assert_array_equal(model.predict(X), np.array(classes)[(second > 0.5).astype(int)])
     two = vendor(tmp_path, None, weight=WEIGHT[:, :2], classes=[0, 1], activation="softmax")
     assert_allclose(two.predict_proba(X), softmax(logits(X)[:, :2], axis=1), atol=1e-5)
+
+
+def test_an_activation_of_probabilities_is_in_doubt(tmp_path):
+    def hide_the_sigmoid(model):
+        """Let another operator follow, as an average of networks would."""
+        model.graph.node[-1].output[0] = "p"
+        model.graph.node.append(onnx.helper.make_node("Mul", ["p", "p"], ["y"]))
+
+    model = vendor(tmp_path, file={"last": "Sigmoid", "edit": hide_the_sigmoid})
+    with pytest.warns(UserWarning, match="all 21 values of the output 'y' are in .*'none'"):
+        model.predict_proba(X)
+    model.set_params(activation="none")
+    assert_allclose(model.predict_proba(X), expit(logits(X)) ** 2, atol=1e-5)
 
 
 def test_an_output_of_several(tmp_path):
@@ -352,7 +380,7 @@ def test_inputs_of_other_shapes(tmp_path):
             vendor(tmp_path, shape=shape).predict_proba(X)
 
 
-def test_files_that_are_none(tmp_path):
+def test_files_that_are_not_networks(tmp_path):
     with pytest.raises(FileNotFoundError, match="path='nowhere.onnx' is not there"):
         ONNXClassifier("nowhere.onnx").predict(X)
     with pytest.raises(FileNotFoundError, match="is a folder"):
