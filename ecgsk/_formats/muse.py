@@ -104,10 +104,10 @@ def _lead(element: Element, rate: float, start: str, part: int) -> tuple[XMLLead
     )
     data = element.find("waveformdata")
     payload = base64_bytes("" if data is None else "".join(data.itertext()), f"lead {name}")
-    size = number(text_of(element, "leadsamplesize") or "2")
+    stated_size = text_of(element, "leadsamplesize") or "2"
+    size = number(stated_size)
     if size not in (1, 2, 4) or len(payload) % size:
-        stated = text_of(element, "leadsamplesize")
-        raise ValueError(f"lead {name} has {len(payload)} bytes in samples of {stated} bytes")
+        raise ValueError(f"lead {name} has {len(payload)} bytes in samples of {stated_size} bytes")
     counts = np.frombuffer(payload, dtype=f"<i{size:.0f}")
     for tag, length in (
         ("leadbytecounttotal", len(payload)),

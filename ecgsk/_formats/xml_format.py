@@ -94,7 +94,7 @@ class XMLFormat(WholeFileFormat):
             sampling_rate=leads[0].rate,
             n_samples=signal.shape[1],
             states=states,
-            crc=zlib.crc32(signal.tobytes()),
+            crc=zlib.crc32(signal.data),
             resolutions=tuple(abs(lead.gain) for lead in leads),
             doubts=tuple(dict.fromkeys(chain(doubts, *(lead.doubts for lead in leads)))),
         )

@@ -12,7 +12,6 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
-from functools import lru_cache
 from xml.etree.ElementTree import Element, ParseError, XMLParser
 
 import numpy as np
@@ -25,6 +24,7 @@ from ecgsk._formats.limits import check_file, unopened
 _LARGEST_FILE = 32 << 20
 _MOST_TAGS = _MOST_ATTRIBUTES = 1_000_000
 _DEEPEST = 500
+_MOST_NAMES = 2000  # to remember
 
 _DECLARED = re.compile(rb"""^\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([\w.:-]{1,40})["']""")
 # Codecs of text only: others of Python's need quadratic time.
@@ -50,6 +50,19 @@ _LONG_PROLOG = 1 << 20
 _NUMBER = re.compile(
     r"[+-]?(?:\d{1,30}(?:[.,]\d{0,30})?|[.,]\d{1,30})(?:[eE][+-]?\d{1,3})?", re.ASCII
 )
+
+
+class _SimpleNames(dict):
+    """Names of elements and attributes in lower case and without namespaces."""
+
+    def __missing__(self, name: str) -> str:
+        simple = name.rpartition("}")[2].lower()
+        if len(self) < _MOST_NAMES:
+            self[name] = simple
+        return simple
+
+
+_SIMPLE = _SimpleNames()
 
 
 def root_name(beginning: bytes, read_more: Callable[[int], bytes]) -> str:
@@ -106,22 +119,13 @@ def parse_tree(text: str) -> Element:
         if depth > _DEEPEST:
             raise ValueError("its elements are nested too deeply")
         for element in level:
-            _simplify_names(element)
+            element.tag = _SIMPLE[element.tag]
+            if element.attrib:
+                values = {_SIMPLE[key]: value for key, value in element.attrib.items()}
+                element.attrib.clear()
+                element.attrib.update(values)
         level = [child for element in level for child in element]
     return root
-
-
-def _simplify_names(element: Element) -> None:
-    element.tag = _simple_name(element.tag)
-    if element.attrib:
-        values = {_simple_name(key): value for key, value in element.attrib.items()}
-        element.attrib.clear()
-        element.attrib.update(values)
-
-
-@lru_cache(maxsize=1024)
-def _simple_name(name: str) -> str:
-    return name.rpartition("}")[2].lower()
 
 
 def _decode(data: bytes) -> str:
