@@ -186,21 +186,21 @@ def _add_convert(commands) -> None:
         help="folder of the WFDB records; or .safetensors or .ecgsk file of the model")  # fmt: skip
     _add_trust(parser)
     add("--overwrite", action="store_true", help="replace existing files")
-    _add_sampling_rate(parser)
+    _add_file_options(parser)
     _add_jobs(parser)
     add("--quiet", action="store_true", help="print only errors, no progress bar")
 
 
 def _add_input(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    _add_sampling_rate(parser)
+    _add_file_options(parser)
     add("--model-rate", type=_positive, metavar="HZ",
         help="sampling rate that the model takes, Hz; recordings are resampled to it (default: "
         "the one stored in the model)")  # fmt: skip
     add("--seconds", type=_positive, metavar="S",
         help="length of the recordings that the model takes, s (default: "
         "stored in the model)")  # fmt: skip
-    add("--leads", metavar="NAME,...", type=lambda text: text.split(","),
+    add("--leads", metavar="NAME,...", type=_names,
         help="leads that the model takes, in its order (default: stored in the model)")  # fmt: skip
     add("--crop", action="store_true",
         help="use the beginning of recordings that are too long, with a doubt")  # fmt: skip
@@ -221,10 +221,14 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
         "repeat it")  # fmt: skip
 
 
-def _add_sampling_rate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--sampling-rate", type=_positive, metavar="HZ",
-                        help="sampling rate, Hz, of files that do not contain it: .npy, and "
-                        ".npz and .csv without it")  # fmt: skip
+def _add_file_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--sampling-rate", type=_positive, metavar="HZ",
+        help="sampling rate, Hz, of files that do not contain it, such as .npy")  # fmt: skip
+    add("--file-unit", choices=("V", "mV", "uV", "nV"),
+        help="unit of the samples in files that do not contain it (default: mV)")  # fmt: skip
+    add("--file-leads", metavar="NAME,...", type=_names,
+        help="leads, in their order, of files that do not contain their names")  # fmt: skip
 
 
 def _add_jobs(parser: argparse.ArgumentParser) -> None:
@@ -259,6 +263,10 @@ def _add_trust(parser: argparse.ArgumentParser) -> None:
     add("--trust", metavar="TYPE", action="append", default=[],
         help="full name of a type of your own in a file of ecgsk.save (can "
         "be repeated)")  # fmt: skip
+
+
+def _names(text: str) -> list[str]:
+    return text.split(",")
 
 
 def _path(text: str) -> str:

@@ -90,6 +90,8 @@ def _convert_recordings(options: argparse.Namespace) -> int:
             options.file,
             options.out,
             file_sampling_rate=options.sampling_rate,
+            file_unit=options.file_unit,
+            file_leads=options.file_leads,
             overwrite=options.overwrite,
             n_jobs=options.jobs,
             progress=progress,

@@ -22,6 +22,8 @@ def open_recordings(paths: Sequence[str], model, options: argparse.Namespace) ->
         paths,
         model_input,
         sampling_rate=options.sampling_rate,
+        unit=options.file_unit,
+        file_leads=options.file_leads,
         crop=options.crop,
         table=options.table,
         table_on=options.table_on,

@@ -91,7 +91,16 @@ def _few(names: list[str]) -> str:
 def _identity(
     options, model_input: ModelInput, recordings: Recordings, devices: str
 ) -> dict[str, str]:
-    names = ("sampling_rate", "crop", "threshold", "batch_size", "table_on", "sex_one_is")
+    names = (
+        "sampling_rate",
+        "file_unit",
+        "file_leads",
+        "crop",
+        "threshold",
+        "batch_size",
+        "table_on",
+        "sex_one_is",
+    )
     given = {name: getattr(options, name) for name in names}
     given["table"] = None if options.table is None else file_sha256(options.table)
     return {

@@ -12,6 +12,7 @@ from ecgsk._cli.model_input import ModelInput
 from ecgsk._cli.reader import Recording, RecordReader
 from ecgsk._core.covariates import read_age, sex_name
 from ecgsk._core.records import RecordArray
+from ecgsk._core.signal import lead_name
 from ecgsk._formats.folder import Unread
 from ecgsk._formats.listing import Source, unread_of
 from ecgsk._formats.processes import Processes
@@ -37,6 +38,8 @@ class Recordings:
         model_input: ModelInput,
         *,
         sampling_rate: float | None = None,
+        unit: str | None = None,
+        file_leads: Sequence[str] | None = None,
         crop: bool = False,
         table: str | None = None,
         table_on: str = "record",
@@ -46,7 +49,13 @@ class Recordings:
         self.model_input = model_input
         # Models without names of leads take arrays, whose leads have no names either.
         leads = model_input.leads or tuple(f"lead {i + 1}" for i in range(model_input.n_leads))
-        options = ReadOptions(sampling_rate=sampling_rate, wanted=leads, unnamed=leads)
+        options = ReadOptions(
+            sampling_rate=sampling_rate,
+            unit=unit,
+            leads=None if file_leads is None else tuple(map(lead_name, file_leads)),
+            wanted=leads,
+            unnamed=leads,
+        )
         self._files, self.repeated = list_files(given, options, argument="RECORDS")
         for file in self._files:
             self._check_options(file.source, sampling_rate)

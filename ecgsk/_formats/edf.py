@@ -43,7 +43,7 @@ class EDF(WholeFileFormat):
                 content = file.read()
             header = read_header(content)
             records = _records(header, content)
-            signals = _leads(header, options.wanted)
+            signals = _leads(header, options)
             rate = header.sampling_rate(signals[0])
             n_samples = len(records) * signals[0].n_samples
             check_signal(len(signals), n_samples, rate)
@@ -83,11 +83,21 @@ def _records(header: Header, content: bytes) -> np.ndarray:
     return counts.reshape(n_records, header.record_size)
 
 
-def _leads(header: Header, wanted: Sequence[str]) -> list[Signal]:
+def _leads(header: Header, options: ReadOptions) -> list[Signal]:
     """Return the signals that are needed for the wanted leads, in the order of the file."""
     signals = [signal for signal in header.signals if signal.label != ANNOTATIONS]
-    needed = plan_leads(tuple(signal.lead for signal in signals), tuple(wanted)).needed
+    needed = plan_leads(tuple(signal.lead for signal in signals), options.wanted).needed
     leads = [signal for signal in signals if signal.lead in needed]
+    if options.others:
+        known = [header.sampling_rate(lead) for lead in leads]
+        leads = [
+            signal
+            for signal in signals
+            if signal in leads
+            or (_is_voltage(signal) and (not known or header.sampling_rate(signal) in known))
+        ]
+        if not leads:
+            raise ValueError("it contains no lead whose amplitude is known")
     rates = defaultdict(list)
     for lead in leads:
         rates[header.sampling_rate(lead)].append(lead.lead)
@@ -102,6 +112,13 @@ def _comments(signals: Sequence[Signal]) -> dict[str, str]:
     first = signals[0].prefilter
     same = all(signal.prefilter == first for signal in signals)
     return {"prefilter": first} if first and same else {}
+
+
+def _is_voltage(signal: Signal) -> bool:
+    try:
+        return bool(signal.scale())
+    except ValueError:
+        return False
 
 
 def _check_times(header: Header, records: np.ndarray, rate: float) -> None:

@@ -19,6 +19,7 @@ class ReadOptions:
     unit: str | None = None  # of the samples: V, mV, uV or nV
     leads: tuple[str, ...] | None = None  # in the order of the file
     wanted: tuple[str, ...] = STANDARD_LEADS  # that will be read; others need no check
+    others: bool = False  # whether all other leads, where they can be read, are wanted, too
     verify: bool = True  # whether to compare checksums
     unnamed: tuple[str, ...] = STANDARD_LEADS  # leads of files that do not name theirs
     seconds: float | None = None  # of the beginning; more need not be read

@@ -11,6 +11,8 @@ from ecgsk._core.files import write_file
 # The count below the lowest one stands for samples that were not recorded.
 _MISSING, _LARGEST = -32768, 32767
 _LARGEST_BASELINE = 2**30
+# mV; larger values are no voltages of a heart, and need gains that readers refuse.
+_LARGEST_AMPLITUDE = 1e9
 
 
 def write_record(
@@ -29,10 +31,14 @@ def write_record(
     ``signal`` has shape (n_leads, n_samples), in mV, with NaN for samples that were not recorded.
     ``resolutions`` are the mV of one count for each lead. A lead whose range is too large for it
     gets a baseline, or a resolution that is coarser by a power of two. Raises ValueError for
-    infinite samples.
+    infinite samples, and for those above 1,000,000 V.
     """
     if np.isinf(signal).any():
         raise ValueError("some of its samples are infinite")
+    if (np.abs(signal) > _LARGEST_AMPLITUDE).any():
+        raise ValueError(
+            f"it has samples of up to {np.nanmax(np.abs(signal)):g} mV: convert their unit"
+        )
     counts = np.empty(signal.shape, dtype="<i2")
     time = "" if date is None else f" {date:%H:%M:%S} {date:%d/%m}/{date.year:04d}"
     lines = [f"{name} {len(leads)} {_number(sampling_rate)} {signal.shape[1]}{time}"]
@@ -43,7 +49,7 @@ def write_record(
             f"{name}.dat 16 {_number(gain)}({baseline})/mV 16 0 {row[0]} {checksum} 0 "
             f"{_one_line(lead)}"
         )
-    lines += [f"# {key}: {_one_line(text)}" for key, text in comments.items()]
+    lines += [f"# {_one_line(key)}: {_one_line(text)}" for key, text in comments.items()]
     write_file(f"{path}.dat", counts.T.tobytes())
     write_file(f"{path}.hea", ("\n".join(lines) + "\n").encode("utf-8", errors="backslashreplace"))
 

@@ -154,6 +154,7 @@ def convert_to_wfdb(
         unit=file_unit,
         leads=None if file_leads is None else tuple(map(lead_name, file_leads)),
         verify=verify,
+        others=True,
     )
     given = [source] if isinstance(source, (str, os.PathLike)) else source
     paths = [os.fspath(expanded(path)) for path in given]

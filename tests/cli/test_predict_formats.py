@@ -146,3 +146,14 @@ def test_reports_take_any_format(folder, tmp_path, capsys):
     assert "m0.xml" in text and "w1" in text
     assert main(list(map(str, ["report", model_file(), "--ecg", folder / "scan.pdf"]))) == 2
     assert "a PDF is a picture" in capsys.readouterr().err
+
+
+def test_what_files_do_not_contain_is_given(tmp_path):
+    leads = [*EIGHT_LEADS[::-1]]
+    np.save(tmp_path / "a.npy", np.rint(X[0][EIGHT][::-1] * 1000))
+    np.save(tmp_path / "b.npy", X[0])
+    options = ["--file-unit", "uV", "--file-leads", ",".join(leads)]
+    predict(tmp_path / "a.npy", "-o", tmp_path / "a.csv", *options)
+    predict(tmp_path / "b.npy", "-o", tmp_path / "b.csv")
+    a, b = (list(rows_of(tmp_path / f"{name}.csv").values())[0] for name in "ab")
+    assert abs(float(a["probability"]) - float(b["probability"])) < 1e-4

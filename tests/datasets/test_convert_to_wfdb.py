@@ -12,6 +12,7 @@ from ecgsk import STANDARD_LEADS, load_ecg, make_ecg
 from ecgsk._formats.npy import NPY
 from ecgsk._formats.stored import Statements, StoredECG
 from ecgsk.datasets import RecordsLeftOutWarning, convert_to_wfdb, load_wfdb
+from tests._dicom_edf_files import write_edf
 from tests._wfdb_files import random_counts, write_record
 from tests._xml_files import EIGHT_LEADS, write_muse
 
@@ -117,8 +118,8 @@ def test_what_a_file_states_becomes_comments_and_the_time_of_the_record(write):
         (lambda x: x + 100, 1e-3),
         (lambda x: x - 32.7, 1e-3),
         (lambda x: x * 100, 8e-3),
-        (lambda x: x * 1e30, np.inf),
-        (lambda x: x * 0 + 1e36, np.inf),
+        (lambda x: x * 1e8, np.inf),
+        (lambda x: x * 0 + 9e8, np.inf),
         (lambda x: np.clip(x * 1e3, -32.768, 32.768), 2e-3),
     ],
 )
@@ -181,15 +182,17 @@ def test_a_name_that_is_no_text_is_converted(tmp_path):
 def test_infinite_samples_and_replaced_files_are_errors_of_their_records(tmp_path, monkeypatch):
     wrong = X.copy()
     wrong[1, 3, 5] = np.inf
+    wrong[2, 3, 5] = 1e30
     np.save(tmp_path / "x.npy", wrong)
     with pytest.warns(RecordsLeftOutWarning, match=r"x.npy\[1\]: it contains infinite"):
         table = convert_to_wfdb(tmp_path / "x.npy", tmp_path / "out", file_sampling_rate=250)
-    assert [bool(error) for error in table["error"]] == [False, True, False]
+    assert [bool(error) for error in table["error"]] == [False, True, True]
+    assert table["error"][2].startswith("it has samples of up to 1e+30 mV")
     assert not (tmp_path / "out" / "x_1.hea").exists()
     monkeypatch.setattr(NPY, "count", lambda *args: 4)
     with pytest.warns(RecordsLeftOutWarning, match="replaced during the conversion"):
         table = convert_to_wfdb(tmp_path / "x.npy", tmp_path / "2", file_sampling_rate=250)
-    assert [bool(error) for error in table["error"]] == [False, True, False, True]
+    assert [bool(error) for error in table["error"]] == [False, True, True, True]
 
 
 @pytest.mark.parametrize(
@@ -222,3 +225,18 @@ def test_what_would_be_overwritten_or_mixed_is_refused(
     if error is FileExistsError:
         convert_to_wfdb(source, folder, file_sampling_rate=250, overwrite=True)
         assert read("old/x").sig_len == X.shape[2]
+
+
+@pytest.mark.parametrize("leads", [["V1", "II"], [*STANDARD_LEADS, "V3R"], ["MLII"]])
+def test_leads_of_edf_files_are_those_that_are_voltages(tmp_path, leads):
+    pytest.importorskip("pyedflib")
+    signal = make_ecg(1, duration=2, sampling_rate=250, random_state=0)[0][: len(leads)]
+    signal = np.vstack([signal, signal[:1]])[: len(leads)]
+    write_edf(tmp_path / "a.edf", signal, rate=250, leads=leads)
+    convert_to_wfdb(tmp_path / "a.edf", tmp_path / "out")
+    record = read(tmp_path / "out" / "a")
+    expected = ["II", "V1"] if leads[0] == "V1" else leads
+    assert record.sig_name == expected
+    np.testing.assert_allclose(
+        record.p_signal.T, signal[[leads.index(lead) for lead in expected]], atol=2e-3
+    )
