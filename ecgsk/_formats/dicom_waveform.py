@@ -21,6 +21,7 @@ _IEC_LEADS = {f"C{number}": f"V{number}" for number in range(1, 7)}
 _VOLTS = {"volt": "V", "millivolt": "mV", "microvolt": "uV", "nanovolt": "nV"}
 _TYPES = {"SB": "i1", "UB": "u1", "SS": "i2", "US": "u2", "SL": "i4", "UL": "u4"}
 _TYPES_BY_BITS = {8: "SB", 16: "SS", 32: "SL"}
+_MOST_CHANNELS = 512
 _UNDEFINED_LENGTH = 0xFFFF_FFFF
 _BEAT = re.compile(r"median|representative|average|template|beat", re.IGNORECASE)
 # Seconds. Average heartbeats are shorter; recordings are not.
@@ -85,9 +86,12 @@ def read_group(file: DICOMFile, item, place: int) -> MultiplexGroup:
     definitions = file.items(item, "ChannelDefinitionSequence")
     if n_channels != len(definitions):
         raise ValueError(f"it states {n_channels} channels and describes {len(definitions)}")
-    check_signal(n_channels, n_samples, rate)
+    if n_channels > _MOST_CHANNELS:
+        raise ValueError(f"it has {n_channels} channels; at most {_MOST_CHANNELS} are read")
     channels = [_channel(file, each, i, rate) for i, each in enumerate(definitions)]
     used = [channel for channel in channels if not channel.problem]
+    if used:
+        check_signal(n_channels, n_samples, rate)
     signal = np.empty((len(used), n_samples), dtype=np.float32)
     if used:
         skews = [channel.skew for channel in used]

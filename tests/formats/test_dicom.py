@@ -329,7 +329,7 @@ def test_a_copy_of_a_lead_is_left_out(path):
 
 
 def test_channels_of_other_quantities_are_left_out(path):
-    pressure = multiplex_group(make_signal()[:1], 500, ["I"], unit_code=coded("mm[Hg]"))
+    pressure = multiplex_group(make_signal()[:1], 5, ["I"], unit_code=coded("mm[Hg]"))
     pressure.ChannelDefinitionSequence[0].ChannelSourceSequence = named_source("Arterial pressure")
     write_dicom(path, make_signal(), more_groups=[pressure])
     assert decode(path)[0].leads == STANDARD_LEADS
@@ -506,6 +506,11 @@ def test_contradictions_and_omissions(path, edit, expected):
         decode(path)
     else:
         assert expected in reason(path)
+
+
+def test_more_channels_than_any_recording_has(path):
+    write_dicom(path, np.zeros((513, 1)), leads=["I"] * 513)
+    assert reason(path) == "it has 513 channels; at most 512 are read"
 
 
 def test_samples_without_their_sign(path):
