@@ -174,6 +174,7 @@ def load_ecg(
 
     See Also
     --------
+    join_labels : Adds the labels and covariates of a table.
     load_wfdb : WFDB records with their diagnosis codes as target.
 
     Notes
