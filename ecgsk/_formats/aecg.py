@@ -113,7 +113,7 @@ def _leads(group: Element, part: int) -> Iterator[XMLLead]:
         name = "-aVR" if name == _NEGATIVE_AVR else xml_lead_name(name)
         scale, unit = _quantity(value, "scale", name)
         origin, origin_unit = _quantity(value, "origin", name, missing="0")
-        doubts = ()
+        doubts: tuple[str, ...] = ()
         if origin and not origin_unit:
             origin_unit = unit
             doubts = (

@@ -4,6 +4,7 @@ import re
 import warnings
 import zlib
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -60,14 +61,7 @@ class DICOM(WholeFileFormat):
         items = file.items(file.dataset, "WaveformSequence")
         if not items:
             raise ValueError(f"it contains {file.content()}, and no waveform")
-        recordings = [
-            read_group(file, item, place)
-            for place, item in enumerate(items, 1)
-            if not is_average_heartbeat(item)
-        ]
-        if not recordings:
-            raise ValueError("it contains an average heartbeat only, and no recording")
-        chosen, doubts = _choose(recordings, options.wanted)
+        chosen, doubts = _recording(file, items, options.wanted)
         leads = tuple(lead for group in chosen for lead in group.leads)
         n_samples, rate = chosen[0].signal.shape[1], chosen[0].sampling_rate
         check_signal(len(leads), n_samples, rate)
@@ -81,9 +75,42 @@ class DICOM(WholeFileFormat):
             states=statements_of(file),
             crc=zlib.crc32(signal.data),
             resolutions=tuple(step for group in chosen for step in group.resolutions),
-            doubts=doubts,
+            doubts=tuple(dict.fromkeys(chain(doubts, *(group.doubts for group in chosen)))),
         )
         return ecg, signal
+
+
+def _recording(
+    file: DICOMFile, items: Sequence, wanted: Sequence[str]
+) -> tuple[list[MultiplexGroup], tuple[str, ...]]:
+    """Return the groups to read, and doubts.
+
+    A group that cannot be read is an error where it comes before them, because it might have been
+    the recording.
+    """
+    groups: list[MultiplexGroup] = []
+    failed: tuple[int, ValueError] | None = None
+    for place, item in enumerate(items, 1):
+        try:
+            if not is_average_heartbeat(item):
+                groups.append(read_group(file, item, place))
+        except ValueError as error:
+            failed = failed or (place, error)
+    if not groups:
+        raise (
+            failed[1]
+            if failed
+            else ValueError("it contains an average heartbeat only, and no recording")
+        )
+    try:
+        chosen, doubts = _choose(groups, wanted)
+    except ValueError:
+        if failed:
+            raise failed[1] from None
+        raise
+    if failed and failed[0] < chosen[-1].place:
+        raise failed[1]
+    return chosen, doubts
 
 
 def _choose(

@@ -88,9 +88,11 @@ class DICOMFile:
         key = raw if isinstance(raw, bytes) else b""
         if not key or key not in self._codes:
             items = self.items(dataset, keyword)
-            self._codes[key] = (
-                (text(items[0], "CodeValue"), text(items[0], "CodeMeaning")) if items else ("", "")
-            )
+            value = meaning = ""
+            if items:
+                value = text(items[0], "CodeValue") or text(items[0], "LongCodeValue")
+                meaning = text(items[0], "CodeMeaning")
+            self._codes[key] = value, meaning
         return self._codes[key]
 
     def content(self) -> str:

@@ -28,7 +28,11 @@ _BEAT = re.compile(r"median|representative|average|template|beat", re.IGNORECASE
 _LONGEST_BEAT = 2.0
 # Values of Channel Status.
 _MISSING = ("DISCONNECTED", "INVALID")
-_NO_AMPLITUDE = ("UNCALIBRATED", "TEST DATA")
+_NO_AMPLITUDE = "UNCALIBRATED"
+_DOUBTFUL = ("TEST DATA", "QUESTIONABLE")
+# Seconds. Padding takes longer where its value is one that leads have as well, such as 0.
+_SHORTEST_PADDING = 0.1
+_LEAD_WORDS = re.compile(r"(?:\s*[(\[]\s*(?:precordial|chest)\s*[)\]]|[\s-]lead)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class MultiplexGroup:
     resolutions: tuple[float, ...]  # mV of one count, for each lead
     sampling_rate: float
     start: float | None  # ms
+    doubts: tuple[str, ...]  # see StoredECG
 
     def __str__(self) -> str:
         return (
@@ -60,7 +65,7 @@ class _Channel:
     baseline: float = 0.0  # mV
     skew: float = 0.0  # samples
     bits_stored: int = 0
-    is_missing: bool = False  # whether its samples have no meaning
+    status: str = ""  # of the recording
     problem: str = ""  # why it cannot be used
 
 
@@ -101,6 +106,7 @@ def read_group(file: DICOMFile, item, place: int) -> MultiplexGroup:
                 "(channel skew)"
             )
         _decode(item, used, n_channels, signal)
+    doubts = _set_missing(used, signal)
     kept = [i for i in range(len(used)) if not _is_copy(i, used, signal)]
     return MultiplexGroup(
         place=place,
@@ -112,6 +118,7 @@ def read_group(file: DICOMFile, item, place: int) -> MultiplexGroup:
         resolutions=tuple(abs(used[i].gain) for i in kept),
         sampling_rate=rate,
         start=number(item, "MultiplexGroupTimeOffset"),
+        doubts=doubts,
     )
 
 
@@ -124,7 +131,7 @@ def _channel(file: DICOMFile, definition, index: int, rate: float) -> _Channel:
     correction = number(definition, "ChannelSensitivityCorrectionFactor", 1.0)
     if "," in lead:
         problem = f"lead {lead} has several names"
-    elif any(word in status for word in _NO_AMPLITUDE):
+    elif _NO_AMPLITUDE in status:
         problem = f"lead {lead} is marked as {status}"
     elif len(factors) != 1:
         stated = " ".join(filter(None, unit)) or "no unit"
@@ -144,7 +151,7 @@ def _channel(file: DICOMFile, definition, index: int, rate: float) -> _Channel:
                 definition, "ChannelSampleSkew", number(definition, "ChannelTimeSkew", 0.0) * rate
             ),
             bits_stored=int(number(definition, "WaveformBitsStored", 0.0)),
-            is_missing=any(word in status for word in _MISSING),
+            status=status,
         )
     return _Channel(index=index, lead=lead, problem=problem)
 
@@ -153,7 +160,8 @@ def _lead(file: DICOMFile, definition) -> str:
     """Return a channel's lead by code, meaning or label; all names where they disagree."""
     value, meaning = file.code(definition, "ChannelSourceSequence")
     label = text(definition, "ChannelLabel")
-    names = [lead_name(name) for name in (value, meaning.split(",")[0], label)]
+    texts = (value, meaning.split(",")[0], label)
+    names = [lead_name(_LEAD_WORDS.sub("", name.strip())) for name in texts]
     names = [_IEC_LEADS.get(name, name) for name in names]
     match = _LEAD_CODE.fullmatch(value)
     place = int(match[1]) if match else int(value) - _MDC_LEADS if value.isdecimal() else 0
@@ -181,7 +189,9 @@ def _decode(item, channels: Sequence[_Channel], n_channels: int, out: np.ndarray
     if element.length == _UNDEFINED_LENGTH:
         raise ValueError("its samples are compressed: export it without compression")
     bits = int(number(item, "WaveformBitsAllocated", 0.0))
-    interpretation = text(item, "WaveformSampleInterpretation") or _TYPES_BY_BITS.get(bits, "")
+    interpretation = text(item, "WaveformSampleInterpretation").upper() or _TYPES_BY_BITS.get(
+        bits, ""
+    )
     dtype = np.dtype(_TYPES.get(interpretation, "V1"))
     if dtype.kind == "V" or 8 * dtype.itemsize != bits:
         raise ValueError(
@@ -190,8 +200,9 @@ def _decode(item, channels: Sequence[_Channel], n_channels: int, out: np.ndarray
         )
     dtype = dtype.newbyteorder("<" if element.is_little_endian else ">")
     needed = n_channels * out.shape[1] * dtype.itemsize
-    # Lengths are even.
-    if not needed <= len(element.value) <= needed + needed % 2:
+    # Lengths are even; some programs fill up to a multiple of more bytes.
+    excess = len(element.value) - needed
+    if not 0 <= excess < n_channels * dtype.itemsize + needed % 2 or any(element.value[needed:]):
         raise ValueError(
             f"it has {len(element.value)} bytes of samples; {n_channels} channels of "
             f"{out.shape[1]} samples are {needed} bytes"
@@ -204,13 +215,42 @@ def _decode(item, channels: Sequence[_Channel], n_channels: int, out: np.ndarray
                 f"its samples of {largest_bits} bits have no sign, but are called {interpretation}"
             )
     padding = _padding(item, dtype)
+    rate = number(item, "SamplingFrequency", 0.0)
     for row, channel in zip(out, channels, strict=True):
         of_lead = counts[:, channel.index]
         scale_counts(of_lead, channel.gain, channel.baseline, row)
-        if channel.is_missing:
-            row[:] = np.nan
-        elif padding is not None:
-            row[of_lead == padding] = np.nan
+        if padding is not None:
+            row[_is_padding(of_lead, padding, _SHORTEST_PADDING * rate)] = np.nan
+
+
+def _is_padding(counts: np.ndarray, padding: int, shortest: float) -> np.ndarray:
+    """Return which samples are padding: all of its value, or long runs where leads reach it."""
+    found = counts == padding
+    limits = np.iinfo(counts.dtype)
+    if padding in (limits.min, limits.max) or not found.any():
+        return found
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], found, [0]])))
+    for start, stop in edges.reshape(-1, 2):
+        found[start:stop] = stop - start >= shortest
+    return found
+
+
+def _set_missing(channels: Sequence[_Channel], signal: np.ndarray) -> tuple[str, ...]:
+    """Set leads that were not recorded to NaN, and return doubts about the others."""
+    missing = [_is_marked(channel, _MISSING) for channel in channels]
+    words: tuple[str, ...] = _DOUBTFUL
+    if all(missing):  # which no device would have stored
+        words += _MISSING
+    else:
+        signal[missing] = np.nan
+    marked = [channel for channel in channels if _is_marked(channel, words)]
+    if len(marked) == len(channels) > 1:
+        return (f"all its leads are marked as {marked[0].status}",)
+    return tuple(f"lead {channel.lead} is marked as {channel.status}" for channel in marked)
+
+
+def _is_marked(channel: _Channel, words: Sequence[str]) -> bool:
+    return any(word in channel.status for word in words)
 
 
 def _padding(item, dtype: np.dtype):

@@ -86,7 +86,7 @@ def _lead(channel: Element) -> XMLLead:
     for key, allowed in _ENCODING.items():
         if (values.get(key) or allowed).upper() != allowed:
             raise ValueError(f"lead {name} has {key.upper()} {values[key]}; {allowed} is read")
-    doubts = ()
+    doubts: tuple[str, ...] = ()
     if values.get("offset") and number(values["offset"]) != 0:
         doubts = ("its leads have an OFFSET, whose meaning is not documented; it was not used",)
     payload = base64_bytes(channel.get("data") or channel.text or "", f"lead {name}")

@@ -196,10 +196,71 @@ def test_disconnected_leads_are_missing(path):
     assert not np.delete(missing, 4, axis=0).any()
 
 
+def test_padding_of_a_value_that_leads_have_is_long(path):
+    signal = make_signal()
+    signal[6, 100:120] = 0
+    signal[7, 500:] = np.nan
+    write_dicom(path, signal, padding=0)
+    decoded = decode(path)[1]
+    assert np.isnan(decoded[7, 500:]).all() and np.isnan(decoded).sum() == 100
+    np.testing.assert_allclose(decoded, signal, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("status", "which", "n_missing", "doubts"),
+    [
+        ("OK", slice(None), 0, ()),
+        ("INVALID", slice(3, 4), 600, ()),
+        ("INVALID", slice(None), 0, ("all its leads are marked as INVALID",)),
+        ("TEST DATA", slice(None), 0, ("all its leads are marked as TEST DATA",)),
+        ("QUESTIONABLE", slice(7, 8), 0, ("lead V2 is marked as QUESTIONABLE",)),
+    ],
+)
+def test_status_of_leads(path, status, which, n_missing, doubts):
+    def mark(made):
+        for channel in made.WaveformSequence[0].ChannelDefinitionSequence[which]:
+            channel.ChannelStatus = status
+
+    write_dicom(path, make_signal(), edit=mark)
+    ecg, decoded = decode(path)
+    assert np.isnan(decoded).sum() == n_missing
+    assert ecg.doubts == doubts
+
+
+@pytest.mark.parametrize(
+    ("elements", "leads"),
+    [
+        ({"NumberOfWaveformSamples": 0}, STANDARD_LEADS),
+        ({"NumberOfWaveformSamples": 700}, STANDARD_LEADS),
+        ({"NumberOfWaveformChannels": 3}, STANDARD_LEADS),
+        ({"SamplingFrequency": "0"}, STANDARD_LEADS),
+        ({"WaveformSampleInterpretation": "MB"}, STANDARD_LEADS),
+        ({"NumberOfWaveformSamples": 0}, ("V7",)),
+    ],
+)
+def test_a_group_that_cannot_be_read_matters_where_it_may_be_the_recording(path, elements, leads):
+    signal = make_signal()
+    group = multiplex_group(signal[: len(leads)], 500, leads, label=None, source=named_source)
+    group.update(dataset(**elements))
+    write_dicom(path, signal, more_groups=[group])
+    np.testing.assert_allclose(decode(path)[1], signal, atol=1e-6)
+    if leads != STANDARD_LEADS:
+        assert "contain no samples" in reason(path, wanted=leads)
+
+    def exchange(made):
+        made.WaveformSequence = list(made.WaveformSequence)[::-1]
+
+    write_dicom(path, signal, more_groups=[group], edit=exchange)
+    assert reason(path)
+
+
 @pytest.mark.parametrize(
     "source",
     [
         mdc_source,
+        lambda lead: named_source(f"{lead} lead"),
+        lambda lead: named_source(f"Lead {lead} (precordial)"),
+        lambda lead: [dataset(LongCodeValue=mdc_source(lead)[0].CodeValue, CodeMeaning="a lead")],
         scp_source,
         None,
         named_source,
@@ -443,6 +504,10 @@ def set_channel(lead, **elements):
     return edit
 
 
+def fill_up(more):
+    return lambda made: set_group(WaveformData=group_of(made).WaveformData + more)(made)
+
+
 def drop_channel_element(lead, keyword):
     return lambda made: delattr(channel_of(made, lead), keyword)
 
@@ -495,6 +560,10 @@ def drop_channel_element(lead, keyword):
             "sampled 5 samples after one another",
         ),
         (set_channel("V3", ChannelTimeSkew="0.0001"), None),
+        (set_group(WaveformSampleInterpretation="ss"), None),
+        (fill_up(bytes(8)), None),
+        (fill_up(bytes(24)), "14424 bytes of samples; 12 channels of 600 samples are 14400"),
+        (fill_up(b"\x01\0"), "14402 bytes of samples"),
         # Lead III follows from I and II.
         (drop_channel_element("III", "ChannelSensitivity"), None),
     ],
