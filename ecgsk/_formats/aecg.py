@@ -46,6 +46,7 @@ _MEASUREMENTS = {
 }
 _STATEMENTS = tuple(f"MDC_ECG_INTERPRETATION{end}" for end in ("", "_STATEMENT", "_SUMMARY"))
 _SUBJECT = "componentof/timepointevent/componentof/subjectassignment/subject/trialsubject"
+_NO_IDENTIFIERS = ("", "?", "UNK", "NA", "N/A")
 _REPORTED_AGE = "21612-7"  # LOINC
 _SEXES = {"UN": "other"}  # undifferentiated
 _AGE_UNITS = {"a": "years", "yr": "years", "mo": "months", "wk": "weeks", "d": "days"}
@@ -77,11 +78,7 @@ class HL7aECG(XMLFormat):
         sex = _attribute(person, "administrativegendercode", "code")
         texts, found = _annotations(series)
         return Statements(
-            # Devices that have no trial write the identifier below the person.
-            patient=first_text(
-                (_attribute(subject, "id", "extension").strip("?"), text_of(person, "patientid"))
-            )
-            or None,
+            patient=_patient(subject, person),
             age_text=_age(root) or text_of(person, "age") or years_between(birth, date),
             sex_text=_SEXES.get(sex, sex) or None,
             date=date,
@@ -186,6 +183,12 @@ def _date(root: Element, series: list[Element]) -> datetime | None:
         if digits.isdigit() and (found := timestamp(digits[:8], clock, ("%Y%m%d",))):
             return found
     return None
+
+
+def _patient(subject: Element | None, person: Element | None) -> str | None:
+    """Return the identifier, which devices without a trial write below the person."""
+    found = (_attribute(subject, "id", "extension"), text_of(person, "patientid"))
+    return next((text for text in found if text.upper() not in _NO_IDENTIFIERS), None)
 
 
 def _age(root: Element) -> str:

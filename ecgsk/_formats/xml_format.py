@@ -109,6 +109,8 @@ def _recording(
     It is the first part of a file with all wanted leads, but not one that may be an average
     heartbeat; or all parts together. Leads that are not wanted are left out where they do not fit.
     """
+    if len(leads) > _MOST_LEADS:
+        raise ValueError(f"it contains {len(leads)} leads; at most {_MOST_LEADS} are read")
     parts: dict[object, list[XMLLead]] = {}
     for lead in leads:
         part = parts.setdefault(lead.part, [])
@@ -161,8 +163,6 @@ def _signal(leads: Sequence[XMLLead]) -> np.ndarray:
     """Return the amplitudes of leads in mV; ValueError for leads that do not fit together."""
     if not leads:
         raise ValueError("it contains no recording")
-    if len(leads) > _MOST_LEADS:
-        raise ValueError(f"it contains {len(leads)} leads; at most {_MOST_LEADS} are read")
     counted = Counter(lead.name for lead in leads)
     if doubled := sorted(name for name, count in counted.items() if count > 1):
         raise ValueError(

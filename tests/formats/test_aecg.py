@@ -207,3 +207,21 @@ def test_statements_of_a_reader_come_before_those_of_the_device(tmp_path):
     states = decode(tmp_path / "a.xml")[0].states
     assert states.statements == ("Atrial flutter",)
     assert states.measurements == {"heart_rate": 75.0, "pr_interval": 158.0}
+
+
+@pytest.mark.parametrize(
+    ("extension", "below", "patient"),
+    [
+        ("", "815", "815"),
+        ("?", "", None),
+        ("UNK", "815", "815"),
+        ("7", "815", "7"),
+    ],
+)
+def test_identifiers_of_patients(tmp_path, extension, below, patient):
+    def edit(text):
+        text = text.replace('extension="4711"', f'extension="{extension}"')
+        return text.replace("<name>JD</name>", f"<PatientID>{below}</PatientID>")
+
+    write_aecg(tmp_path / "a.xml", MV, edit=edit)
+    assert decode(tmp_path / "a.xml")[0].states.patient == patient

@@ -1,6 +1,7 @@
 """What all formats that are XML have in common: recognition, encodings, bounds."""
 
 import base64
+import sys
 import tracemalloc
 
 import numpy as np
@@ -162,6 +163,30 @@ def test_cut_files_are_an_error(tmp_path, format_class, write):
         if found is not None:
             with pytest.raises(RecordError, match="cannot be decoded|is cut"):
                 found.decode_file(str(tmp_path / "b.xml"), ReadOptions())
+
+
+@ALL_FORMATS
+def test_no_package_is_needed(tmp_path, monkeypatch, format_class, write):
+    arguments = {"form": "XLI"} if write is write_philips else {}
+    write(tmp_path / "a.xml", MV, leads=EIGHT_LEADS, **arguments)
+    for package in ("ecgdatakit", "defusedxml", "xmltodict"):
+        monkeypatch.setitem(sys.modules, package, None)
+    assert decode(tmp_path / "a.xml")[1].shape == MV.shape
+
+
+@ALL_FORMATS
+def test_listing_and_reading_agree(tmp_path, format_class, write):
+    path = str(tmp_path / "a.xml")
+    write(path, MV, leads=EIGHT_LEADS)
+    reader, options = format_class(), ReadOptions()
+    (listed,) = reader.scan(path, options)
+    ecg, signal = reader.decode_file(path, options)
+    assert listed == ecg
+    wanted = ["V6", "I"]
+    np.testing.assert_array_equal(reader.read(listed, wanted, options), signal[[7, 0]])
+    write(path, MV[:, :50], leads=EIGHT_LEADS)
+    with pytest.raises(RecordError, match="replaced after it had been listed"):
+        reader.read(listed, wanted, options)
 
 
 def test_large_files_are_an_error_before_they_are_read(tmp_path):
