@@ -186,7 +186,7 @@ def agreed_leads(
 
 def to_millivolt(samples: np.ndarray, factor: float, path: str) -> np.ndarray:
     """Return samples as contiguous float32 in mV; RecordError for infinite ones."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         if factor != 1.0:
             samples = samples * np.asarray(factor, np.result_type(samples.dtype, np.float32))
         samples = np.ascontiguousarray(samples, dtype=np.float32)

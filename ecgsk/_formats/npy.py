@@ -64,4 +64,9 @@ def _read_header(path: str, file: BinaryIO) -> tuple[ArrayContent, NpyHeader]:
     size = os.fstat(file.fileno()).st_size
     if header.file_size > size:
         content.refuse(f"it is cut off: it has {size} bytes; {header.file_size} are needed")
+    if header.file_size < size:
+        content.refuse(
+            f"it has {size} bytes; its header states {header.file_size}. Its line ends were "
+            "changed on its way, or it contains a second array"
+        )
     return content, header

@@ -66,11 +66,12 @@ def find_layout(text: str, cut: bool = False) -> TextLayout | None:
 def split(line: str, separator: str) -> list[str]:
     """Return the cells of a row."""
     if separator == BLANKS:
-        return [cell.strip('"') for cell in line.split()] or [""]
+        return [cell.strip("\"'") for cell in line.split()] or [""]
     try:
-        return [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])] or [""]
+        cells = next(csv.reader([line], delimiter=separator), [])
     except csv.Error:  # a cell of more than 131072 characters
         return [line]
+    return [cell.strip(" \t'") for cell in cells] or [""]
 
 
 def lead_and_unit(cell: str) -> tuple[str, str | None]:
@@ -122,16 +123,21 @@ def _named_columns(
         cells.append("")  # each row ends with a separator
     names = [lead_and_unit(cell)[0] for cell in cells]
     places = [place for place, name in enumerate(names) if is_lead(name)]
+    start = 1
+    if places and len(rows[0]) == len(cells) and all(_is_voltage(rows[0][p]) for p in places):
+        # The second row has the units.
+        cells = [f"{name} ({unit})" for name, unit in zip(cells, rows.pop(0), strict=True)]
+        start = 2
     leads = {names[place] for place in places} & set(STANDARD_LEADS)
     alone = all(
         place in places or is_time(cell) or _INDEX.fullmatch(cell)
         for place, cell in enumerate(cells)
     )
-    if len(leads) < 2 and not (leads and alone):
+    if not rows or (len(leads) < 2 and not (leads and alone)):
         return None
     if any(len(row) != len(cells) or not _are_numbers([row[p] for p in places]) for row in rows):
         return None
-    return len(leads), TextLayout(separator, lines[1][0], len(cells), tuple(cells))
+    return len(leads), TextLayout(separator, lines[start][0], len(cells), tuple(cells))
 
 
 def _named_rows(lines: Sequence[tuple[int, str]], separator: str) -> tuple[int, TextLayout] | None:
@@ -157,6 +163,10 @@ def _unnamed_columns(lines: Sequence[tuple[int, str]], separator: str) -> TextLa
     if any(len(row) != len(rows[0]) or not _are_numbers(row) for row in rows):
         return None
     return TextLayout(separator, lines[0][0], len(rows[0]))
+
+
+def _is_voltage(cell: str) -> bool:
+    return re.fullmatch(r"[nmuµμ]?v", cell, re.IGNORECASE) is not None
 
 
 def _are_numbers(cells: Sequence[str]) -> bool:

@@ -11,6 +11,8 @@ CODE_RATE, CODE_SAMPLES = 400.0, 4096  # Hz
 _PADDINGS = (0, 48, 648)
 _BLOCK = 512
 _EXAMINED = 5
+# No voltage in any unit; its square is a number.
+_LARGEST = 1e9
 
 
 def recorded_parts(tracings) -> list[tuple[int, int]]:
@@ -59,10 +61,13 @@ def check_lead_order(path: str, tracings, rows: list[int]) -> None:
     """
     texts = []
     for row in rows[:_EXAMINED]:
-        signal = np.asarray(tracings[row], dtype=np.float64)
+        with np.errstate(invalid="ignore"):
+            signal = np.asarray(tracings[row], dtype=np.float64)
         start, stop = recorded_part(signal)
         signal = signal[start:stop].T
         if not signal.size or not np.isfinite(signal).all():
+            continue
+        if np.abs(signal).max() > _LARGEST:
             continue
         centered = signal - signal.mean(axis=1, keepdims=True)
         gram = centered @ centered.T / signal.shape[1]

@@ -109,6 +109,7 @@ def content_of(shape):
         (content_of(X.shape)[:8], "not an .npy file"),
         (content_of(X.shape)[:-1], "it is cut off"),
         (content_of((900_000_000, 12, 50)), "it is cut off"),
+        (content_of(X.shape) + b"\r", "its header states"),
         (content_of((-3, 12, 50)), r"shape \(-3, 12, 50\) is not possible"),
         (content_of((1, 12, 90_000_000)), "12 leads of 90000000 samples"),
         (b"\x93NUMPY\x09" + content_of(X.shape)[7:], "version"),

@@ -52,6 +52,9 @@ def decoded(path, content, options=GIVEN, encoding="utf-8"):
         table(end="\r\n"),
         "sep=;\r\n" + table(separator=";", decimal=",", end="\r\n"),
         "# made by a device\n\n" + table(end="\n\n"),
+        table().replace("\n", "\n" + ",".join(["mV"] * 12) + "\n", 1),
+        ",".join(f"'{lead}'" for lead in STANDARD_LEADS) + "\n" + ",".join(["'uV'"] * 12) + "\n"
+        + table(None, 1000 * X),
         table().replace("\n", ",\n"),
         table(separator=",", decimal=",").replace("\n", "\r\n"),
         table([f"Lead {lead.upper()} " for lead in STANDARD_LEADS]),
@@ -185,3 +188,12 @@ def test_large_files_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("ecgsk._formats.text_table._LARGEST_FILE", 10_000)
     with pytest.raises(RecordError, match="of text"):
         decoded(tmp_path / "x.csv", table())
+
+
+def test_units_in_the_second_row_are_those_of_times_as_well(tmp_path):
+    units = "'ms'," + ",".join(["'uV'"] * 12) + "\n"
+    names = "'Elapsed time'," + ",".join(f"'{lead}'" for lead in STANDARD_LEADS) + "\n"
+    content = names + units + table(None, [1000 * SECONDS, *(1000 * X)])
+    ecg, signal = decoded(tmp_path / "x.csv", content, ReadOptions())
+    assert (ecg.sampling_rate, ecg.leads) == (250, STANDARD_LEADS)
+    np.testing.assert_allclose(signal, X, atol=1e-6)
