@@ -23,6 +23,8 @@ EXTRAS = {
     ],
     # Tables of predictions as .parquet.
     "parquet": ["pyarrow>=15"],
+    # Tables of users as .xlsx.
+    "excel": ["openpyxl>=3.1"],
     # joblib's "dask" backend: workers on other machines.
     "dask": ["dask>=2024.8", "distributed>=2024.8"],
     # examples/http_service.py
@@ -45,7 +47,7 @@ EXTRAS = {
     ],
     "dev": ["ruff>=0.6", "mypy>=1.13"],
 }
-for name in ("formats", "onnx", "parquet", "dask", "service", "docs", "test"):
+for name in ("formats", "onnx", "parquet", "excel", "dask", "service", "docs", "test"):
     EXTRAS["dev"] += EXTRAS[name]
 
 setup(

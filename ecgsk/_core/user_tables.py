@@ -174,7 +174,8 @@ def _read_workbook(path: Path) -> pd.DataFrame:
         frame = pd.read_excel(path, header=None, dtype=object, na_filter=False)
     except ImportError as error:
         raise ImportError(
-            f"Reading {path.name} needs a package ({error}) {_SAVE_AS_CSV}."
+            f'Reading {path.name} needs a package ({error}): pip install "ecgsk[excel]". '
+            f"{_SAVE_AS_CSV}."
         ) from None
     except Exception as error:  # a damaged archive can fail in any way
         raise ValueError(f"{path} cannot be read as a workbook: {error}. {_SAVE_AS_CSV}.") from None

@@ -80,7 +80,7 @@ def join_labels(
         What a loader returns: `load_ecg`, `load_wfdb`, `load_ptbxl` and others. It is not changed.
     table : path or DataFrame
         A csv or tsv file with any separator in any encoding, as spreadsheets save it, a parquet
-        file (extra ``parquet``), the first sheet of an xlsx file (needs openpyxl), or a DataFrame
+        file (extra ``parquet``), the first sheet of an xlsx file (extra ``excel``), or a DataFrame
         of pandas, polars or another library. Read a DataFrame with ``dtype=str``, or leading zeros
         of identifiers are lost.
     on : str or dict of str to str
