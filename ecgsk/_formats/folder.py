@@ -6,8 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ecgsk._formats.registry import find_format
+from ecgsk._core.csv_tables import decode_text
+from ecgsk._formats.registry import find_format, read_beginning
 from ecgsk._formats.stored import Format
+from ecgsk._formats.text_layout import may_contain_samples
+from ecgsk._formats.text_table import TextTable
 from ecgsk._wfdb.header import Header
 
 # Endings of files in which devices, archives and programs store ECGs. Tables, images, other
@@ -22,6 +25,7 @@ _READ = (".hea", ".npy")
 # Their names and not their content decide.
 _NAMED = {".pdf": "a PDF is a picture of a recording: export the recording from its archive"}
 _REMEDY = "convert it to WFDB or .npy; its content is in no format that is known"
+_BEGINNING = 1 << 16
 # Names of each kind that a message lists.
 _LISTED = 3
 
@@ -142,7 +146,19 @@ def _doubt(path: str, stem: str, suffix: str) -> str:
         return _NAMED[kind]
     if kind in _OTHER_FORMATS:
         return _obstacle(path) or f"{suffix} is not read: {_REMEDY}"
+    if kind in TextTable.endings and _may_be_samples(path):
+        return (
+            "it looks like the samples of an ECG in an unknown layout. Write the names of the "
+            "leads into its first row, one for each column, and the samples below"
+        )
     return ""
+
+
+def _may_be_samples(path: str) -> bool:
+    try:
+        return may_contain_samples(decode_text(read_beginning(path, _BEGINNING)))
+    except UnicodeDecodeError:
+        return False
 
 
 def _obstacle(path: str) -> str:

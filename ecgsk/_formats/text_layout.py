@@ -14,6 +14,8 @@ _SEPARATORS = (";", "\t", "|", ",", BLANKS)
 _FIRST_LINES = 8
 _MOST_COLUMNS = 100
 _LONGEST_NAME = 100
+# From which on a text may be a table of samples in an unknown layout.
+_FEWEST_NAMES, _FEWEST_COLUMNS, _FEWEST_ROWS = 3, 8, 4
 _UNIT = re.compile(r"[\s_/]*[(\[]\s*([nmuµμ]?v)\s*[)\]]$|[\s_/]+([nmuµμ]v)$", re.IGNORECASE)
 # Leads besides the standard ones. Other columns, such as respiration, are not leads.
 _OTHER_LEAD = re.compile(r"[Vv][1-9][0-9]?[Rr]?|C[1-6]|V?[XYZ]|ML(?:I|II|III)|M?CL[1-6]")
@@ -61,6 +63,30 @@ def find_layout(text: str, cut: bool = False) -> TextLayout | None:
         # The one with the most leads; those of the first separator among equal ones.
         return max(layouts, key=lambda item: item[0])[1]
     return next(filter(None, (_unnamed_columns(lines, s) for s in _SEPARATORS)), None)
+
+
+def may_contain_samples(text: str) -> bool:
+    """Return whether the beginning of a text without a layout may be that of a table of samples.
+
+    It names leads, in a row or in its first column, or has columns of numbers, without names that
+    are those of tables of patients.
+    """
+    lines = [line for _, line in _first_lines(text, cut=True)]
+    for separator in _SEPARATORS:
+        rows = [split(line, separator)[:_MOST_COLUMNS] for line in lines]
+        names = [[lead_and_unit(cell)[0] for cell in row] for row in rows]
+        for part in (*names, [row[0] for row in names]):
+            if len(set(part) & set(STANDARD_LEADS)) >= _FEWEST_NAMES:
+                return True
+        last = rows[-_FEWEST_ROWS:]
+        if (
+            len(last) == _FEWEST_ROWS
+            and len(last[0]) >= _FEWEST_COLUMNS
+            and all(len(row) == len(last[0]) and _are_numbers(row) for row in last)
+            and not any(_OF_PATIENTS.fullmatch(cell) for cell in rows[0])
+        ):
+            return True
+    return False
 
 
 def split(line: str, separator: str) -> list[str]:

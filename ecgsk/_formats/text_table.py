@@ -211,7 +211,10 @@ def _numbers(text: str, layout: TextLayout, columns: Sequence[int]) -> np.ndarra
     else:
         raise ValueError(f"its columns of samples cannot be read: {failures[0]}")
     _check_rows(text, layout, len(frame))
-    return frame[list(columns)].to_numpy()
+    samples = frame[list(columns)].to_numpy()
+    # Spreadsheets write rows without values after the last one.
+    filled = np.flatnonzero(~np.isnan(samples).all(axis=1))
+    return samples[: filled[-1] + 1 if len(filled) else 0]
 
 
 def _check_rows(text: str, layout: TextLayout, n_rows: int) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from ecgsk._core.record_error import RecordError
 from ecgsk._core.signal import STANDARD_LEADS
+from ecgsk._formats.folder import sort_files
 from ecgsk._formats.registry import find_format
 from ecgsk._formats.stored import ReadOptions
 from ecgsk._formats.text_table import TextTable
@@ -197,3 +198,36 @@ def test_units_in_the_second_row_are_those_of_times_as_well(tmp_path):
     ecg, signal = decoded(tmp_path / "x.csv", content, ReadOptions())
     assert (ecg.sampling_rate, ecg.leads) == (250, STANDARD_LEADS)
     np.testing.assert_allclose(signal, X, atol=1e-6)
+
+
+HEADER = ",".join(STANDARD_LEADS)
+ROWS = (",".join(["0.125"] * 12) + "\n") * 20
+
+
+@pytest.mark.parametrize(
+    ("text", "doubtful"),
+    [
+        (",".join(f"ch{i}" for i in range(12)) + "\n" + ROWS, True),
+        (f"Patient;7\nDate;2020\n{HEADER}\n{ROWS}".replace(",", ";"), True),  # a head before it
+        (f"{HEADER},label\n" + ROWS.replace("\n", ",AF\n"), True),
+        ("ecg_id," + ",".join(f"x{i}" for i in range(11)) + "\n" + ROWS, False),
+        ("record,AF,SR\na,1,0\nb,0,1\n", False),
+        ("hadm,lvef,tte\n1,30,2\n2,50,4\n3,4,5\n", False),
+        ("hello\n" * 20, False),
+        ("", False),
+    ],
+)
+def test_tables_in_unknown_layouts_are_named_and_those_of_patients_are_not(
+    tmp_path, text, doubtful
+):
+    (tmp_path / "x.csv").write_text(text, encoding="utf-8")
+    read, unread = sort_files([str(tmp_path / "x.csv")], [])
+    assert not read
+    assert len(unread) == doubtful
+    assert all("in an unknown layout" in item.reason for item in unread)
+
+
+def test_rows_without_values_after_the_last_one_are_no_samples(tmp_path):
+    (tmp_path / "x.csv").write_text(f"{HEADER}\n{ROWS}{',' * 11}\n{',' * 11}\n", encoding="utf-8")
+    ecg, signal = TextTable().decode_file(str(tmp_path / "x.csv"), ReadOptions(sampling_rate=100))
+    assert ecg.n_samples == 20 and (signal == 0.125).all()
