@@ -1,5 +1,6 @@
 """SCP-ECG, EN 1064."""
 
+import re
 import struct
 import warnings
 from dataclasses import replace
@@ -7,20 +8,26 @@ from datetime import datetime
 
 import numpy as np
 
+from ecgsk._core.record_error import RecordError
 from ecgsk._formats.arrays import opened
 from ecgsk._formats.limits import check_file
 from ecgsk._formats.scp_sections import (
     check_signals,
+    examine_checksums,
     find_tags,
     read_sections,
-    wrong_checksums,
+    without_sections,
 )
 from ecgsk._formats.stored import ReadOptions, Statements, StoredECG, age_at
-from ecgsk._formats.with_ecgdatakit import ParsedFormat
+from ecgsk._formats.with_ecgdatakit import ParsedFormat, parsed
 
 _AGE_UNITS = {1: "years", 2: "months", 3: "weeks", 4: "days"}
 # No measurement: not measured, not possible.
 _UNDEFINED = (29999, 0xFFFF)
+# Sections to leave out, from measurements and statements to the patient and the reference
+# heartbeat, which the parser misses where it was subtracted.
+_LEFT_OUT = ((), (7, 8, 9, 10, 11), (1, 7, 8, 9, 10, 11), (1, 4, 5, 7, 8, 9, 10, 11))
+_ABOUT_SAMPLES = re.compile(r"Section [236]\b")
 
 
 class SCPECG(ParsedFormat):
@@ -44,14 +51,33 @@ class SCPECG(ParsedFormat):
         with opened(path) as file:
             data = file.read()
             sections = read_sections(data)
-            if options.verify and (wrong := wrong_checksums(data, sections)):
-                raise ValueError(
-                    f"the checksum of {', '.join(wrong)} is wrong. The file was changed on its "
-                    "way. Fetch it again, or use verify=False, which reads it as it is"
-                )
+            doubts = examine_checksums(data, sections) if options.verify else ()
             check_signals(sections)
         ecg, signal = super().decode_file(path, options)
-        return replace(ecg, states=_with_tags(ecg.states, sections.get(1, b""))), signal
+        states = _with_tags(ecg.states, sections.get(1, b""))
+        return replace(ecg, states=states, doubts=doubts + ecg.doubts), signal
+
+    def parse(self, path: str):
+        """Parse a file without those sections that cannot be decoded and need not be."""
+        failure = None
+        for numbers in _LEFT_OUT:
+            try:
+                record, messages = parsed(path, _parser_without(numbers))
+            except RecordError as error:
+                failure = failure or error
+                if _ABOUT_SAMPLES.search(failure.reason):
+                    break
+                continue
+            if failure is not None:
+                record.raw_metadata["ecgsk_doubt"] = (
+                    f"its sections {', '.join(map(str, numbers))} were not read: {failure.reason}"
+                )
+            return record, messages
+        raise failure or RuntimeError("nothing was parsed")
+
+    def doubts(self, record) -> tuple[str, ...]:
+        doubt = record.raw_metadata.get("ecgsk_doubt")
+        return () if doubt is None else (doubt,)
 
     def check(self, record, messages: list[warnings.WarningMessage], options: ReadOptions) -> None:
         """Accept what is left: checksums were compared before, zeros among them left out."""
@@ -61,6 +87,18 @@ class SCPECG(ParsedFormat):
         states.measurements.pop("qrs_count", None)
         states.measurements.update(_intervals(record.raw_metadata))
         return states
+
+
+def _parser_without(numbers: tuple[int, ...]):
+    """Return a parser of ecgdatakit that finds no sections of these numbers in a file."""
+    from ecgdatakit.parsing.parsers.scp_ecg import SCPECGParser
+
+    class PartialParser(SCPECGParser):
+        def _read_pointers(self, ctx) -> None:
+            ctx.data = without_sections(ctx.data, numbers)
+            super()._read_pointers(ctx)
+
+    return PartialParser()
 
 
 def _with_tags(states: Statements, section: bytes) -> Statements:

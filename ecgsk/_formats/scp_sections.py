@@ -7,12 +7,17 @@ of 16 bytes that begins with a checksum. Section 0 states where the others are.
 import binascii
 import struct
 from collections import Counter
+from collections.abc import Collection
 from typing import NamedTuple
 
 # Leads of section 3 that are standard ones.
 _STANDARD_CODES = {1: "I", 2: "II", 61: "III", 62: "aVR", 63: "aVL", 64: "aVF", 3: "V1", 4: "V2",
                    5: "V3", 6: "V4", 7: "V5", 8: "V6"}  # fmt: skip
 _HEADER = 16
+# Without which the samples are known: statements, and the reference heartbeat if it was not
+# subtracted.
+_FOR_SAMPLES = (0, 2, 3, 6)
+_FEW_CHECKSUMS = 3
 # Of all leads. Ten minutes of twelve leads at 500 Hz have 3.6 million.
 _MOST_SAMPLES = 4_000_000
 # Heartbeats that are subtracted from the rhythm do not overlap.
@@ -43,29 +48,63 @@ def read_sections(data: bytes) -> dict[int, bytes]:
     sections = {0: data[6 : 6 + length]}
     for place in range(6 + _HEADER, 6 + length - 9, 10):
         number, n_bytes, index = struct.unpack_from("<HII", data, place)
-        if not 0 < number < 12 or not n_bytes:
+        if not 0 < number < 12 or not n_bytes or _has_no_tables(data, place):
             continue
         start = index - 1
-        if start < 0 or start + n_bytes > size or n_bytes < _HEADER:
+        if start >= 0 and start + n_bytes <= size and n_bytes >= _HEADER:
+            sections[number] = data[start : start + n_bytes]
+        elif number in _FOR_SAMPLES:
             raise ValueError(f"its section {number} is not in the file")
-        sections[number] = data[start : start + n_bytes]
     return sections
 
 
-def wrong_checksums(data: bytes, sections: dict[int, bytes]) -> list[str]:
-    """Return the parts of a file whose checksum differs from their content.
+def without_sections(data: bytes, numbers: Collection[int]) -> bytes:
+    """Return a file without some sections, and without one of Huffman tables that has none."""
+    changed = bytearray(data)
+    (length,) = struct.unpack_from("<I", data, 10)
+    for place in range(6 + _HEADER, min(6 + length, len(data)) - 9, 10):
+        if struct.unpack_from("<H", data, place)[0] in numbers or _has_no_tables(data, place):
+            changed[place + 2 : place + 6] = bytes(4)
+    return bytes(changed)
 
-    Some devices write 0 where they compute none.
+
+def _has_no_tables(data: bytes, place: int) -> bool:
+    """Return whether a pointer leads to a section 2 without Huffman tables."""
+    number, n_bytes, index = struct.unpack_from("<HII", data, place)
+    body = data[index - 1 + _HEADER : index - 1 + n_bytes] if index else b""
+    return number == 2 and not any(body[:2])
+
+
+def examine_checksums(data: bytes, sections: dict[int, bytes]) -> tuple[str, ...]:
+    """Return doubts about checksums; ValueError where the samples may have been changed.
+
+    Some devices write 0 where they compute none, and some programs change what a file states about
+    the patient and leave the checksums.
     """
     size = struct.unpack_from("<I", data, 2)[0]
     parts = {"the record": data[:size]}
     parts |= {f"section {number}": section for number, section in sections.items()}
-    return [
-        name
+    right = {
+        name: stated == binascii.crc_hqx(part[2:], _CRC_START)
         for name, part in parts.items()
         if (stated := int.from_bytes(part[:2], "little"))
-        and stated != binascii.crc_hqx(part[2:], _CRC_START)
-    ]
+    }
+    wrong = [name for name, is_right in right.items() if not is_right]
+    if not wrong:
+        return ()
+    named = f"the checksum of {', '.join(wrong)} is wrong"
+    if right.get("the record"):
+        return (f"{named}, that of the whole record right",)
+    if all(
+        right.get(f"section {number}") for number in sections if number in (*_FOR_SAMPLES, 4, 5)
+    ):
+        return (f"{named}, those of the samples right",)
+    if len(wrong) == len(right) > _FEW_CHECKSUMS:
+        return ("all its checksums are wrong: a program may compute them in another way",)
+    raise ValueError(
+        f"{named}. The file was changed on its way. Fetch it again, or use verify=False, which "
+        "reads it as it is"
+    )
 
 
 def check_signals(sections: dict[int, bytes]) -> None:
@@ -131,4 +170,6 @@ def find_tags(section: bytes) -> SCPTags:
             break
         found.setdefault(tag, section[place + 3 : place + 3 + size])
         place += 3 + size
+    if place > len(section):  # a wrong length: what follows are no tags
+        found = {}
     return SCPTags(found.get(4), found.get(5), found.get(25))

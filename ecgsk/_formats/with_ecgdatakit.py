@@ -21,7 +21,7 @@ class ParsedFormat(WholeFileFormat):
     """A format with a parser in ecgdatakit.
 
     A subclass defines the class attributes and ``recognizes``. It may refine what the parser
-    returns by ``rhythm_leads``, ``check`` and ``statements``.
+    returns by ``rhythm_leads``, ``check``, ``statements`` and ``doubts``.
     """
 
     in_processes = True
@@ -34,7 +34,7 @@ class ParsedFormat(WholeFileFormat):
         check_file(path, self.largest)
         for package in self.packages:
             import_optional(package, extra="formats", purpose=f"Reading {self.name}")
-        record, messages = self._parse(path)
+        record, messages = self.parse(path)
         try:
             self.check(record, messages, options)
             leads = self.rhythm_leads(record)
@@ -57,6 +57,7 @@ class ParsedFormat(WholeFileFormat):
             states=states,
             crc=zlib.crc32(signal.tobytes()),
             resolutions=_resolutions(leads),
+            doubts=self.doubts(record),
         )
         return ecg, signal
 
@@ -79,19 +80,14 @@ class ParsedFormat(WholeFileFormat):
         """Return what the file states."""
         return statements_of(record)
 
-    def _parse(self, path: str):
+    def doubts(self, record) -> tuple[str, ...]:
+        """Return what the file leaves uncertain."""
+        return ()
+
+    def parse(self, path: str):
+        """Return the record that ecgdatakit makes of a file, and its warnings."""
         module = import_module(f"ecgdatakit.parsing.parsers.{self.module}")
-        try:
-            with warnings.catch_warnings(record=True) as messages:
-                warnings.simplefilter("always")
-                record = getattr(module, self.parser)().parse(path)
-        except MemoryError:
-            raise RecordError(path, "it does not fit into memory") from None
-        except ImportError:
-            raise
-        except (Exception, RecursionError) as error:
-            raise RecordError(path, f"it cannot be decoded ({_reason(error)})") from error
-        return record, messages
+        return parsed(path, getattr(module, self.parser)())
 
     def _signal(self, leads) -> np.ndarray:
         if not leads:
@@ -121,6 +117,21 @@ class ParsedFormat(WholeFileFormat):
         if np.isinf(signal).any():
             raise ValueError("it contains infinite samples")
         return signal
+
+
+def parsed(path: str, parser):
+    """Return the record that a parser makes of a file, and its warnings."""
+    try:
+        with warnings.catch_warnings(record=True) as messages:
+            warnings.simplefilter("always")
+            record = parser.parse(path)
+    except MemoryError:
+        raise RecordError(path, "it does not fit into memory") from None
+    except ImportError:
+        raise
+    except (Exception, RecursionError) as error:
+        raise RecordError(path, f"it cannot be decoded ({_reason(error)})") from error
+    return record, messages
 
 
 def statements_of(record) -> Statements:
