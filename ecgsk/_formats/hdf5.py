@@ -152,7 +152,6 @@ def _scan_tracings(name: str, path: str, file, options: ReadOptions) -> list[Sto
     if content.dtype.kind in "iu" and options.unit is None:
         content.refuse("its samples are whole numbers without a unit: give file_unit")
     if options.leads is None and n_leads == len(STANDARD_LEADS):
-        check_lead_order(path, tracings, rows)
         content = replace(content, leads=STANDARD_LEADS)
     factor = content.factor(options)
     whole = [(0, n_samples)] * content.shape[0]
@@ -160,6 +159,7 @@ def _scan_tracings(name: str, path: str, file, options: ReadOptions) -> list[Sto
     found = []
     # A recording of zeros alone is an error when it is read.
     ecgs = content.recordings(name, options)
+    check_lead_order(path, tracings, rows, ecgs[0].leads)
     for row in rows:
         start, stop = parts[row] if parts[row][1] else whole[row]
         states = Statements()

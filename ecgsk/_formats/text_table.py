@@ -36,6 +36,7 @@ from ecgsk._formats.text_layout import (
 from ecgsk._formats.time_column import is_time, rate_of_step, seconds_per_unit, step_of_times
 
 _LARGEST_FILE = 32 << 20
+_SHORTEST = 1  # s; tables of amplitudes have columns of leads as well
 _BEGINNING = 4096
 _LONGEST_ROW = 1 << 20
 _MOST_ROWS_OF_LEADS = 256
@@ -82,6 +83,11 @@ class TextTable(WholeFileFormat):
             unit = _one_unit(samples, units, options)
         found = ArrayContent(path, samples.shape, samples.dtype, rate, leads, unit)
         (ecg,) = found.recordings(self.name, options)
+        if ecg.n_samples < _SHORTEST * ecg.sampling_rate:
+            found.refuse(
+                f"it has {ecg.n_samples} samples of each lead, less than {_SHORTEST} s: it is a "
+                "table of something else"
+            )
         signal = to_millivolt(samples, found.factor(options), path)
         return replace(ecg, crc=zlib.crc32(signal.tobytes())), signal
 

@@ -4,7 +4,6 @@ import numpy as np
 
 from ecgsk._core.limb_leads import contradiction
 from ecgsk._core.record_error import RecordError
-from ecgsk._core.signal import STANDARD_LEADS
 
 CODE_RATE, CODE_SAMPLES = 400.0, 4096  # Hz
 # Of the 4000 samples of 10 s, and of the 2800 of 7 s, in 4096.
@@ -53,10 +52,10 @@ def recorded_part(tracing: np.ndarray) -> tuple[int, int]:
     return (int(live[0]), int(live[-1]) + 1) if len(live) else (0, 0)
 
 
-def check_lead_order(path: str, tracings, rows: list[int]) -> None:
-    """Raise RecordError for twelve leads that are in another order than the standard one.
+def check_lead_order(path: str, tracings, rows: list[int], names: tuple[str, ...]) -> None:
+    """Raise RecordError for leads that are in another order than that of ``names``.
 
-    The test set of CODE has aVL, aVF, aVR, which its files do not state: the equations of the limb
+    The test set of CODE has aVL, aVF, aVR, which its file does not state: the equations of the limb
     leads reveal it.
     """
     texts = []
@@ -65,16 +64,15 @@ def check_lead_order(path: str, tracings, rows: list[int]) -> None:
             signal = np.asarray(tracings[row], dtype=np.float64)
         start, stop = recorded_part(signal)
         signal = signal[start:stop].T
-        if not signal.size or not np.isfinite(signal).all():
-            continue
-        if np.abs(signal).max() > _LARGEST:
+        if not signal.size or not np.isfinite(signal).all() or np.abs(signal).max() > _LARGEST:
             continue
         centered = signal - signal.mean(axis=1, keepdims=True)
         gram = centered @ centered.T / signal.shape[1]
-        texts.append(contradiction(gram, np.ptp(signal, axis=1) == 0, STANDARD_LEADS))
+        texts.append(contradiction(gram, np.ptp(signal, axis=1) == 0, names))
     explained = [text for text in texts if "looks as if" in text]
     if 2 * len(explained) > len(texts):
         raise RecordError(
             path,
-            f"{explained[0]}. Its leads are not named: give their order in file_leads",
+            f"read as {' '.join(names)}, {explained[0]}. Its leads are not named: give their order "
+            "in file_leads",
         )

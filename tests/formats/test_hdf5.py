@@ -84,6 +84,9 @@ def test_another_order_of_the_limb_leads_is_found_by_their_equations(tmp_path):
     options = ReadOptions(leads=tuple(STANDARD_LEADS[i] for i in order))
     ecg = FORMAT.scan(path, options)[1]
     np.testing.assert_array_equal(FORMAT.read(ecg, STANDARD_LEADS, options), ECGS[1])
+    # The order that is given for it is wrong for files of CODE-15.
+    with pytest.raises(RecordError, match="read as I II III aVL aVF aVR"):
+        FORMAT.scan(code(tmp_path / "exams_part0.hdf5"), options)
 
 
 def test_other_lengths_and_leads_need_a_rate_and_names(tmp_path):

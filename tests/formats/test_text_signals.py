@@ -144,6 +144,7 @@ def test_times_in_a_stated_unit_give_the_rate(tmp_path, name, times, digits, rat
         (table(columns=1000 * X, digits=0), GIVEN, "whole numbers.*file_unit"),
         (table(), ReadOptions(250, leads=STANDARD_LEADS[::-1]), "file_leads has V6"),
         (table(None), ReadOptions(250, leads=("I", "II")), "12 columns without names"),
+        (table(columns=X[:, :249]), GIVEN, "249 samples of each lead, less than 1 s"),
         (table() + "0," * 11 + "broken\n", GIVEN, "broken"),
         (table()[:-8], GIVEN, "cut off or changed"),
         (table() + "1,2\n", GIVEN, "cut off or changed"),
@@ -229,5 +230,5 @@ def test_tables_in_unknown_layouts_are_named_and_those_of_patients_are_not(
 
 def test_rows_without_values_after_the_last_one_are_no_samples(tmp_path):
     (tmp_path / "x.csv").write_text(f"{HEADER}\n{ROWS}{',' * 11}\n{',' * 11}\n", encoding="utf-8")
-    ecg, signal = TextTable().decode_file(str(tmp_path / "x.csv"), ReadOptions(sampling_rate=100))
+    ecg, signal = TextTable().decode_file(str(tmp_path / "x.csv"), ReadOptions(sampling_rate=20))
     assert ecg.n_samples == 20 and (signal == 0.125).all()

@@ -48,7 +48,7 @@ def _in_file(file: str, exam_ids: np.ndarray) -> list[Place | RecordError]:
                     "and 'exam_id', as CODE-15 has them"
                 )
             tracings = content["tracings"]
-            check_lead_order(file, tracings, rows)
+            check_lead_order(file, tracings, rows, STANDARD_LEADS)
             parts = recorded_parts(tracings)
     except RecordError as error:
         return [error] * len(exam_ids)
