@@ -62,7 +62,7 @@ class DICOM(WholeFileFormat):
         if not items:
             raise ValueError(f"it contains {file.content()}, and no waveform")
         chosen, doubts = _recording(file, items, options.wanted)
-        leads = tuple(lead for group in chosen for lead in group.leads)
+        leads = _leads(chosen)
         n_samples, rate = chosen[0].signal.shape[1], chosen[0].sampling_rate
         check_signal(len(leads), n_samples, rate)
         signal = chosen[0].signal if len(chosen) == 1 else _join(chosen, leads)
@@ -116,16 +116,23 @@ def _recording(
 def _choose(
     groups: Sequence[MultiplexGroup], wanted: Sequence[str]
 ) -> tuple[list[MultiplexGroup], tuple[str, ...]]:
-    """Return the group that has the wanted leads, or those that have them together, and doubts."""
+    """Return the group that has the wanted leads, or those that have them together, and doubts.
+
+    If no lead is wanted in particular, they are those of the most leads.
+    """
+    simultaneous: dict[tuple, list[MultiplexGroup]] = {}
+    for group in groups:
+        time = group.sampling_rate, group.signal.shape[1], group.start or 0.0
+        simultaneous.setdefault(time, []).append(group)
+    fullest = max(simultaneous.values(), key=lambda part: len(set(_leads(part))))
+    wanted = wanted or tuple(dict.fromkeys(_leads(fullest)))
+    if not wanted:
+        raise ValueError("it contains no lead whose amplitude is known")
     alone = [group for group in groups if not _missing([group], wanted)]
     if alone:
         chosen = min(alone, key=lambda group: (group.is_short, group.is_derived))
         doubt = f"it contains {len(alone)} recordings, and multiplex group {chosen.place} is read"
         return [chosen], (doubt,) * (len(alone) > 1)
-    simultaneous: dict[tuple, list[MultiplexGroup]] = {}
-    for group in groups:
-        time = group.sampling_rate, group.signal.shape[1], group.start or 0.0
-        simultaneous.setdefault(time, []).append(group)
     together = [part for part in simultaneous.values() if not _missing(part, wanted)]
     if together:
         untimed = any(group.start is None for group in together[0])
@@ -139,14 +146,17 @@ def _choose(
         for lead, problem in group.problems.items():
             if lead in wanted or "," in lead:
                 raise ValueError(problem)
-    fullest = max(simultaneous.values(), key=lambda part: sum(len(group.leads) for group in part))
     raise ValueError(_missing(fullest, wanted))
+
+
+def _leads(groups: Sequence[MultiplexGroup]) -> tuple[str, ...]:
+    return tuple(lead for group in groups for lead in group.leads)
 
 
 def _missing(groups: Sequence[MultiplexGroup], wanted: Sequence[str]) -> str:
     """Return why groups together do not have the wanted leads, or an empty text."""
     try:
-        plan_leads(tuple(lead for group in groups for lead in group.leads), tuple(wanted))
+        plan_leads(_leads(groups), tuple(wanted))
     except ValueError as error:
         return str(error)
     return ""

@@ -396,6 +396,22 @@ def test_channels_of_other_quantities_are_left_out(path):
     assert decode(path)[0].leads == STANDARD_LEADS
 
 
+@pytest.mark.parametrize("together", [False, True])
+def test_no_lead_is_wanted_in_particular(path, together):
+    signal = make_signal()
+    pressure = multiplex_group(signal[:1], 5, ["I"], unit_code=coded("mm[Hg]"))
+    others = multiplex_group(signal[:2], 250, ["I", "II"])
+    chest = (
+        split(signal)[2:] if together else [multiplex_group(signal[6:], 500, STANDARD_LEADS[6:])]
+    )
+    write_dicom(path, None, more_groups=[pressure, others, *chest])
+    ecg, decoded = decode(path, wanted=())
+    assert ecg.leads == STANDARD_LEADS[6:]
+    np.testing.assert_allclose(decoded, signal[6:], atol=1e-6)
+    write_dicom(path, None, more_groups=[pressure])
+    assert reason(path, wanted=()) == "it contains no lead whose amplitude is known"
+
+
 def test_wanted_leads_decide(path):
     leads = ("I", "II")
     write_dicom(path, make_signal()[:2], leads=leads)
