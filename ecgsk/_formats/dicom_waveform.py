@@ -229,10 +229,11 @@ def _is_padding(counts: np.ndarray, padding: int, shortest: float) -> np.ndarray
     limits = np.iinfo(counts.dtype)
     if padding in (limits.min, limits.max) or not found.any():
         return found
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], found, [0]])))
-    for start, stop in edges.reshape(-1, 2):
-        found[start:stop] = stop - start >= shortest
-    return found
+    changes = np.diff(found.astype(np.int8), prepend=0, append=0)
+    starts, stops = np.flatnonzero(changes > 0), np.flatnonzero(changes < 0)
+    is_short = stops - starts < shortest
+    changes[starts[is_short]] = changes[stops[is_short]] = 0
+    return np.cumsum(changes[:-1], dtype=np.int8) > 0
 
 
 def _set_missing(channels: Sequence[_Channel], signal: np.ndarray) -> tuple[str, ...]:
