@@ -132,7 +132,7 @@ class WholeFileFormat(Format):
 
     def read(self, ecg: StoredECG, leads: Sequence[str], options: ReadOptions) -> np.ndarray:
         again, signal = self.decode_file(ecg.path, options)
-        if replace(again, states=ecg.states, crc=ecg.crc) != ecg:
+        if replace(again, states=ecg.states) != ecg:
             raise RecordError(ecg.path, "it was replaced after it had been listed")
         return signal[[again.leads.index(lead) for lead in leads]]
 

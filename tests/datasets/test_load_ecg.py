@@ -265,3 +265,11 @@ def test_what_a_decoder_does_not_expect_costs_only_its_file(folder, monkeypatch)
     assert sorted(ecgs.metadata["record"]) == ["a", "b", "deep"]
     assert reasons["infinite.npy"] == "it contains infinite samples"
     assert reasons["broken.xml"].startswith("it cannot be decoded (IndexError")
+
+
+def test_a_file_that_changes_after_it_was_listed_is_an_error(folder):
+    lazy = load_ecg(folder / "b.xml", lazy=True).data
+    assert lazy[[0]].read([0]).shape == (1, 12, 2 * RATE)
+    muse(folder / "b.xml", COUNTS[2])
+    with pytest.raises(ValueError, match="b.xml: it was replaced after it had been listed"):
+        lazy.read([0])
