@@ -42,7 +42,7 @@ def known_input(model, *, sampling_rate: float | None = None) -> KnownInput:
         seconds=_first(parts, lambda part: _seconds_of(part, rate)),
         leads=names,
         n_leads=n_leads,
-        preprocessing=_first(parts, lambda part: vars(part).get("preprocessed_by_")),
+        preprocessing=_first(parts, _preprocessing_of),
         missing="zero" if any(vars(p).get("missing") == "zero" for p in parts) else "error",
     )
 
@@ -52,7 +52,10 @@ def _first(parts: Sequence, read: Callable):
 
 
 def _taken(part) -> tuple | None:
-    """Return what a part states itself: rate (Hz), seconds, leads and their number."""
+    """Return what a part states itself.
+
+    It is the rate (Hz), seconds, leads, their number, and what recordings go through before.
+    """
     return part._recordings_taken() if hasattr(type(part), "_recordings_taken") else None
 
 
@@ -67,6 +70,12 @@ def _rate_of(part) -> float | None:
     return source.sampling_rate
 
 
+def _preprocessing_of(part) -> list[tuple[str, dict]] | None:
+    known = vars(part).get("preprocessed_by_")
+    taken = _taken(part) if known is None else None
+    return known if taken is None else taken[4]
+
+
 def _seconds_of(part, rate: float | None) -> float | None:
     if (taken := _taken(part)) is not None:
         return taken[1]
@@ -79,7 +88,7 @@ def _seconds_of(part, rate: float | None) -> float | None:
 
 def _leads_of(part) -> tuple[tuple[str, ...] | None, int] | None:
     if (taken := _taken(part)) is not None:
-        return taken[2:]
+        return taken[2:4]
     if hasattr(part, "input_leads"):  # SelectLeads, whose leads are those of its output
         names = part.input_leads
         if names is None and part.leads is None:

@@ -38,10 +38,16 @@ def with_step(steps: list[tuple[str, dict]] | None, transformer) -> list[tuple[s
     return steps + as_named_steps([transformer])
 
 
-def warn_of_preprocessing(estimator, X, *, stacklevel: int) -> None:
-    """Warn where recordings went through other steps than those of fit, if both are known."""
+def warn_of_preprocessing(
+    estimator, X, *, stacklevel: int, expected: list[tuple[str, dict]] | None = None
+) -> None:
+    """Warn where recordings went through other steps than those of fit, if both are known.
+
+    ``expected`` are those of an estimator that was not fitted here.
+    """
     given = getattr(X, "preprocessing", None)
-    expected = vars(estimator).get("preprocessed_by_")
+    of_fit = vars(estimator).get("preprocessed_by_")
+    expected = expected if of_fit is None else of_fit
     if given is None or expected is None or _signal_steps(given) == _signal_steps(expected):
         return
     warnings.warn(

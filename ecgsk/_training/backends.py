@@ -128,7 +128,7 @@ class OnnxRuntime(_Engine):
         runtime = import_optional("onnxruntime", extra="onnx", purpose="ONNX Runtime")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # its errors are exceptions as well
         self.session = runtime.InferenceSession(
             content, options, providers=["CPUExecutionProvider"], enable_fallback=0
         )

@@ -236,10 +236,12 @@ class ONNXClassifier(ClassifierMixin, ONNXState):
         return columns.label_names
 
     def _recordings_taken(self) -> tuple:
-        """Return rate (Hz), seconds, leads and their number, as `known_input` describes them."""
+        """Return the recordings that `known_input` describes."""
         interface = self._interface()
-        n_leads = len(interface.array_leads or range(interface.shape[0]))
-        return interface.sampling_rate, interface.seconds, interface.array_leads, n_leads
+        leads = interface.array_leads
+        n_leads = interface.shape[0] if leads is None else len(leads)
+        rate, before = interface.sampling_rate, interface.preprocessed_by
+        return rate, interface.seconds, leads, n_leads, before
 
     # Recordings
 
@@ -296,7 +298,7 @@ class ONNXClassifier(ClassifierMixin, ONNXState):
 
     def _prepared(self, X, interface: ONNXInterface):
         """Return recordings in mV with the leads, rate and length that the network reads."""
-        warn_of_preprocessing(self, X, stacklevel=3)
+        warn_of_preprocessing(self, X, stacklevel=3, expected=interface.preprocessed_by)
         X, names = self._checked(X, interface)
         steps = list(interface.steps)
         if interface.leads is not None and names != list(interface.leads):

@@ -50,6 +50,7 @@ class ONNXInterface:
     leads: tuple[str, ...] | None
     array_leads: tuple[str, ...] | None
     steps: tuple  # transformers of the recordings, before the network
+    preprocessed_by: list | None  # name and parameters of those before the classifier, if known
     activation: str
     columns: ONNXColumns
 
@@ -113,6 +114,7 @@ def find_interface(params: dict, found: ONNXDescription, source: str) -> ONNXInt
         leads=leads,
         array_leads=STANDARD_LEADS if in_standard_order else leads,
         steps=steps,
+        preprocessed_by=None if stated is None else stated["preprocessed_by"],
         activation=activation,
         columns=columns,
     )

@@ -48,6 +48,7 @@ def _recordings_of(estimator) -> dict:
         "sampling_rate": rate,
         "leads": None if leads is None else list(leads),
         "steps": as_named_steps(estimator._steps(n_samples, rate)),
+        "preprocessed_by": vars(estimator).get("preprocessed_by_"),
     }
 
 
@@ -63,6 +64,9 @@ def read_statements(found: ONNXDescription, source: str) -> dict | None:
         names, (logits,) = about["label_names"], [t for t in found.outputs if t.name == "logits"]
         multilabel = about["target"] == "multilabel"
         classes = list(range(logits.shape[1] or 0)) if multilabel else list(about["classes"])
+        before = recordings.get("preprocessed_by")
+        for pair in before or ():
+            _named_step(pair)
         rate = float(about["sampling_rate"])
         first_rate = float(recordings.get("sampling_rate", rate))
         if names is not None and len(names) != len(classes):
@@ -74,6 +78,7 @@ def read_statements(found: ONNXDescription, source: str) -> dict | None:
             "sampling_rate": rate,
             "leads": named_leads(recordings.get("leads")),
             "steps": steps,
+            "preprocessed_by": None if before is None else as_named_steps(before),
             "first_rate": first_rate,
             "activation": _ACTIVATION_OF[about["target"]],
         }

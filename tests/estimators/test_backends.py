@@ -433,7 +433,12 @@ def test_a_file_answers_as_the_model(fits, X, name, kind, tmp_path):
         "target": kind,
         "sampling_rate": RATE,
         "preprocessing": [],
-        "recordings": {"sampling_rate": RATE, "leads": None, "steps": []},
+        "recordings": {
+            "sampling_rate": RATE,
+            "leads": None,
+            "steps": [],
+            "preprocessed_by": None,
+        },
     }
     assert_array_equal(model.decision_function(X), before)
     model.export(str(tmp_path / "file.onnx"))

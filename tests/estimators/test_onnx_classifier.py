@@ -38,6 +38,7 @@ from ecgsk import (  # noqa: E402
     save,
 )
 from ecgsk._core.content import content_digest  # noqa: E402
+from ecgsk._core.model_input import known_input  # noqa: E402
 from ecgsk._training import backends as _backend  # noqa: E402
 from ecgsk.estimators import _onnx_state  # noqa: E402
 from ecgsk.persistence import describe  # noqa: E402
@@ -487,13 +488,19 @@ def test_an_export_takes_the_preprocessing_along(tmp_path):
 
 
 def test_an_export_keeps_the_leads_of_fit(tmp_path):
-    given = RecordArray.wrap(X, leads=OTHER_ORDER, sampling_rate=RATE)
+    before = [Standardize()]
+    given = RecordArray.wrap(X, leads=OTHER_ORDER, sampling_rate=RATE, preprocessing=before)
     model = NetworkClassifier(SmallCNN, leads=OTHER_ORDER, sampling_rate=None, **QUICK)
     again = exported(model.fit(given, [0, 1, 0, 1, 0, 1, 1]), tmp_path)
     assert_allclose(again.predict_proba(given), model.predict_proba(given), atol=1e-5)
     assert_allclose(again.predict_proba(X), model.predict_proba(X), atol=1e-5)
     standard = RecordArray.wrap(X[:, ::-1], leads=STANDARD_LEADS)
     assert_allclose(again.predict_proba(standard), model.predict_proba(X), atol=1e-5)
+    # What recordings have gone through before is known as well.
+    raw = RecordArray.wrap(X, leads=OTHER_ORDER, preprocessing=[])
+    with pytest.warns(UserWarning, match="no preprocessing before ONNXClassifier.*Standardize"):
+        again.predict_proba(raw)
+    assert [name for name, _ in known_input(again).preprocessing] == ["Standardize"]
 
 
 def test_a_network_of_one_lead_takes_it_out_of_twelve(tmp_path):
