@@ -26,7 +26,7 @@ def find_dataset(file, name: str):
         raise ValueError(f"{name!r} is a link to another place")
     data = file[name]
     if not isinstance(data, h5py.Dataset) or data.shape is None:
-        raise ValueError(f"{name!r} is no dataset with samples")
+        raise ValueError(f"{name!r} is not a dataset with samples")
     if data.is_virtual or data.external:
         raise ValueError(f"the samples of {name!r} are in another file")
     return data

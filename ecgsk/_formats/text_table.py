@@ -1,7 +1,7 @@
 """Tables of samples in text files: csv, tsv and txt.
 
 There is a column for each lead, and the first row has the names of the leads in any spelling that
-`lead_name` knows, where wanted with their unit: ``I``, ``ECG lead II``, ``V1 (mV)``, ``aVR [uV]``.
+`lead_name` reads, where wanted with their unit: ``I``, ``ECG lead II``, ``V1 (mV)``, ``aVR [uV]``.
 Without such a row the user names the leads. A table may also have a row for each lead if its first
 column names the leads.
 
@@ -71,8 +71,8 @@ class TextTable(WholeFileFormat):
             layout = find_layout(text)
             if layout is None:
                 raise ValueError(
-                    "its first row does not name two leads above columns of numbers, and it is no "
-                    "table of numbers alone"
+                    "its first row does not name two leads above columns of numbers, and there are "
+                    "not only numbers in it"
                 )
             if layout.by_row:
                 names, samples, rate = *_read_rows(text, layout), None

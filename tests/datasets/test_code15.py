@@ -176,5 +176,5 @@ def test_load_ecg_reads_the_same_samples_without_zeros(folder):
     assert [c["exam_id"] for c in ecgs.metadata["comments"]] == ["102", "101", "103", "104"]
     for data, place in zip(ecgs.data, (3, 1, 0, 2), strict=True):
         assert_array_equal(data, SIGNALS[place])
-    # The table of labels in the folder is no recording.
+    # The table of labels in the folder is not a recording.
     assert ecgs.left_out == []

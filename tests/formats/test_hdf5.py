@@ -156,7 +156,7 @@ def _ids(file):
     [
         (lambda f: f.create_dataset("x", data=[1, 2]), NOTHING, r"'x' \(2,\), but neither"),
         (lambda f: None, NOTHING, "contains nothing, but neither"),
-        (lambda f: f.create_group("tracings"), NOTHING, "no dataset"),
+        (lambda f: f.create_group("tracings"), NOTHING, "not a dataset"),
         (lambda f: f.create_dataset("tracings", data=ECGS), NOTHING, "recordings, samples, leads"),
         (lambda f: f.create_dataset("tracings", data=ECGS[0]), NOTHING, r"shape \(12, 4000\)"),
         (lambda f: f.create_dataset("data", data=ECGS), NOTHING, "give file_sampling_rate"),
