@@ -25,6 +25,9 @@ _LARGEST_FILE = 32 << 20
 _MOST_TAGS = _MOST_ATTRIBUTES = 1_000_000
 _DEEPEST = 500
 _MOST_NAMES = 2000  # to remember
+# Content of this length is set aside; the letter, which Unicode reserves for programs, takes its
+# place with a number.
+_MANY_LETTERS, _ASIDE = 1000, "\ue000"
 
 _DECLARED = re.compile(rb"""^\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([\w.:-]{1,40})["']""")
 # Codecs of text only: others of Python's need quadratic time.
@@ -46,6 +49,7 @@ _PROLOG = re.compile(
     r"\s*(?:<\?.*?\?>\s*|<!--.*?-->\s*|<!DOCTYPE[^\[>]*(?:\[.*?\]\s*)?>\s*)*", re.DOTALL
 )
 _ROOT = re.compile(r"<(?:[\w.-]+:)?([\w.-]+)(?=[\s/>])")
+_LARGEST_INTEGERS = (np.iinfo(np.int64).min, np.iinfo(np.int64).max)
 _LONG_PROLOG = 1 << 20
 _NUMBER = re.compile(
     r"[+-]?(?:\d{1,30}(?:[.,]\d{0,30})?|[.,]\d{1,30})(?:[eE][+-]?\d{1,3})?", re.ASCII
@@ -110,8 +114,9 @@ def parse_tree(text: str) -> Element:
     many = len(text) > min(_MOST_TAGS, _MOST_ATTRIBUTES)
     if many and (text.count("<") > 2 * _MOST_TAGS or text.count("=") > _MOST_ATTRIBUTES):
         raise ValueError(f"it has more than {_MOST_TAGS} elements or attributes")
+    short, samples = _set_samples_aside(text)
     parser = XMLParser()
-    parser.feed(text)
+    parser.feed(short)
     root = parser.close()
     level, depth = [root], 0
     while level:
@@ -120,12 +125,33 @@ def parse_tree(text: str) -> Element:
             raise ValueError("its elements are nested too deeply")
         for element in level:
             element.tag = _SIMPLE[element.tag]
+            if samples and element.text and element.text[0] == _ASIDE:
+                element.text = samples[int(element.text[1:])]
             if element.attrib:
                 values = {_SIMPLE[key]: value for key, value in element.attrib.items()}
                 element.attrib.clear()
                 element.attrib.update(values)
         level = [child for element in level for child in element]
     return root
+
+
+def _set_samples_aside(text: str) -> tuple[str, list[str]]:
+    """Return a text without the long content of its elements, and that content.
+
+    The parser calls back for each line of it, which takes most of its time.
+    """
+    samples: list[str] = []
+    if _ASIDE in text:
+        return text, samples
+    pieces = text.split("<")
+    for place, piece in enumerate(pieces):
+        if len(piece) > _MANY_LETTERS and piece[0] not in "!?/":
+            tag, _, content = piece.partition(">")
+            special = ">" in content or "&" in content or "\0" in content
+            if content and tag[-1:] != "/" and not special:
+                pieces[place] = f"{tag}>{_ASIDE}{len(samples)}"
+                samples.append(content)
+    return "<".join(pieces), samples
 
 
 def _decode(data: bytes) -> str:
@@ -204,16 +230,19 @@ def base64_bytes(text: str, where: str) -> bytes:
 
 def listed_numbers(text: str, where: str) -> np.ndarray:
     """Return the numbers, apart by white space, of a text; ValueError for other text."""
-    try:
-        data = text.encode("ascii")
-        values = np.fromstring(text, sep=" ")
-    except ValueError:  # UnicodeEncodeError is one
-        raise ValueError(f"the samples of {where} are not numbers") from None
-    blank = np.frombuffer(data, dtype=np.uint8) <= ord(" ")
-    n_words = int(np.count_nonzero(~blank[1:] & blank[:-1])) + (len(blank) > 0 and not blank[0])
-    if len(values) != n_words:
-        raise ValueError(f"the samples of {where} are not numbers")
-    return values
+    if text.isascii():
+        blank = np.frombuffer(text.encode("ascii"), dtype=np.uint8) <= ord(" ")
+        starts_with_word = len(blank) > 0 and not blank[0]
+        n_words = int(np.count_nonzero(~blank[1:] & blank[:-1])) + starts_with_word
+        # Integers are read ten times as fast; those that are too large are limited.
+        for dtype in (np.int64, np.float64):
+            try:
+                values = np.fromstring(text, dtype=dtype, sep=" ")
+            except ValueError:
+                continue
+            if len(values) == n_words and not np.isin(values, _LARGEST_INTEGERS).any():
+                return values
+    raise ValueError(f"the samples of {where} are not numbers")
 
 
 def timestamp(day: str, time: str, formats: Iterable[str]) -> datetime | None:

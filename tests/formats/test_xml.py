@@ -247,3 +247,31 @@ def test_compressed_samples_do_not_unfold_beyond_what_they_state(tmp_path):
 )
 def test_numbers(text, value):
     assert xml_tree.number(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("1 -2\n3", [1, -2, 3]),
+        ("  1.5\t2e3 ", [1.5, 2000]),
+        ("9" * 25 + " -" + "9" * 25, [1e25, -1e25]),
+        ("", []),
+        ("nan 1", [np.nan, 1]),
+    ],
+)
+def test_lists_of_numbers(text, values):
+    np.testing.assert_allclose(xml_tree.listed_numbers(text, "lead I"), values)
+
+
+def test_long_content_is_that_of_its_element(tmp_path):
+    """It is set aside while the rest is parsed, which must not move or change it."""
+    words = [letter * 1500 for letter in "abcd"]
+    text = (
+        f"<r><!-- <x>{words[0]} --><one> {words[1]} </one><![CDATA[<x>{words[0]}]]>"
+        f"<two a='>'>{words[2]}&amp;</two><three>{words[3]}<four/>{words[0]}</three></r>"
+    )
+    root = xml_tree.parse_tree(text)
+    found = [xml_tree.text_of(root, name) for name in ("one", "two", "three")]
+    assert found == [words[1], words[2] + "&", words[3] + words[0]]
+    root = xml_tree.parse_tree(f"<r><one>\ue0000</one><two>{words[1]}</two></r>")
+    assert xml_tree.text_of(root, "one") == "\ue0000"
