@@ -22,10 +22,11 @@ columns of the result, one row for each recording in the given order:
   error        why there is no prediction; empty where there is one
 
 RECORDS may be in any mixture of formats, which the content of the files decides: WFDB, DICOM, GE
-MUSE XML, Philips XML, HL7 aECG, Mortara XML, SCP-ECG, EDF and arrays (.npy, .npz) of shape (leads,
-samples) or (recordings, leads, samples), in mV if the file states no unit. All but WFDB and arrays
-need the extra formats. Leads are found by their names; III, aVR, aVL and aVF are computed from I
-and II where a file does not contain them. Arrays without names have the model's leads.
+MUSE XML, Philips XML, HL7 aECG, Mortara XML, SCP-ECG, EDF, HDF5 (CODE-15), arrays (.npy, .npz) of
+shape (leads, samples) or (recordings, leads, samples), and tables with a column for each lead
+(.csv). DICOM, SCP-ECG and HDF5 need the extra formats. Leads are found by their names; III, aVR,
+aVL and aVF are computed from I and II where a file does not contain them. Arrays without names
+have the model's leads.
 
 A recording without a prediction affects only its own row. Files in a folder that may be recordings
 in formats that are not read (.pdf, .mwf, ...) have such a row too. A recording that several paths
@@ -46,7 +47,7 @@ Each recording becomes a header, NAME.hea, and 16-bit counts with checksums, NAM
 are the standard ones in their usual order, with III, aVR, aVL and aVF computed where a file does
 not contain them, and then all others. A count is the file's own smallest step, or 1 uV where that
 is not known. Subfolders are kept. OUT/conversion.csv has a row for each recording: its WFDB record,
-its file, and why it was not converted.
+its file, why it was not converted, and doubts about it.
 
 exit status: 0 all recordings are converted, 1 some are not, 2 nothing was done, 130 interrupted
 """

@@ -86,17 +86,29 @@ def _convert_recordings(options: argparse.Namespace) -> int:
     progress = sys.stderr.isatty() and not options.quiet
     with warnings.catch_warnings():
         warnings.simplefilter("always", RecordsLeftOutWarning)
-        table = convert_to_wfdb(
-            options.file,
-            options.out,
-            file_sampling_rate=options.sampling_rate,
-            file_unit=options.file_unit,
-            file_leads=options.file_leads,
-            overwrite=options.overwrite,
-            n_jobs=options.jobs,
-            progress=progress,
+        try:
+            table = convert_to_wfdb(
+                options.file,
+                options.out,
+                file_sampling_rate=options.sampling_rate,
+                file_unit=options.file_unit,
+                file_leads=options.file_leads,
+                overwrite=options.overwrite,
+                n_jobs=options.jobs,
+                progress=progress,
+            )
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"interrupted; records that are written stay in {options.out}; to start again, "
+                "give --overwrite"
+            ) from None
+    n_failed, n_doubted = (int((table[name] != "").sum()) for name in ("error", "doubts"))
+    if n_doubted and not options.quiet:
+        print(
+            f"ecgsk convert: {n_doubted} of {len(table) - n_failed} records have doubts; see the "
+            f"column doubts of {os.path.join(options.out, 'conversion.csv')}",
+            file=sys.stderr,
         )
-    n_failed = int((table["error"] != "").sum())
     if not options.quiet:
         print(f"Written: {len(table) - n_failed} of {len(table)} records to {options.out}")
     return 1 if n_failed else 0

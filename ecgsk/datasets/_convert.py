@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
+from typing import NamedTuple
 
 import pandas as pd
 from tqdm.auto import tqdm
@@ -96,7 +97,8 @@ def convert_to_wfdb(
         A row for each recording: ``record`` (path of the WFDB record in ``folder``, without
         ending; empty where it was not converted), ``source`` (path of the file), ``row`` (index in
         a file of several recordings, otherwise missing), ``format``, ``error`` (why it was not
-        converted; otherwise empty). It is also written to ``conversion.csv`` in ``folder``.
+        converted; otherwise empty), ``doubts`` (what its file leaves uncertain, and why not all
+        standard leads are in it). It is also written to ``conversion.csv`` in ``folder``.
 
     Raises
     ------
@@ -126,8 +128,8 @@ def convert_to_wfdb(
 
     Names of records contain letters, digits, ``-`` and ``_``: other characters become ``_``, and
     names that would occur twice have a number. Comments of the header have the patient's age, sex
-    and identifier, date, device, statements and measurements as the file states them, and format
-    and name of the file. Names of patients are not read.
+    and identifier, date, device, statements and measurements as the file states them, format and
+    name of the file, and the doubts. Names of patients are not read.
 
     References
     ----------
@@ -166,39 +168,46 @@ def convert_to_wfdb(
         check_existing(tasks, target)
     target.mkdir(parents=True, exist_ok=True)
     convert = partial(_convert_file, target=os.fspath(target), options=options)
-    errors: list[list[str]] = []
+    results: list[list[_Result]] = []
     with (
         Processes(convert, n_processes(n_jobs), lost=_lost) as processes,
         tqdm(total=sum(len(t.names) for t in tasks), disable=not progress, unit="ECG") as bar,
     ):
         for found in processes.map(tasks):
-            errors.append(found)
+            results.append(found)
             bar.update(len(found))
-    table = _table(tasks, errors)
+    table = _table(tasks, results)
     write_file(target / TABLE, table.to_csv(index=False).encode(errors="backslashreplace"))
     _warn(table)
     return table
 
 
-def _convert_file(task: Task, *, target: str, options: ReadOptions) -> list[str]:
-    """Write the records of a file, and return an error for each; empty for those written."""
-    errors: list[str] = []
+class _Result(NamedTuple):
+    """Why a recording was not converted, or what is uncertain about it."""
+
+    error: str = ""
+    doubts: tuple[str, ...] = ()
+
+
+def _convert_file(task: Task, *, target: str, options: ReadOptions) -> list[_Result]:
+    """Write the records of a file."""
+    results: list[_Result] = []
     try:
         if task.file.error:
             raise ValueError(task.file.error)
         for ecg, read in _stored(task.file, options):
-            if len(errors) == len(task.names):
+            if len(results) == len(task.names):
                 raise ValueError("it was replaced during the conversion")
             try:
-                _write(ecg, read, os.path.join(target, task.names[len(errors)]))
-                errors.append("")
+                _write(ecg, read, os.path.join(target, task.names[len(results)]))
+                results.append(_Result(doubts=ecg.doubts))
             except ValueError as error:
-                errors.append(_reason(error))
-        if len(errors) < len(task.names):
+                results.append(_Result(_reason(error)))
+        if len(results) < len(task.names):
             raise ValueError("it was replaced during the conversion")
     except (ValueError, ImportError, MemoryError) as error:
-        errors += [_reason(error)] * (len(task.names) - len(errors))
-    return errors
+        results += [_Result(_reason(error))] * (len(task.names) - len(results))
+    return results
 
 
 def _reason(error: Exception) -> str:
@@ -207,9 +216,9 @@ def _reason(error: Exception) -> str:
     return error.reason if isinstance(error, RecordError) else str(error)
 
 
-def _lost(task: Task) -> list[str]:
+def _lost(task: Task) -> list[_Result]:
     reason = "it ended the process that decoded it, by a crash or by too much memory"
-    return [reason] * len(task.names)
+    return [_Result(reason)] * len(task.names)
 
 
 def _stored(file: RecordFile, options: ReadOptions) -> Iterator[tuple[StoredECG, Callable]]:
@@ -221,10 +230,11 @@ def _stored(file: RecordFile, options: ReadOptions) -> Iterator[tuple[StoredECG,
         for found in decode(options):
             yield found
             n_found += 1
-    except RecordError:
+    except RecordError as error:
         if n_found:
             raise
-        yield from decode(replace(options, wanted=()))
+        for ecg, read in decode(replace(options, wanted=())):
+            yield replace(ecg, doubts=(*ecg.doubts, error.reason.rstrip("."))), read
     except OSError as error:
         raise RecordError(file.source.path, f"it cannot be read ({error})") from error
 
@@ -293,23 +303,25 @@ def _comments(ecg: StoredECG, derived: Sequence[str], left_out: Sequence[str]) -
         "Source file": os.path.basename(ecg.path) + row,
         "Derived leads": " ".join(derived),
         "Leads left out": " ".join(left_out),
+        "Doubts": "; ".join(ecg.doubts),
     }
     comments = {key: str(text) for key, text in found.items() if text}
     known = {key.lower() for key in comments}
     return comments | {k: v for k, v in states.comments.items() if k.lower() not in known}
 
 
-def _table(tasks: Sequence[Task], errors: Sequence[list[str]]) -> pd.DataFrame:
+def _table(tasks: Sequence[Task], results: Sequence[list[_Result]]) -> pd.DataFrame:
     rows = [
         {
-            "record": "" if error else name.replace(os.sep, "/"),
+            "record": "" if result.error else name.replace(os.sep, "/"),
             "source": task.file.source.path,
             "row": row if task.file.numbered else None,
             "format": task.file.source.format.name if task.file.source.format else "",
-            "error": error,
+            "error": result.error,
+            "doubts": "; ".join(result.doubts),
         }
-        for task, found in zip(tasks, errors, strict=True)
-        for row, (name, error) in enumerate(zip(task.names, found, strict=True))
+        for task, found in zip(tasks, results, strict=True)
+        for row, (name, result) in enumerate(zip(task.names, found, strict=True))
     ]
     return frame_of_rows(rows).astype({"row": "Int64"})
 

@@ -67,7 +67,7 @@ def test_files_of_several_formats_are_equal_to_one_count(tmp_path):
     assert table["format"].tolist() == ["MUSE XML", "", "WFDB", "NPY", "NPY", "NPY"]
     assert table["row"].dropna().tolist() == [0, 1, 2]
     lines = (tmp_path / "out" / "conversion.csv").read_text().splitlines()
-    assert lines[0] == "record,source,row,format,error" and len(lines) == 7
+    assert lines[0] == "record,source,row,format,error,doubts" and len(lines) == 7
     assert sorted(os.listdir(tmp_path / "out")) == [
         "a.b", "conversion.csv", "w.dat", "w.hea",
         *(f"x_{i}.{ending}" for i in range(3) for ending in ("dat", "hea")),
@@ -156,10 +156,13 @@ def test_leads_are_the_standard_ones_in_order_and_then_the_others(write):
 def test_leads_that_are_no_voltage_are_named_and_left_out(tmp_path):
     leads = ["I", "II", "Resp"]
     write_record(tmp_path / "in", "a", random_counts(0, 3), leads=leads, unit=["/mV", "/mV", "/l"])
-    convert_to_wfdb(tmp_path / "in", tmp_path / "out")
+    table = convert_to_wfdb(tmp_path / "in", tmp_path / "out")
     assert read(tmp_path / "out" / "a").sig_name == list(STANDARD_LEADS[:6])
     comments = load_wfdb(tmp_path / "out", leads=["I"]).metadata["comments"][0]
     assert comments["Leads left out"] == "Resp"
+    # Which standard leads are missing is a doubt.
+    assert comments["Doubts"] == table["doubts"][0]
+    assert table["doubts"][0].startswith("leads V1, V2, V3, V4, V5, V6 are missing")
 
 
 def test_names_are_valid_and_differ(tmp_path):
