@@ -77,8 +77,8 @@ class ONNXClassifier(ClassifierMixin, ONNXState):
         Order of the dimensions after the first, which is for records. ``"auto"`` finds the
         dimension that is as large as there are leads.
     preprocessing : transformer, list of transformers or None, default=None
-        Of `ecgsk.preprocessing`: what recordings, in mV and with the leads of the network, go
-        through before it. In a file of ``export`` its own follow.
+        Transformers of `ecgsk.preprocessing` that recordings, in mV and with the leads of the
+        network, go through before it. Those in a file of ``export`` follow.
     output : str or None, default=None
         Name of the output with the logits or probabilities; None if there is only one.
     activation : {"auto", "none", "sigmoid", "softmax"}, default="auto"

@@ -117,7 +117,7 @@ def test_orders_of_leads(tmp_path, leads):
              for lead in leads]  # fmt: skip
     expected = expit(logits(X, names))
     assert_allclose(model.predict_proba(X), expected, atol=1e-5)
-    # By their names, in whatever order.
+    # By their names, in any order.
     shuffled = random.permutation(12)
     carries = RecordArray.wrap(X[:, shuffled], leads=[STANDARD_LEADS[i] for i in shuffled])
     assert_allclose(model.predict_proba(carries), expected, atol=1e-5)
