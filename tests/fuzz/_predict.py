@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import pickle
+import re
 import struct
 from functools import lru_cache, partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests._models import RATE, small_models
 from tests._names import PIECES, original, random_name
 
 from ._case import Case, generator, mutate
+from ._format_seeds import originals as originals_of_formats
 from ._records import LEADS, record
 
 KIND = "predict"
@@ -105,8 +107,10 @@ def _build_folder(name: str, folder: Path) -> Path:
     random = generator(KIND, name)
     contents = [_npy(signals(6)[0]), _npy(signals(7, 2)), b"", random.bytes(300),
                 b"1,2\n3,4\n", record("zz")["zz.hea"]]  # fmt: skip
+    for content in originals_of_formats().values():
+        contents += [content, mutate(content, random)]
     files = {}
-    for _ in range(random.integers(1, 6)):
+    for _ in range(random.integers(1, 8)):
         suffix = SUFFIXES[random.integers(0, len(SUFFIXES))]
         # Not hidden, and none of the good files.
         files["_" + random_name(random) + suffix] = contents[random.integers(0, len(contents))]
@@ -259,11 +263,12 @@ def wrong(records: Path, answer) -> str:
             # Batches differ in size, and so in the last digit of float32.
             if abs(float(found[name]["probability"]) - float(probability)) > 1e-6:
                 return f"the good recording {name} has another answer"
-    listed = {original(row["record"]).partition(".npy[")[0] for row in rows}
+    listed = {original(row["record"]) for row in rows}
+    listed |= {re.sub(r"\[\d+\]$", "", name) for name in listed}
     for path in records.iterdir():
         if path.suffix in (".npy", ".hea", ".xml") and not path.is_dir():
             stem = str(path).removesuffix(".hea")
-            if not {stem, stem.removesuffix(".npy")} & listed:
+            if stem not in listed:
                 return f"{path.name!a} has no row"
     others = [row for name, row in found.items() if name not in _expected()]
     if status != int(any(row["error"] for row in others)):
