@@ -15,7 +15,7 @@ from ecgsk._core.records import RecordArray
 from ecgsk._core.signal import lead_name
 from ecgsk._formats.folder import Unread
 from ecgsk._formats.listing import Source, unread_of
-from ecgsk._formats.processes import Processes
+from ecgsk._formats.processes import Processes, n_processes
 from ecgsk._formats.record_files import RecordFile, list_files
 from ecgsk._formats.stored import ReadOptions, Statements
 
@@ -114,7 +114,8 @@ class Recordings:
             start -= self._files[first].n_records
             first += 1
         files = self._files[first:]
-        with Processes(self._reader.read_file, self._n_jobs, lost=_lost) as processes:
+        n_jobs = n_processes(self._n_jobs, len(files))
+        with Processes(self._reader.read_file, n_jobs, lost=_lost) as processes:
             for numbered, group in groupby(files, lambda file: file.numbered):
                 if not numbered:
                     yield from map(self._with_covariates, processes.map(group))

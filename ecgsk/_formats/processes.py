@@ -132,8 +132,12 @@ def _call(items: Sequence) -> list:
     return [_work["function"](item) for item in items]
 
 
-def n_processes(n_jobs: int | None) -> int:
-    """Return a number of processes, as joblib counts them: -1 for one on each core."""
+def n_processes(n_jobs: int | None, n_items: int | None = None) -> int:
+    """Return a number of processes, as joblib counts them: -1 for one on each core.
+
+    Few items do not need all; two are left where several are wanted, for items that crash.
+    """
     from joblib import effective_n_jobs
 
-    return 1 if n_jobs is None else effective_n_jobs(n_jobs)
+    n_wanted = 1 if n_jobs is None else effective_n_jobs(n_jobs)
+    return n_wanted if n_items is None else min(n_wanted, max(2, -(-n_items // _CHUNK)))

@@ -170,7 +170,7 @@ def convert_to_wfdb(
     convert = partial(_convert_file, target=os.fspath(target), options=options)
     results: list[list[_Result]] = []
     with (
-        Processes(convert, n_processes(n_jobs), lost=_lost) as processes,
+        Processes(convert, n_processes(n_jobs, len(tasks)), lost=_lost) as processes,
         tqdm(total=sum(len(t.names) for t in tasks), disable=not progress, unit="ECG") as bar,
     ):
         for found in processes.map(tasks):

@@ -4,7 +4,7 @@ from itertools import count, islice
 
 import pytest
 
-from ecgsk._formats.processes import Processes
+from ecgsk._formats.processes import Processes, n_processes
 from tests._processes import die
 
 DEADLY, WRONG = 3, 99
@@ -35,3 +35,11 @@ def test_results_come_in_order_and_items_are_taken_when_they_are_needed(n_jobs):
         if n_jobs == 2:
             found = list(processes.map(range(60)))
             assert found == [lost(i) if i == DEADLY else 2 * i for i in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("n_jobs", "n_items", "expected"),
+    [(None, 500, 1), (1, 500, 1), (3, None, 3), (3, 500, 3), (3, 1, 2), (3, 16, 2), (3, 17, 3)],
+)
+def test_few_items_do_not_start_all_processes(n_jobs, n_items, expected):
+    assert n_processes(n_jobs, n_items) == expected
