@@ -183,7 +183,8 @@ def _declared_codec(data: bytes) -> str:
 
 
 def _without_declaration(text: str) -> str:
-    return re.sub(r"^\s*<\?xml[^>]*\?>", "", text, count=1).lstrip()
+    # Behind the end, some programs fill up blocks.
+    return re.sub(r"^\s*<\?xml[^>]*\?>", "", text, count=1).lstrip().rstrip("\0\x1a \t\r\n")
 
 
 def _decode_head(data: bytes) -> str:

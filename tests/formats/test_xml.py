@@ -99,6 +99,13 @@ def test_declared_encodings_may_be_wrong(tmp_path, declared, encoding):
     assert decode(path)[0].states.statements == (statement,)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_file_may_be_filled_up_to_a_whole_block(tmp_path, encoding):
+    edit = lambda text: text + "\r\n" + "\0" * 500  # noqa: E731
+    write_muse(tmp_path / "a.xml", MV, declared=encoding, encoding=encoding, edit=edit)
+    assert decode(tmp_path / "a.xml")[0].n_samples == 60
+
+
 def test_a_document_type_names_a_file_that_is_not_opened(tmp_path):
     missing = '<!DOCTYPE RestingECG SYSTEM "file:///no/such/folder/restecg.dtd">'
     write_muse(tmp_path / "a.xml", MV, doctype=missing)
