@@ -219,11 +219,11 @@ def _decompress(payload: bytes, names: list[str], n_samples: int) -> np.ndarray:
         row[:] = _integrate(unpacked, int.from_bytes(head[6:], "little", signed=True))[:n_samples]
     if limbs_first:
         one, two, three, avr, avl, avf = counts[:6]
-        three[:] = two - one - three
+        three[:] = _wrapped(two - one - three)
         avr[:] = -avr - (one + two) // 2
         avl[:] = (one - three) // 2 - avl
         avf[:] = (two + three) // 2 - avf
-    return counts
+    return _wrapped(counts)
 
 
 def _unpack(packed: bytes, limit: int) -> bytes:
@@ -264,7 +264,13 @@ def _integrate(unpacked: bytes, first: int) -> np.ndarray:
     parts = np.frombuffer(unpacked.ljust(2 * half, b"\0"), dtype=np.uint8).reshape(2, half)
     deltas = (parts[0].astype(np.int16) << 8 | parts[1]).astype(np.int64)
     bends = np.concatenate([[deltas[1] - deltas[0], -first], _DELTA_BIAS - deltas[2:-1]])
-    return np.concatenate([deltas[:1], deltas[0] + np.cumsum(np.cumsum(bends))])[:half]
+    counts = np.concatenate([deltas[:1], deltas[0] + np.cumsum(np.cumsum(bends))])[:half]
+    return _wrapped(counts)
+
+
+def _wrapped(counts: np.ndarray) -> np.ndarray:
+    """Return counts as devices keep them, which compute in 16 bits: differences may overflow."""
+    return counts.astype(np.int16).astype(np.int64)
 
 
 def _age(patient: Element | None, date) -> str | None:

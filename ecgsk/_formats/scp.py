@@ -15,6 +15,7 @@ from ecgsk._formats.scp_sections import (
     check_signals,
     examine_checksums,
     find_tags,
+    is_plain,
     read_sections,
     without_sections,
 )
@@ -52,6 +53,8 @@ class SCPECG(ParsedFormat):
             data = file.read()
             sections = read_sections(data)
             doubts = examine_checksums(data, sections) if options.verify else ()
+            if 2 in sections and is_plain(sections):
+                doubts += ("it has Huffman tables, but its samples are not compressed",)
             check_signals(sections)
         ecg, signal = super().decode_file(path, options)
         states = _with_tags(ecg.states, sections.get(1, b""))

@@ -18,6 +18,7 @@ _HEADER = 16
 # subtracted.
 _FOR_SAMPLES = (0, 2, 3, 6)
 _FEW_CHECKSUMS = 3
+_SHORTEST_PLAIN = 200  # bytes
 # Of all leads. Ten minutes of twelve leads at 500 Hz have 3.6 million.
 _MOST_SAMPLES = 4_000_000
 # Heartbeats that are subtracted from the rhythm do not overlap.
@@ -59,13 +60,29 @@ def read_sections(data: bytes) -> dict[int, bytes]:
 
 
 def without_sections(data: bytes, numbers: Collection[int]) -> bytes:
-    """Return a file without some sections, and without one of Huffman tables that has none."""
+    """Return a file without some sections, and without Huffman tables that are not used."""
+    if is_plain(read_sections(data)):
+        numbers = {*numbers, 2}
     changed = bytearray(data)
     (length,) = struct.unpack_from("<I", data, 10)
     for place in range(6 + _HEADER, min(6 + length, len(data)) - 9, 10):
         if struct.unpack_from("<H", data, place)[0] in numbers or _has_no_tables(data, place):
             changed[place + 2 : place + 6] = bytes(4)
     return bytes(changed)
+
+
+def is_plain(sections: dict[int, bytes]) -> bool:
+    """Return whether each lead has two bytes for each sample, as no Huffman codes have."""
+    leads, rhythm = (sections.get(number, b"")[_HEADER:] for number in (3, 6))
+    n_leads = leads[0] if leads else 0
+    if n_leads < 2 or len(leads) < 2 + 9 * n_leads or len(rhythm) < 6 + 2 * n_leads:
+        return False
+    spans = (struct.unpack_from("<II", leads, 2 + 9 * i) for i in range(n_leads))
+    sizes = struct.unpack_from(f"<{n_leads}H", rhythm, 6)
+    return all(
+        size == 2 * (end - start + 1) >= _SHORTEST_PLAIN
+        for (start, end), size in zip(spans, sizes, strict=True)
+    )
 
 
 def _has_no_tables(data: bytes, place: int) -> bool:

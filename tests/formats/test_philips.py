@@ -48,9 +48,10 @@ def test_counts_come_back_and_equal_those_of_ecgdatakit(tmp_path, form, version,
         np.ones((12, 3)),
         np.tile(np.repeat([1.5, -1.5], 50), (12, 6)),
         np.full((12, 40), 8.0) * np.resize([1, -1], 40),
+        np.resize([0, 0, 0, 160, -160, 160, 0, 0], (12, 400)) * np.resize([1, 0.3, -0.7], (12, 1)),
         np.cumsum(np.random.default_rng(1).normal(0, 0.02, (12, 5500)), axis=1),
     ],
-    ids=["flat", "short", "squares", "steep", "11 s"],
+    ids=["flat", "short", "squares", "steep", "overflow", "11 s"],
 )
 def test_compression_without_loss(tmp_path, signal):
     counts = write_philips(tmp_path / "a.xml", signal, form="XLI")

@@ -184,6 +184,15 @@ def test_sections_that_the_samples_do_not_need_may_be_empty_or_wrong(tmp_path, s
     assert ecg.states.age_text == (None if 1 in sections else "18 months")
 
 
+@pytest.mark.parametrize("differences", [0, 2])
+def test_huffman_tables_that_are_not_used(tmp_path, differences):
+    """Their codes would make other samples of these, without an error."""
+    sections = {**PLAIN, 2: TABLE, 6: signal_section(COUNTS, differences=differences)}
+    ecg, signal = decoded(tmp_path / "x.scp", sections)
+    np.testing.assert_allclose(signal, COUNTS * 0.005, atol=1e-6)
+    assert ecg.doubts == ("it has Huffman tables, but its samples are not compressed",)
+
+
 @pytest.mark.parametrize("number", [7, 9])
 @pytest.mark.parametrize(("size", "index"), [(16, 10**9), (10, 7), (16, 0), (20, 9)])
 def test_pointers_to_sections_that_are_not_there(tmp_path, number, size, index):
