@@ -70,7 +70,15 @@ _POSITIONS = ("ReferencedSamplePositions", "ReferencedTimeOffsets", "ReferencedD
 def statements_of(file: DICOMFile) -> Statements:
     """Return what a file states."""
     dataset = file.dataset
-    findings, measurements = _annotations(file)
+    findings: tuple[str, ...] = ()
+    measurements: dict[str, float] = {}
+    comments = {}
+    try:
+        findings, measurements = _annotations(file)
+    except MemoryError:
+        raise
+    except Exception as error:  # too many, or what pydicom makes of foreign bytes
+        comments["annotations"] = f"they cannot be read ({type(error).__name__})"
     born, recorded = _moment(text(dataset, "PatientBirthDate")), _recorded(dataset)
     device = text(dataset, "Manufacturer"), text(dataset, "ManufacturerModelName")
     return Statements(
@@ -81,6 +89,7 @@ def statements_of(file: DICOMFile) -> Statements:
         device=" ".join(part for part in device if part) or None,
         statements=findings,
         measurements=measurements,
+        comments=comments,
     )
 
 

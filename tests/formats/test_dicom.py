@@ -499,6 +499,16 @@ def test_statements(path):
     assert "Secret" not in repr(stated)
 
 
+def test_annotations_of_all_heartbeats_cost_no_samples(path, monkeypatch):
+    monkeypatch.setattr("ecgsk._formats.dicom_dataset._MOST_READS", 5000)
+    signal = make_signal()
+    write_dicom(path, signal, annotations=[annotation("QT", 380, "ms")] * 500)
+    ecg, decoded = decode(path)
+    np.testing.assert_allclose(decoded, signal, atol=1e-6)
+    assert ecg.states.patient == "P-17"
+    assert ecg.states.comments == {"annotations": "they cannot be read (ValueError)"}
+
+
 def group_of(made):
     return made.WaveformSequence[0]
 
