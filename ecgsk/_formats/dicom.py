@@ -26,6 +26,9 @@ _FIRST_ELEMENT = re.compile(
     re.DOTALL,
 )
 
+# DICOMDIR, the list of the files on a medium, which is on each medium next to these.
+_DIRECTORY, _META = b"1.2.840.10008.1.3.10", 512
+
 
 class DICOM(WholeFileFormat):
     """Objects of DICOM with waveforms of ECGs.
@@ -38,6 +41,8 @@ class DICOM(WholeFileFormat):
     endings = (".dcm", ".dicom")
 
     def recognizes(self, path: str, beginning: bytes) -> bool:
+        if _DIRECTORY in beginning[:_META]:
+            return False
         return beginning[128:132] == b"DICM" or _FIRST_ELEMENT.match(beginning) is not None
 
     def decode_file(self, path: str, options: ReadOptions) -> tuple[StoredECG, np.ndarray]:

@@ -11,6 +11,7 @@ import pytest
 from ecgsk._core.record_error import RecordError
 from ecgsk._core.signal import STANDARD_LEADS
 from ecgsk._formats.dicom import DICOM
+from ecgsk._formats.folder import sort_files
 from ecgsk._formats.registry import find_format
 from ecgsk._formats.stored import ReadOptions
 from tests._dicom_edf_files import (
@@ -777,3 +778,9 @@ def test_an_unknown_character_set(path):
     elements = {"SpecificCharacterSet": "NO_SUCH"}
     write_dicom(path, make_signal(), elements=elements)
     assert decode(path)[0].states.patient == "P-17"
+
+
+def test_the_list_of_files_on_a_medium_is_not_a_recording(tmp_path):
+    place = tmp_path / "DICOMDIR"
+    write_dicom(place, None, elements={"SOPClassUID": "1.2.840.10008.1.3.10"})
+    assert sort_files([str(place)], []) == ([], [])
