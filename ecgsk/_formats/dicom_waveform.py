@@ -26,6 +26,8 @@ _UNDEFINED_LENGTH = 0xFFFF_FFFF
 _BEAT = re.compile(r"median|representative|average|template|beat", re.IGNORECASE)
 # Seconds. Average heartbeats are shorter; recordings are not.
 _LONGEST_BEAT = 2.0
+# What the first channel may state for all.
+_SCALE = ("ChannelSensitivity", "ChannelSensitivityUnitsSequence")
 # Values of Channel Status.
 _MISSING = ("DISCONNECTED", "INVALID")
 _NO_AMPLITUDE = "UNCALIBRATED"
@@ -93,7 +95,13 @@ def read_group(file: DICOMFile, item, place: int) -> MultiplexGroup:
         raise ValueError(f"it states {n_channels} channels and describes {len(definitions)}")
     if n_channels > _MOST_CHANNELS:
         raise ValueError(f"it has {n_channels} channels; at most {_MOST_CHANNELS} are read")
-    channels = [_channel(file, each, i, rate) for i, each in enumerate(definitions)]
+    shared = [keyword for keyword in _SCALE if _is_stated_once(definitions, keyword)]
+    channels = [
+        _channel(
+            file, each, i, rate, *(definitions[0] if key in shared else each for key in _SCALE)
+        )
+        for i, each in enumerate(definitions)
+    ]
     used = [channel for channel in channels if not channel.problem]
     if used:
         check_signal(n_channels, n_samples, rate)
@@ -107,6 +115,8 @@ def read_group(file: DICOMFile, item, place: int) -> MultiplexGroup:
             )
         _decode(item, used, n_channels, signal)
     doubts = _set_missing(used, signal)
+    if shared:
+        doubts += (f"only its first channel states {' and '.join(shared)}, used for all",)
     kept = [i for i in range(len(used)) if not _is_copy(i, used, signal)]
     return MultiplexGroup(
         place=place,
@@ -122,13 +132,19 @@ def read_group(file: DICOMFile, item, place: int) -> MultiplexGroup:
     )
 
 
-def _channel(file: DICOMFile, definition, index: int, rate: float) -> _Channel:
+def _is_stated_once(definitions: Sequence, keyword: str) -> bool:
+    """Return whether the first channel alone states what all have in common."""
+    stated = [keyword in definition for definition in definitions]
+    return len(stated) > 1 and stated[0] and not any(stated[1:])
+
+
+def _channel(file: DICOMFile, definition, index: int, rate: float, scale, units) -> _Channel:
     lead = _lead(file, definition) or f"channel {index + 1}"
     status = text(definition, "ChannelStatus").upper()
-    unit = file.code(definition, "ChannelSensitivityUnitsSequence")
+    unit = file.code(units, "ChannelSensitivityUnitsSequence")
     factors = {factor for part in unit if (factor := _millivolt(part))}
-    sensitivity = number(definition, "ChannelSensitivity")
-    correction = number(definition, "ChannelSensitivityCorrectionFactor", 1.0)
+    sensitivity = number(scale, "ChannelSensitivity")
+    correction = number(scale, "ChannelSensitivityCorrectionFactor", 1.0)
     if "," in lead:
         problem = f"lead {lead} has several names"
     elif _NO_AMPLITUDE in status:
@@ -146,7 +162,7 @@ def _channel(file: DICOMFile, definition, index: int, rate: float) -> _Channel:
             index=index,
             lead=lead,
             gain=gain * factor,
-            baseline=number(definition, "ChannelBaseline", 0.0) * factor,
+            baseline=number(scale, "ChannelBaseline", 0.0) * factor,
             skew=number(
                 definition, "ChannelSampleSkew", number(definition, "ChannelTimeSkew", 0.0) * rate
             ),

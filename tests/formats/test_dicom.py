@@ -1,6 +1,7 @@
 """Waveforms of DICOM."""
 
 import io
+import re
 import sys
 import zlib
 from datetime import datetime
@@ -157,6 +158,32 @@ def test_kinds_of_samples(path, interpretation, sensitivity, baseline, syntax):
     if syntax == EXPLICIT:
         expected = pydicom.dcmread(path).waveform_array(0).T / 1000
         np.testing.assert_allclose(decoded, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "kept", "expected"),
+    [
+        (["ChannelSensitivity"], 1, None),
+        (["ChannelSensitivityUnitsSequence"], 1, None),
+        (["ChannelSensitivity", "ChannelSensitivityUnitsSequence", "ChannelBaseline"], 1, None),
+        (["ChannelSensitivity"], 2, "lead III has no sensitivity|lead V1 has no sensitivity"),
+        (["ChannelSensitivity"], 0, "lead I has no sensitivity"),
+    ],
+)
+def test_what_the_first_channel_states_for_all(path, keywords, kept, expected):
+    def drop(made):
+        for channel in made.WaveformSequence[0].ChannelDefinitionSequence[kept:]:
+            for keyword in keywords:
+                delattr(channel, keyword)
+
+    signal = make_signal()
+    write_dicom(path, signal, correction=2.0, baseline=30.0, edit=drop)
+    if expected:
+        assert re.search(expected, reason(path))
+        return
+    ecg, decoded = decode(path)
+    np.testing.assert_allclose(decoded, signal, atol=0.005)
+    assert "only its first channel states ChannelSensitivity" in ecg.doubts[0]
 
 
 @pytest.mark.parametrize("correction", [None, 0.5, 2.0])
