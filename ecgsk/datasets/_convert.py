@@ -8,6 +8,7 @@ from functools import partial
 from numbers import Integral, Real
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
@@ -38,6 +39,7 @@ from ecgsk.datasets._reading import RecordsLeftOutWarning
 _RESOLUTION = 1e-3
 # Others are mistakes of a file.
 _RESOLUTIONS = (1e-7, 1.0)
+_FEWEST_COUNTS = 50
 _REASONS = 20
 
 
@@ -122,9 +124,10 @@ def convert_to_wfdb(
     out. Other leads are left out where they are not a voltage; a comment of the header names
     them, and those that were computed.
 
-    A count is the file's own smallest step where that is known, otherwise 1 uV. A lead whose range
-    is too large for 16 bits gets a baseline, or a step that is coarser by a power of two, so that
-    no sample is clipped. Missing samples (NaN) are written as not recorded.
+    A count is the file's own smallest step where that is known, otherwise 1 uV. It
+    is a tenth of that, or less, in a recording whose largest amplitude would be below 50 counts. A
+    lead whose range is too large for 16 bits gets a baseline, or a step that is coarser by a power
+    of two, so that no sample is clipped. Missing samples (NaN) are written as not recorded.
 
     Names of records contain letters, digits, ``-`` and ``_``: other characters become ``_``, and
     names that would occur twice have a number. Comments of the header have the patient's age, sex
@@ -256,6 +259,7 @@ def _write(ecg: StoredECG, read: Callable, path: str) -> None:
     except OSError as error:
         raise RecordError(ecg.path, f"it cannot be read ({error})") from error
     derived = plan_leads(ecg.leads, leads).derived
+    usual = _usual_resolution(signal)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     write_record(
         path,
@@ -265,7 +269,7 @@ def _write(ecg: StoredECG, read: Callable, path: str) -> None:
         ecg.sampling_rate,
         # The equations of the limb leads contain halves of I and II.
         resolutions=[
-            _resolution(ecg, "I") / 2 if lead in derived else _resolution(ecg, lead)
+            _resolution(ecg, "I", usual) / 2 if lead in derived else _resolution(ecg, lead, usual)
             for lead in leads
         ],
         date=ecg.states.date,
@@ -280,11 +284,23 @@ def _contains(ecg: StoredECG, lead: str) -> bool:
         return False
 
 
-def _resolution(ecg: StoredECG, lead: str) -> float:
+def _usual_resolution(signal: np.ndarray) -> float:
+    """Return 1 uV, or less for recordings that would have only few counts then.
+
+    These may be in V, although read as mV: rounded to 1 uV they would be lost.
+    """
+    largest = np.abs(np.nan_to_num(signal)).max(initial=0.0)
+    resolution = _RESOLUTION
+    while 0 < largest < _FEWEST_COUNTS * resolution and resolution > _RESOLUTIONS[0]:
+        resolution /= 10
+    return resolution
+
+
+def _resolution(ecg: StoredECG, lead: str, usual: float) -> float:
     if not ecg.resolutions:
-        return _RESOLUTION
+        return usual
     resolution = abs(ecg.resolutions[lead_indices(ecg.leads, [lead])[0]])
-    return resolution if _RESOLUTIONS[0] <= resolution <= _RESOLUTIONS[1] else _RESOLUTION
+    return resolution if _RESOLUTIONS[0] <= resolution <= _RESOLUTIONS[1] else usual
 
 
 def _comments(ecg: StoredECG, derived: Sequence[str], left_out: Sequence[str]) -> dict[str, str]:

@@ -144,6 +144,13 @@ def test_steps_of_the_file_are_kept_unless_they_cannot_be_right(write):
     ]  # fmt: skip
 
 
+def test_small_amplitudes_are_not_rounded_to_nothing(write):
+    in_volts = X[0] / 1000  # and read as mV
+    found = write(in_volts)
+    np.testing.assert_allclose(found.p_signal.T, in_volts, atol=np.abs(in_volts).max() / 90)
+    assert write(X[0]).adc_gain == [1000.0] * 12
+
+
 def test_leads_are_the_standard_ones_in_order_and_then_the_others(write):
     assert write(X[0][:3], ["V2", "V3R", "I"]).sig_name == ["I", "V2", "V3R"]
     assert write(X[0][:3], ["II", "X", "I"]).sig_name == [*STANDARD_LEADS[:6], "X"]
