@@ -30,6 +30,8 @@ _BOUND = re.compile(rf"(<=|>=|<|>|≤|≥)\s*{_NUMBER}")
 # 1,234 is 1.234 or 1234.
 _UNCLEAR_COMMA = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 _LOW_CODES = [-1, -8, -9, -88, -99, -888, -999, -9999, -99999]
+_SHORT_CODES = [7, 8, 9, 77, 88, 99]
+_LEAST_PERCENT = 5
 _HIGH_CODES = [888, 999, 8888, 9999, 99999, 999999]
 _LISTED = 5
 
@@ -102,10 +104,17 @@ def read_intervals(texts: Sequence[str], decimal_comma: bool = False) -> list[In
 
 
 def warn_of_codes(values: np.ndarray, column: str) -> None:
-    """Warn of numbers such as -1 and 999 that are far from all others: codes of unknown values."""
+    """Warn of numbers such as -1 and 999 that are far from all others: codes of unknown values.
+
+    Also of fractions, such as 0.6, among percentages.
+    """
     known = values[np.isfinite(values)]
     low = np.isin(known, _LOW_CODES)
     high = np.isin(known, _HIGH_CODES)
+    short = np.isin(known, _SHORT_CODES)
+    if np.isin(known[~(low | high | short)], (0, 1)).all():
+        high |= short  # next to yes and no
+    _warn_of_fractions(known[~(low | high)], column)
     others = known[~(low | high)]
     if not len(others) or not (low | high).any():
         return
@@ -116,6 +125,19 @@ def warn_of_codes(values: np.ndarray, column: str) -> None:
             f"{len(codes)} cells of the column {column!r} have {listed}, the others "
             f"{others.min():g} to {others.max():g}. If it means that the value is unknown, empty "
             "those cells: it is taken for a number.",
+            UserWarning,
+            stacklevel=stacklevel_of_user(),
+        )
+
+
+def _warn_of_fractions(values: np.ndarray, column: str) -> None:
+    fraction = (values > 0) & (values <= 1)
+    others = values[~fraction & (values != 0)]
+    if fraction.any() and len(others) > fraction.sum() and others.min() >= _LEAST_PERCENT:
+        warnings.warn(
+            f"{fraction.sum()} cells of the column {column!r} have values such as "
+            f"{values[fraction][0]:g}, the others {others.min():g} to {others.max():g}. If these "
+            "are percentages and those fractions, write all of them as percentages.",
             UserWarning,
             stacklevel=stacklevel_of_user(),
         )

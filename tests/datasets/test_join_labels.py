@@ -400,6 +400,23 @@ def test_numbers_that_may_be_codes_of_unknown_values():
     )
 
 
+def test_codes_of_unknown_values_next_to_yes_and_no():
+    table = frame(file=["r1", "r2", "r3"], y=[0, 1, 9])
+    with pytest.warns(UserWarning, match="1 cells .* have 9, the others 0 to 1"):
+        join_labels(ecgs(*THREE), table, on="file", target="y")
+    silent(ecgs(*THREE), frame(file=["r1", "r2", "r3"], stage=[1, 2, 9]), on="file", target="stage")
+
+
+@pytest.mark.parametrize("values", [(35, 0.6, 60), (35, 55, 0.4)])
+def test_a_fraction_among_percentages(values):
+    table = frame(file=["r1", "r2", "r3"], ef=list(values))
+    with pytest.warns(UserWarning, match="1 cells .* such as 0.[46], the others 35 to"):
+        join_labels(ecgs(*THREE), table, on="file", target="ef<=40")
+    silent(
+        ecgs(*THREE), frame(file=["r1", "r2", "r3"], bnp=[0.4, 2.5, 30]), on="file", target="bnp<=3"
+    )
+
+
 def test_texts_that_are_no_classes():
     many = [f"r{number}.xml" for number in range(10)]
     with pytest.raises(ValueError, match="'sr' in row 1 .*'y==SR', which ignores capitals"):
