@@ -39,6 +39,7 @@ class DICOM(WholeFileFormat):
 
     name = "DICOM"
     endings = (".dcm", ".dicom")
+    in_processes = True
 
     def recognizes(self, path: str, beginning: bytes) -> bool:
         if _DIRECTORY in beginning[:_META]:

@@ -45,6 +45,7 @@ class HDF5(Format):
 
     name = "HDF5"
     endings = (".h5", ".hdf5", ".hdf")
+    states_unit = False
 
     def recognizes(self, path: str, beginning: bytes) -> bool:
         return any(beginning.startswith(_SIGNATURE, place) for place in (0, 512, 1024, 2048))

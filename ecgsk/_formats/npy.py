@@ -24,6 +24,7 @@ class NPY(Format):
     name = "NPY"
     endings = (".npy",)
     names_leads = False
+    states_unit = False
 
     def recognizes(self, path: str, beginning: bytes) -> bool:
         return beginning.startswith(_MAGIC) or path.endswith(".npy")

@@ -62,6 +62,7 @@ class NPZ(Format):
     name = "NPZ"
     endings = (".npz",)
     names_leads = False
+    states_unit = False
 
     def recognizes(self, path: str, beginning: bytes) -> bool:
         # The first file in the archive is an array.

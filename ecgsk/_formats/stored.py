@@ -94,6 +94,8 @@ class Format:
     in_processes = False
     # Whether each file contains the names of its leads.
     names_leads: bool = True
+    # Whether each file states the unit of its samples.
+    states_unit: bool = True
 
     def recognizes(self, path: str, beginning: bytes) -> bool:
         """Return whether a file that begins so (4096 bytes or all of it) is in this format."""

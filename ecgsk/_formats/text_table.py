@@ -47,6 +47,7 @@ class TextTable(WholeFileFormat):
 
     name = "CSV"
     endings = (".csv", ".tsv", ".txt")
+    states_unit = False
 
     def recognizes(self, path: str, beginning: bytes) -> bool:
         if not path.lower().endswith(self.endings):

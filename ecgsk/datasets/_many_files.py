@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 
 from ecgsk._core.record_error import RecordError
 from ecgsk._core.sampling_rate import Unify
+from ecgsk._core.signal_doubts import find_doubts
 from ecgsk._formats.lead_plan import plan_leads
 from ecgsk._formats.processes import Processes, n_processes
 from ecgsk._formats.registry import format_named
@@ -61,6 +62,8 @@ class Loaded:
     derived: tuple[str, ...]
     signal: np.ndarray | None = None
 
+
+_UNIT = "its amplitude is unlikely for mV; give file_unit if its unit is another one"
 
 Result = Loaded | RecordError
 
@@ -124,6 +127,8 @@ def _recordings(path: str, kind: Format, wanted: Wanted, lazy: bool) -> Iterator
                 signal = None if read is None else wanted.finish(ecg, read)
                 if signal is not None and kind.name != "WFDB":
                     ecg = replace(ecg, handle=None, crc=fingerprint(signal))
+                if signal is not None and not kind.states_unit and _is_of_another_unit(signal):
+                    ecg = replace(ecg, doubts=(*ecg.doubts, _UNIT))
                 yield Loaded(ecg, wanted.derived(ecg), signal)
             except RecordError as error:
                 yield error
@@ -139,6 +144,11 @@ def _recordings(path: str, kind: Format, wanted: Wanted, lazy: bool) -> Iterator
         yield RecordError(path, "it does not fit into memory")
     except Exception as error:  # a stranger's bytes can fail in any way; the others must not
         yield RecordError(path, f"it cannot be decoded ({type(error).__name__}: {error})")
+
+
+def _is_of_another_unit(signal: np.ndarray) -> bool:
+    finite = np.nan_to_num(signal, nan=0.0)[np.newaxis]
+    return any(doubt.kind == "amplitude" for doubt in find_doubts(finite))
 
 
 def fingerprint(signal: np.ndarray) -> int | None:

@@ -273,3 +273,12 @@ def test_a_file_that_changes_after_it_was_listed_is_an_error(folder):
     muse(folder / "b.xml", COUNTS[2])
     with pytest.raises(ValueError, match="b.xml: it was replaced after it had been listed"):
         lazy.read([0])
+
+
+@pytest.mark.parametrize("factor", [1e3, 1e-3])
+def test_an_unlikely_amplitude_is_named_where_files_state_no_unit(tmp_path, factor):
+    np.save(tmp_path / "a.npy", MV[0])
+    np.save(tmp_path / "b.npy", MV[1] * factor)
+    with pytest.warns(UserWarning, match="1, such as .*b.npy: its amplitude is unlikely for mV"):
+        ecgs = load_ecg(tmp_path, file_sampling_rate=RATE)
+    assert ecgs.metadata["doubts"].map(len).tolist() == [0, 1]
