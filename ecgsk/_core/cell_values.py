@@ -62,7 +62,7 @@ def read_interval(text: str, decimal_comma: bool = False) -> Interval | None:
     """Return the number, range or bound that a text states; None for other texts.
 
     "35", "35,5" and "35 %" are numbers, "35-40" is a range, "<20" a bound. "1,234" is a number
-    only if ``decimal_comma`` states that a comma is no separator of thousands.
+    only if ``decimal_comma`` states that a comma does not separate thousands.
     """
     word = text.strip().lower()
     if match := _PLAIN.fullmatch(word):
@@ -123,8 +123,8 @@ def warn_of_codes(values: np.ndarray, column: str) -> None:
         listed = ", ".join(f"{code:g}" for code in np.unique(codes))
         warnings.warn(
             f"{len(codes)} cells of the column {column!r} have {listed}, the others "
-            f"{others.min():g} to {others.max():g}. If it means that the value is unknown, empty "
-            "those cells: it is taken for a number.",
+            f"{others.min():g} to {others.max():g}. They are read as numbers. If they mean that "
+            "the value is unknown, empty those cells.",
             UserWarning,
             stacklevel=stacklevel_of_user(),
         )

@@ -43,12 +43,12 @@ def read_csv_as_text(file: str | os.PathLike, columns: Sequence[str]) -> tuple[p
 
     Return it, and whether numbers may have a decimal comma. Row 2 of the file, below the header,
     has index 2; empty rows are left out. ``columns`` are as in `read_csv`, but a table without
-    them is read, too: the caller knows which ones it needs.
+    them is read, too: the caller checks which ones it needs.
     """
     table, separator = _parse(
         file,
         columns,
-        must_know=False,
+        need_one=False,
         header=None,
         dtype=str,
         na_filter=False,
@@ -61,7 +61,7 @@ def read_csv_as_text(file: str | os.PathLike, columns: Sequence[str]) -> tuple[p
 
 
 def _parse(
-    file: str | os.PathLike, columns: Sequence[str], *, must_know: bool = True, **options
+    file: str | os.PathLike, columns: Sequence[str], *, need_one: bool = True, **options
 ) -> tuple[pd.DataFrame, str]:
     """Return a table as pandas parses it with ``options``, and what separates its columns."""
     with open(file, "rb") as stream:
@@ -70,7 +70,7 @@ def _parse(
         raise ValueError(f"{file} is a workbook of a spreadsheet, not text. {_SAVE_AGAIN}.")
     try:
         text = decode_text(content)
-        separator, start = _layout(text, columns, must_know)
+        separator, start = _layout(text, columns, need_one)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             source = io.StringIO(text[start:])
@@ -97,7 +97,7 @@ def decode_text(content: bytes) -> str:
     return content.decode("latin-1")
 
 
-def _layout(text: str, columns: Sequence[str], must_know: bool) -> tuple[str, int]:
+def _layout(text: str, columns: Sequence[str], need_one: bool) -> tuple[str, int]:
     """Return what separates the columns, and where the header begins."""
     hint = re.match(r'"?sep=.?"?[ \t]*\r?\n', text, re.IGNORECASE)  # for spreadsheets
     start = hint.end() if hint else 0
@@ -108,7 +108,7 @@ def _layout(text: str, columns: Sequence[str], must_know: bool) -> tuple[str, in
         return len({name.strip() for name in names} & set(columns)), len(names)
 
     separator = max(_SEPARATORS, key=n_known)
-    if must_know and not n_known(separator)[0]:
+    if need_one and not n_known(separator)[0]:
         raise ValueError(
             f"its header has none of the columns {', '.join(columns)}; it begins {header[:60]!r}"
         )

@@ -1,4 +1,4 @@
-"""The error of one record among many, whose message may quote a stranger's file."""
+"""The error of one record among many, whose message may quote an untrusted file."""
 
 _LONGEST_REASON = 400
 
@@ -11,7 +11,7 @@ class RecordError(ValueError):
         reason = printable(reason[:_LONGEST_REASON]) + " ..." * (len(reason) > _LONGEST_REASON)
         # All arguments go to the base class so that the error can be pickled by a worker process.
         super().__init__(file, reason, missing)
-        self.file = file  # path of the header
+        self.file = file  # its path; for WFDB that of the header
         self.reason = reason
         self.missing = missing  # whether a file does not exist
 

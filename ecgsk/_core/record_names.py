@@ -30,7 +30,7 @@ def match_names(
 
     ``names`` are those in the table, "" where missing. A name may have any of the folders of the
     file, but no other folders. With "suffix" in ``ignore``, endings may be absent or differ
-    where no row has the very name. "folder" ignores folders, "case" capitals and "zeros" zeros
+    where no row has the exact name. "folder" ignores folders, "case" capitals and "zeros" zeros
     before a number. A row that may be about several recordings is about none.
     """
     whole, stems = _Index(names, ignore), _Index(names, ignore, ending=False)
@@ -43,7 +43,7 @@ def match_names(
     unclear: dict[int, tuple[int, list[int]]] = {}
     taken: set[int] = set()
     for index in (whole, stems):
-        # A row or a recording that has found the very name does not look further.
+        # A row or a recording with an exact match takes no part in the second round.
         found: dict[int, list[int]] = defaultdict(list)
         for key, places in index.places.items():
             free = [row for row in index.rows[key] if row not in taken]
@@ -75,7 +75,8 @@ def without_ending(name: str) -> str:
 class _Index:
     """Names in a table, and the places of the recordings that may have them.
 
-    Both are by folders and name, so that 40,000 files of one name in as many folders are no work.
+    Both are by folders and name, so that 40,000 files of one name in as many folders are found
+    quickly.
     """
 
     def __init__(self, names: Sequence[str], ignore: Collection[str], *, ending: bool = True):

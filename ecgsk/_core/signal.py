@@ -86,7 +86,7 @@ def millivolt_factor(unit: str) -> float:
         return _MILLIVOLT_PER_UNIT[str(unit).strip().lower()]
     except KeyError:
         raise ValueError(
-            f"unit {unit!r} is not a voltage that ecgsk knows; allowed are V, mV, uV, µV and nV."
+            f"unit {unit!r} is not allowed; give a voltage: V, mV, uV, µV or nV."
         ) from None
 
 

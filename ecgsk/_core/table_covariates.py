@@ -33,7 +33,8 @@ def read_table_covariates(
     """Return covariates of some rows as numbers, NaN where unknown, and who is over 89.
 
     ``columns`` has the column of each covariate. ``sex_one_is`` is what 1 means there, or None if
-    that is not known, which ``remedy`` mends. ValueError names rows and values that are no numbers.
+    that is not known. ``remedy`` explains how to state it. ValueError names rows and values that
+    are not numbers.
     """
     over_89 = np.zeros(len(rows), dtype=bool)
     values = {}
@@ -49,7 +50,7 @@ def read_table_covariates(
         if name == "age":
             ages = [read_age(text) for text in texts]
             bad = [place for place, age in enumerate(ages) if age.doubt and known[place]]
-            check(bad, "are no ages from 0 to 120 years")
+            check(bad, "are not ages from 0 to 120 years")
             values[name] = np.array([age.years for age in ages])
             over_89 = np.array([age.over_89 for age in ages], dtype=bool)
         elif name == "sex":

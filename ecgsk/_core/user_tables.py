@@ -99,7 +99,7 @@ class UserTable:
             damaged,
             self.row_names,
             column,
-            "are rounded numbers in place of identifiers, so digits were lost",
+            "are rounded numbers instead of identifiers, so digits were lost",
             "Export the table again: give the column the format Text in the spreadsheet before "
             "the identifiers get into it, or read it with pandas.read_csv(dtype=str).",
         )
@@ -139,7 +139,9 @@ def open_table(table, columns: Sequence[str], parameter: str = "table=") -> User
     path = expanded(table)
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
-        raise FileNotFoundError(f"{parameter}{str(table)!r} {what}; give the path of a csv file.")
+        raise FileNotFoundError(
+            f"{parameter}{str(table)!r} {what}; give the path of a csv, parquet or xlsx file."
+        )
     with open(path, "rb") as stream:
         start = stream.read(4)
     decimal_comma = False

@@ -14,18 +14,17 @@ import numpy as np
 
 from ecgsk._core.record_error import RecordError
 from ecgsk._core.signal import STANDARD_LEADS, lead_name, millivolt_factor
+from ecgsk._formats.limits import MOST_SAMPLES
 from ecgsk._formats.stored import ReadOptions, Statements, StoredECG
 from ecgsk._wfdb.header import RATES
 
-# As in the other formats: no recording has more samples, all leads together.
-MOST_SAMPLES = 100_000_000
 MOST_RECORDINGS = 1_000_000
 _MANY_LEADS = 32
 
 
 @dataclass(frozen=True)
 class ArrayContent:
-    """What an array of recordings contains, and what else its file states."""
+    """An array of recordings, and what else its file states."""
 
     path: str
     shape: tuple[int, ...]
@@ -121,7 +120,7 @@ class ArrayContent:
         return names
 
     def factor(self, options: ReadOptions) -> float:
-        """Return what multiplies the samples to mV."""
+        """Return the factor from the unit of the samples to mV."""
         given = options.unit
         if self.unit is not None and given is not None:
             if millivolt_factor(self.unit) != millivolt_factor(given):
@@ -151,7 +150,7 @@ def opened(path: str) -> Iterator[BinaryIO]:
 
 
 def agreed_rate(path: str, in_file: float | None, options: ReadOptions) -> float | None:
-    """Return the sampling rate that a file states, or the user, in Hz, or None."""
+    """Return the sampling rate, Hz, that the file or the user states, or None."""
     given = options.sampling_rate
     if in_file is not None:
         if not RATES[0] <= in_file <= RATES[1]:  # NaN as well
@@ -172,7 +171,7 @@ def agreed_rate(path: str, in_file: float | None, options: ReadOptions) -> float
 def agreed_leads(
     path: str, in_file: Sequence[str] | None, options: ReadOptions
 ) -> tuple[str, ...] | None:
-    """Return the names of leads that a file states, or the user, or None."""
+    """Return the names of leads that the file or the user states, or None."""
     given = None if options.leads is None else tuple(map(lead_name, options.leads))
     if in_file is None:
         return given

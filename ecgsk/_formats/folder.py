@@ -22,9 +22,9 @@ _OTHER_FORMATS = frozenset(
 _COMPRESSED = (".gz", ".xz", ".bz2", ".zst", ".lzma")
 _SIGNALS = (".dat", ".mat")
 _READ = (".hea", ".npy")
-# Their names and not their content decide.
+# These are recognized by their endings.
 _NAMED = {".pdf": "a PDF is a picture of a recording: export the recording from its archive"}
-_REMEDY = "convert it to WFDB or .npy; its content is in no format that is known"
+_REMEDY = "its content is in no known format: export it in another one, or convert it to WFDB"
 _BEGINNING = 1 << 16
 # Names of each kind that a message lists.
 _LISTED = 3

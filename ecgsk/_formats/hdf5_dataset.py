@@ -1,4 +1,4 @@
-"""Datasets in HDF5 files of strangers, which may be links or state more than the file contains."""
+"""Datasets in untrusted HDF5 files, which may be links or state more than the file contains."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def find_dataset(file, name: str):
 
 
 def check_dataset(data, content: ArrayContent) -> None:
-    """Raise RecordError for a dataset that needs more memory than its content explains."""
+    """Raise RecordError for a dataset that needs more memory than its content justifies."""
     properties = data.id.get_create_plist()
     filters = {properties.get_filter(i)[0] for i in range(properties.get_nfilters())}
     if filters - _FILTERS:
@@ -57,7 +57,9 @@ def stated_value(file, data, name: str) -> Any:
     dataset = find_dataset(file, name)
     if dataset is not None:
         if dataset.size * max(dataset.dtype.itemsize, 1) > _LARGEST_TEXTS:
-            raise ValueError(f"{name!r} has shape {dataset.shape}")
+            raise ValueError(
+                f"{name!r} has shape {dataset.shape}; at most {_LARGEST_TEXTS >> 20} MB are read"
+            )
         found.append(dataset[()])
     found += [place.attrs[name] for place in (data, file) if name in place.attrs]
     values = [_plain(name, value) for value in found]

@@ -1,4 +1,4 @@
-"""Limits for files of strangers."""
+"""Limits for files from untrusted sources."""
 
 import os
 import stat
@@ -8,7 +8,9 @@ from ecgsk._wfdb.header import RATES
 
 # A recording of a few minutes has a few megabytes; parsers take about ten times that.
 LARGEST_FILE = 128 << 20
-MOST_SAMPLES = 100_000_000
+MOST_SAMPLES = 100_000_000  # of all leads together
+# One count of a device, mV.
+RESOLUTIONS = (1e-9, 1e3)
 
 
 def check_file(path: str, largest: int = LARGEST_FILE) -> None:
@@ -22,7 +24,7 @@ def check_file(path: str, largest: int = LARGEST_FILE) -> None:
     if about.st_size > largest:
         raise RecordError(
             path,
-            f"it has {about.st_size >> 20} MB; recordings of at most {largest >> 20} MB are read",
+            f"it has {about.st_size >> 20} MB; files of at most {largest >> 20} MB are read",
         )
 
 
@@ -42,4 +44,7 @@ def check_signal(n_leads: int, n_samples: int, sampling_rate: float) -> None:
     if n_samples < 1:
         raise ValueError("its leads contain no samples")
     if n_samples * n_leads > MOST_SAMPLES:
-        raise ValueError(f"{n_leads} leads of {n_samples} samples are more than is read")
+        raise ValueError(
+            f"it has {n_leads} leads of {n_samples} samples; at most {MOST_SAMPLES} samples "
+            "are read"
+        )

@@ -47,7 +47,7 @@ class NPY(Format):
         with opened(ecg.path) as file:
             if file.read(offset) != start:
                 raise RecordError(ecg.path, "it was replaced after it had been listed")
-            # The pages that were read are given back with the map.
+            # The memory of what was read is freed together with the map.
             array = np.memmap(file, dtype, "r", offset, shape, "F" if fortran_order else "C")
         rows = [ecg.leads.index(lead) for lead in leads]
         samples = array[rows] if ecg.row is None else array[ecg.row, rows]

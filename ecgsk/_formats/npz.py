@@ -160,7 +160,7 @@ def _member(path: str, file: BinaryIO, info: zipfile.ZipInfo) -> _Member:
     if info.compress_type == zipfile.ZIP_DEFLATED:
         start = _inflated(start, NPY_START)
     elif info.compress_size != info.file_size:
-        raise ValueError(f"{quoted} states two sizes")
+        raise ValueError(f"{quoted} states two different sizes")
     header = read_npy_header(io.BytesIO(start))
     if header.dtype.hasobject:
         raise ValueError(f"{quoted} contains Python objects, which are not loaded")
@@ -200,7 +200,9 @@ def _small_array(member: _Member) -> np.ndarray:
     shape, fortran_order, dtype, offset = member.header
     content = _content(member)
     if zlib.crc32(content) != member.crc:
-        raise ValueError("the checksum of an array is wrong. Fetch it again")
+        raise ValueError(
+            "the checksum of an array is wrong: the file was changed on its way. Fetch it again"
+        )
     flat = np.frombuffer(content, dtype, offset=offset)
     return flat.reshape(shape, order="F" if fortran_order else "C")
 

@@ -66,7 +66,7 @@ class Processes(Generic[Item, Result]):
             if results is not None:
                 yield from results
                 continue
-            # Which of the items that were in work has ended a process is not known.
+            # It is unknown which of the items in work has ended a process.
             yield from self._one_by_one(chunk)
             waiting = deque((chunk, self._submit(chunk)) for chunk, _ in waiting)
 
@@ -81,7 +81,9 @@ class Processes(Generic[Item, Result]):
                 results = [self._lost(item)]
                 future = self._submit([])
                 if future is None or _result(future) is None:
-                    raise OSError("no other process can be started here: use one job")
+                    raise OSError(
+                        "no other process can be started here: use one job (n_jobs=1, --jobs 1)"
+                    )
             yield from results
 
     def _submit(self, items: list[Item]) -> Future | None:

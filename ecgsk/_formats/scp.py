@@ -23,7 +23,7 @@ from ecgsk._formats.stored import ReadOptions, Statements, StoredECG, age_at
 from ecgsk._formats.with_ecgdatakit import ParsedFormat, parsed
 
 _AGE_UNITS = {1: "years", 2: "months", 3: "weeks", 4: "days"}
-# No measurement: not measured, not possible.
+# Codes for values that were not measured or are not possible.
 _UNDEFINED = (29999, 0xFFFF)
 # Sections to leave out, from measurements and statements to the patient and the reference
 # heartbeat, which the parser misses where it was subtracted.
@@ -34,8 +34,8 @@ _ABOUT_SAMPLES = re.compile(r"Section [236]\b")
 class SCPECG(ParsedFormat):
     """SCP-ECG, EN 1064: compressed by Huffman codes and differences or not, heartbeats subtracted.
 
-    ecgdatakit decodes the samples. What it lets pass is examined before: checksums, leads that
-    were recorded one after another, counts that the content does not explain.
+    ecgdatakit decodes the samples. What it does not check is examined before: checksums, leads that
+    were recorded one after another, counts that do not fit the content.
     """
 
     name = "SCP-ECG"
@@ -83,7 +83,7 @@ class SCPECG(ParsedFormat):
         return () if doubt is None else (doubt,)
 
     def check(self, record, messages: list[warnings.WarningMessage], options: ReadOptions) -> None:
-        """Accept what is left: checksums were compared before, zeros among them left out."""
+        """Accept all records: `decode_file` has compared the checksums."""
 
     def statements(self, record) -> Statements:
         states = super().statements(record)

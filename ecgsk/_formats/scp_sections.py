@@ -14,7 +14,7 @@ from typing import NamedTuple
 _STANDARD_CODES = {1: "I", 2: "II", 61: "III", 62: "aVR", 63: "aVL", 64: "aVF", 3: "V1", 4: "V2",
                    5: "V3", 6: "V4", 7: "V5", 8: "V6"}  # fmt: skip
 _HEADER = 16
-# Without which the samples are known: statements, and the reference heartbeat if it was not
+# The samples need these. They do not need statements, or a reference heartbeat that was not
 # subtracted.
 _FOR_SAMPLES = (0, 2, 3, 6)
 _FEW_CHECKSUMS = 3
@@ -125,7 +125,7 @@ def examine_checksums(data: bytes, sections: dict[int, bytes]) -> tuple[str, ...
 
 
 def check_signals(sections: dict[int, bytes]) -> None:
-    """Raise ValueError for leads that are not of one time, and for counts without content."""
+    """Raise ValueError for leads of different times, and for counts without content."""
     lead_section, rhythm = (sections.get(number, b"")[_HEADER:] for number in (3, 6))
     if len(lead_section) < 2 or len(rhythm) < 6:
         raise ValueError("it contains no leads and rhythm, sections 3 and 6")
@@ -140,7 +140,7 @@ def check_signals(sections: dict[int, bytes]) -> None:
     codes = Counter(code for _, _, code in leads)
     twice = [name for code, name in _STANDARD_CODES.items() if codes[code] > 1]
     if twice:
-        raise ValueError(f"its leads {', '.join(twice)} stand more than once in it")
+        raise ValueError(f"its leads {', '.join(twice)} occur more than once")
     ((start, end),) = spans
     n_samples = end - start + 1
     if n_samples < 1 or n_samples * n_leads > _MOST_SAMPLES:
@@ -162,7 +162,7 @@ def _check_sizes(rhythm: bytes, n_leads: int, n_samples: int) -> None:
 def _check_heartbeats(
     sections: dict[int, bytes], n_leads: int, n_samples: int, subtracted: bool
 ) -> None:
-    """Raise ValueError for heartbeats that would take more time or memory than a file explains."""
+    """Raise ValueError for heartbeats that need more time or memory than the file justifies."""
     places, beat = (sections.get(number, b"")[_HEADER:] for number in (4, 5))
     if len(places) < 6 or len(beat) < 6:
         return
@@ -187,6 +187,6 @@ def find_tags(section: bytes) -> SCPTags:
             break
         found.setdefault(tag, section[place + 3 : place + 3 + size])
         place += 3 + size
-    if place > len(section):  # a wrong length: what follows are no tags
+    if place > len(section):  # a wrong length: what follows are not tags
         found = {}
     return SCPTags(found.get(4), found.get(5), found.get(25))

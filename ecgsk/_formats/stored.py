@@ -1,4 +1,4 @@
-"""A recording as a file contains it, and what a format is."""
+"""Recordings as files contain them, and the base classes of formats."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,11 +18,11 @@ class ReadOptions:
     sampling_rate: float | None = None  # Hz
     unit: str | None = None  # of the samples: V, mV, uV or nV
     leads: tuple[str, ...] | None = None  # in the order of the file
-    wanted: tuple[str, ...] = STANDARD_LEADS  # that will be read; others need no check
-    others: bool = False  # whether all other leads, where they can be read, are wanted, too
+    wanted: tuple[str, ...] = STANDARD_LEADS  # leads to read; others need no check
+    others: bool = False  # whether to read all other leads, too, where that is possible
     verify: bool = True  # whether to compare checksums
     unnamed: tuple[str, ...] = STANDARD_LEADS  # leads of files that do not name theirs
-    seconds: float | None = None  # of the beginning; more need not be read
+    seconds: float | None = None  # to read from the beginning; None reads all
 
 
 @dataclass(frozen=True)

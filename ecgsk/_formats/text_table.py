@@ -72,8 +72,8 @@ class TextTable(WholeFileFormat):
             layout = find_layout(text)
             if layout is None:
                 raise ValueError(
-                    "its first row does not name two leads above columns of numbers, and there are "
-                    "not only numbers in it"
+                    "its first row does not name two leads above columns of numbers, and it "
+                    "contains more than numbers. Write the names of the leads into the first row"
                 )
             if layout.by_row:
                 names, samples, rate = *_read_rows(text, layout), None

@@ -9,12 +9,8 @@ import numpy as np
 from ecgsk._core.optional import import_optional
 from ecgsk._core.record_error import RecordError
 from ecgsk._core.signal import lead_name, millivolt_factor
-from ecgsk._formats.limits import LARGEST_FILE, MOST_SAMPLES, check_file
+from ecgsk._formats.limits import LARGEST_FILE, RESOLUTIONS, check_file, check_signal
 from ecgsk._formats.stored import ReadOptions, Statements, StoredECG, WholeFileFormat
-from ecgsk._wfdb.header import RATES
-
-# One count of a device, mV.
-_STEPS = (1e-9, 1e3)
 
 
 class ParsedFormat(WholeFileFormat):
@@ -38,15 +34,16 @@ class ParsedFormat(WholeFileFormat):
         try:
             self.check(record, messages, options)
             leads = self.rhythm_leads(record)
-            signal = self._signal(leads)
+            if not leads:
+                raise ValueError("it contains no recording")
             rate = _one({float(lead.sampling_rate) for lead in leads}, "sampling rates")
-            if not RATES[0] <= rate <= RATES[1]:
-                raise ValueError(f"its sampling rate is {rate:g} Hz; {RATES[0]:g} to {RATES[1]:g} "
-                                 "Hz is possible")  # fmt: skip
+            n_samples = _one({len(lead.samples) for lead in leads}, "lengths")
+            check_signal(len(leads), n_samples, rate)
+            signal = self._signal(leads, n_samples)
             states = self.statements(record)
         except RecordError:
             raise
-        except Exception as error:  # what a parser makes of foreign bytes can fail in any way
+        except Exception as error:  # the parser's result from foreign bytes can fail in any way
             raise RecordError(path, _reason(error)) from error
         ecg = StoredECG(
             path=path,
@@ -89,27 +86,19 @@ class ParsedFormat(WholeFileFormat):
         module = import_module(f"ecgdatakit.parsing.parsers.{self.module}")
         return parsed(path, getattr(module, self.parser)())
 
-    def _signal(self, leads) -> np.ndarray:
-        if not leads:
-            raise ValueError("it contains no recording")
-        n_samples = _one({len(lead.samples) for lead in leads}, "lengths of leads")
-        if not n_samples:
-            raise ValueError("its leads contain no samples")
-        if n_samples * len(leads) > MOST_SAMPLES:
-            raise ValueError(f"{len(leads)} leads of {n_samples} samples are more than is read")
+    def _signal(self, leads, n_samples: int) -> np.ndarray:
         signal = np.empty((len(leads), n_samples), dtype=np.float32)
         for row, lead in zip(signal, leads, strict=True):
             unit = lead.resolution_unit if lead.is_raw else lead.units
             if not unit:
                 raise ValueError(
-                    f"it has no unit for lead {lead.label}, whose amplitude is unknown"
+                    f"it states no unit for lead {lead.label}: its amplitude is unknown"
                 )
             factor = millivolt_factor(unit)
             if lead.is_raw:
-                if not _STEPS[0] <= abs(lead.resolution * factor) <= _STEPS[1]:
+                if not RESOLUTIONS[0] <= abs(lead.resolution * factor) <= RESOLUTIONS[1]:
                     raise ValueError(
-                        f"it has no gain for lead {lead.label} that is possible: its amplitude is "
-                        "unknown"
+                        f"the gain of lead {lead.label} is not possible: its amplitude is unknown"
                     )
                 row[:] = lead.samples * (lead.resolution * factor) + lead.offset * factor
             else:

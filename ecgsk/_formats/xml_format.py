@@ -1,4 +1,4 @@
-"""What the formats that are XML have in common."""
+"""Common parts of the XML formats."""
 
 import zlib
 from collections import Counter
@@ -12,15 +12,13 @@ import numpy as np
 from ecgsk._core.record_error import RecordError
 from ecgsk._core.signal import lead_name
 from ecgsk._formats.lead_plan import plan_leads
-from ecgsk._formats.limits import check_signal
+from ecgsk._formats.limits import RESOLUTIONS, check_signal
 from ecgsk._formats.stored import ReadOptions, Statements, StoredECG, WholeFileFormat
 from ecgsk._formats.xml_tree import number, read_tree, root_name
 
 # The lowest count of 16 bits stands for a missing sample where no heart has that amplitude.
 _MISSING_COUNT, _IMPOSSIBLE = -32768, 20.0  # mV
 _MOST_LEADS = 1000
-# One count of a device, mV.
-_STEPS = (1e-9, 1e3)
 # Seconds. Average heartbeats are shorter; recordings are not.
 _LONGEST_BEAT = 2.0
 _LONGEST, _WIDEST = 10_000.0, 360.0  # ms or 1/min, degrees
@@ -41,10 +39,9 @@ class XMLLead:
 
     def write_millivolts(self, out: np.ndarray) -> None:
         """Write the amplitudes in mV to an array, NaN where they are missing."""
-        if not _STEPS[0] <= abs(self.gain) <= _STEPS[1]:
+        if not RESOLUTIONS[0] <= abs(self.gain) <= RESOLUTIONS[1]:
             raise ValueError(
-                f"it has no gain for lead {self.name} that is possible: one count is "
-                f"{self.gain:g} mV"
+                f"the gain of lead {self.name} is not possible: one count is {self.gain:g} mV"
             )
         out[:] = self.counts * self.gain + self.offset
         if abs(_MISSING_COUNT * self.gain) > _IMPOSSIBLE:
@@ -190,7 +187,7 @@ def _one(values: list, what: str):
 
 
 def xml_lead_name(text: str) -> str:
-    """Return the name of a lead; ValueError where there is none."""
+    """Return the name of a lead; ValueError for an empty one."""
     if not text.strip():
         raise ValueError("it contains a lead without a name")
     return lead_name(text)

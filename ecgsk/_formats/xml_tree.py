@@ -1,4 +1,4 @@
-"""XML files of strangers as trees of elements, within bounds of time and memory.
+"""Untrusted XML files as trees of elements, within bounds of time and memory.
 
 The whole text is decoded before it is parsed: declarations of the encoding are often wrong, and
 in the decoded text a declaration of entities cannot hide. Names of elements and attributes are in
@@ -24,7 +24,7 @@ from ecgsk._formats.limits import check_file, unopened
 _LARGEST_FILE = 32 << 20
 _MOST_TAGS = _MOST_ATTRIBUTES = 1_000_000
 _DEEPEST = 500
-_MOST_NAMES = 2000  # to remember
+_MOST_NAMES = 2000  # in the cache
 # Content of this length is set aside; the letter, which Unicode reserves for programs, takes its
 # place with a number.
 _MANY_LETTERS, _ASIDE = 1000, "\ue000"
@@ -110,7 +110,7 @@ def read_tree(path: str) -> Element:
 def parse_tree(text: str) -> Element:
     """Return the root element of a text; ValueError for what no recording contains."""
     if "<!ENTITY" in text:
-        raise ValueError("it declares entities, which recordings have no need of")
+        raise ValueError("it declares entities, which recordings do not need")
     many = len(text) > min(_MOST_TAGS, _MOST_ATTRIBUTES)
     if many and (text.count("<") > 2 * _MOST_TAGS or text.count("=") > _MOST_ATTRIBUTES):
         raise ValueError(f"it has more than {_MOST_TAGS} elements or attributes")
@@ -155,7 +155,7 @@ def _set_samples_aside(text: str) -> tuple[str, list[str]]:
 
 
 def _decode(data: bytes) -> str:
-    """Return the text of a file, whatever encoding it declares."""
+    """Return the text of a file, whose encoding may differ from the declared one."""
     for mark, codec in _WIDE:
         if data.startswith(mark):
             try:
@@ -183,7 +183,7 @@ def _declared_codec(data: bytes) -> str:
 
 
 def _without_declaration(text: str) -> str:
-    # Behind the end, some programs fill up blocks.
+    # Some programs add padding after the end.
     return re.sub(r"^\s*<\?xml[^>]*\?>", "", text, count=1).lstrip().rstrip("\0\x1a \t\r\n")
 
 
@@ -198,7 +198,7 @@ def _decode_head(data: bytes) -> str:
 def text_of(element: Element | None, path: str = "") -> str:
     """Return the text below an element, with single blanks; "" where there is none.
 
-    ``path`` leads to a child. Dashes that stand for nothing, "---", are no text.
+    ``path`` leads to a child. Dashes alone, "---", count as empty.
     """
     found = element if element is None or not path else element.find(path)
     if found is None:
@@ -213,7 +213,7 @@ def first_text(texts: Iterable[str]) -> str:
 
 
 def number(text: str | None) -> float | None:
-    """Return the number that a text is, with a decimal point or comma; None for other texts."""
+    """Return the number in a text, with a decimal point or comma; None for other texts."""
     if text is None or not _NUMBER.fullmatch(text.strip()):
         return None
     value = float(text.strip().replace(",", "."))
@@ -221,7 +221,7 @@ def number(text: str | None) -> float | None:
 
 
 def base64_bytes(text: str, where: str) -> bytes:
-    """Return what a text in base64 stands for; ValueError for other text."""
+    """Return the bytes that a text contains in base64; ValueError for other text."""
     try:
         packed = text.encode("ascii").translate(None, b" \t\r\n")
         return base64.b64decode(packed, validate=True)
@@ -230,7 +230,7 @@ def base64_bytes(text: str, where: str) -> bytes:
 
 
 def listed_numbers(text: str, where: str) -> np.ndarray:
-    """Return the numbers, apart by white space, of a text; ValueError for other text."""
+    """Return the numbers in a text, separated by blanks; ValueError for other text."""
     if text.isascii():
         blank = np.frombuffer(text.encode("ascii"), dtype=np.uint8) <= ord(" ")
         starts_with_word = len(blank) > 0 and not blank[0]

@@ -16,8 +16,8 @@ from ecgsk._core.calling_line import stacklevel_of_user
 from ecgsk._core.files import expanded, write_file
 from ecgsk._core.frames import frame_of_rows
 from ecgsk._core.public import public
-from ecgsk._core.record_error import RecordError, printable
-from ecgsk._core.signal import STANDARD_LEADS, lead_indices, lead_name
+from ecgsk._core.record_error import RecordError
+from ecgsk._core.signal import STANDARD_LEADS, lead_indices
 from ecgsk._core.sklearn_compat import Interval, validate_params
 from ecgsk._formats.lead_plan import plan_leads
 from ecgsk._formats.processes import Processes, n_processes
@@ -33,14 +33,13 @@ from ecgsk.datasets._converted_names import (
     check_folder,
     plan_names,
 )
-from ecgsk.datasets._reading import RecordsLeftOutWarning
+from ecgsk.datasets._reading import RecordsLeftOutWarning, listed_reasons, read_options
 
-# mV of a count where a file states none.
+# mV of a count where the file does not state it.
 _RESOLUTION = 1e-3
-# Others are mistakes of a file.
+# mV; a file that states others is wrong.
 _RESOLUTIONS = (1e-7, 1.0)
 _FEWEST_COUNTS = 50
-_REASONS = 20
 
 
 @public("ecgsk.datasets")
@@ -109,7 +108,7 @@ def convert_to_wfdb(
     FileExistsError
         When a file to be written exists and ``overwrite`` is False. Nothing is written then.
     ValueError
-        When ``folder`` contains a folder of ``source``, or is in one.
+        When a parameter is not allowed, or ``folder`` contains a folder of ``source`` or is in one.
 
     Warns
     -----
@@ -124,8 +123,8 @@ def convert_to_wfdb(
     out. Other leads are left out where they are not a voltage; a comment of the header names
     them, and those that were computed.
 
-    A count is the file's own smallest step where that is known, otherwise 1 uV. It
-    is a tenth of that, or less, in a recording whose largest amplitude would be below 50 counts. A
+    A count is the file's own smallest step where that is known, otherwise 1 uV. It is a tenth
+    of that, or less, in a recording whose largest amplitude would be below 50 counts. A
     lead whose range is too large for 16 bits gets a baseline, or a step that is coarser by a power
     of two, so that no sample is clipped. Missing samples (NaN) are written as not recorded.
 
@@ -154,12 +153,8 @@ def convert_to_wfdb(
     >>> bool(abs(load_wfdb(folder / "wfdb").data - X).max() <= 0.0005)
     True
     """
-    options = ReadOptions(
-        sampling_rate=file_sampling_rate,
-        unit=file_unit,
-        leads=None if file_leads is None else tuple(map(lead_name, file_leads)),
-        verify=verify,
-        others=True,
+    options = replace(
+        read_options(file_sampling_rate, file_unit, file_leads, verify=verify), others=True
     )
     given = [source] if isinstance(source, (str, os.PathLike)) else source
     paths = [os.fspath(expanded(path)) for path in given]
@@ -345,15 +340,13 @@ def _table(tasks: Sequence[Task], results: Sequence[list[_Result]]) -> pd.DataFr
 def _warn(table: pd.DataFrame) -> None:
     failed = table[table["error"] != ""]
     if len(failed):
-        shown = "".join(
-            f"\n{printable(row.source)}{'' if row.row is pd.NA else f'[{row.row}]'}: {row.error}"
-            for row in failed.head(_REASONS).itertuples()
-        )
-        more = len(failed) - _REASONS
+        reasons = [
+            (f"{row.source}{'' if row.row is pd.NA else f'[{row.row}]'}", row.error)
+            for row in failed.itertuples()
+        ]
         warnings.warn(
             f"{len(failed)} of {len(table)} recordings, or files that may be recordings, are not "
-            f"converted; {TABLE} has all of them:{shown}"
-            f"{f'{chr(10)}... and {more} more' if more > 0 else ''}",
+            f"converted; {TABLE} has all of them:{listed_reasons(reasons)}",
             RecordsLeftOutWarning,
             stacklevel=stacklevel_of_user(),
         )

@@ -20,7 +20,7 @@ from ecgsk._core.record_error import RecordError, printable
 from ecgsk._core.record_names import without_ending
 from ecgsk._core.records import RecordArray
 from ecgsk._core.sampling_rate import Unify
-from ecgsk._core.signal import STANDARD_LEADS, lead_name, millivolt_factor
+from ecgsk._core.signal import STANDARD_LEADS
 from ecgsk._core.sklearn_compat import Interval, StrOptions, validate_params
 from ecgsk._formats.listing import list_sources
 from ecgsk._formats.stored import ReadOptions
@@ -28,13 +28,14 @@ from ecgsk._wfdb.header import RATES
 from ecgsk.datasets._many_files import FormatReader, Loaded, Wanted, fingerprint, load_files
 from ecgsk.datasets._reading import (
     RecordsLeftOutWarning,
+    checked_leads,
     differences,
     header_key,
+    listed_reasons,
+    read_options,
     warn_of_copies,
     warn_of_differences,
 )
-
-_REASONS = 20
 
 
 @public("ecgsk")
@@ -73,8 +74,8 @@ def load_ecg(
     """Load ECGs from files of devices, archives and data sets, in any mixture of formats.
 
     Formats are recognized by the content of a file: WFDB, DICOM, GE MUSE XML, Philips XML, HL7
-    aECG, Mortara XML, SCP-ECG, EDF, HDF5 in the layout of CODE-15, and arrays and tables
-    (``.npy``, ``.npz``, ``.csv``). All but WFDB and arrays need the extra ``formats``.
+    aECG, Mortara XML, SCP-ECG, EDF, HDF5 (CODE-15 or our own layout), and arrays and tables
+    (``.npy``, ``.npz``, ``.csv``). DICOM, SCP-ECG and HDF5 need the extra ``formats``.
 
     Parameters
     ----------
@@ -110,7 +111,8 @@ def load_ecg(
     on_error : {"warn", "raise"}, default="warn"
         Whether to leave out what cannot be read with one warning, or to stop at the first.
     n_jobs : int or None, default=None
-        Number of processes that decode files, as in joblib; threads for WFDB and arrays.
+        Number of processes that decode DICOM, SCP-ECG and XML files, and of threads that read the
+        others, as in joblib. None is 1.
     progress : bool, default=False
         Whether to show a progress bar.
 
@@ -138,13 +140,13 @@ def load_ecg(
             such as ``{"heart_rate": 72.0, "pr_interval": 160.0}``, in 1/min, ms and degrees),
             ``dx`` (list of diagnosis codes) and ``comments`` (a dict) of WFDB headers,
             ``derived`` (list of leads that were computed from I and II), ``doubts`` (list of str:
-            what the file leaves uncertain), and ``n_missing``, the
-            number of NaN in ``data`` (None with ``lazy=True``). Names of patients are not read.
+            what the file leaves uncertain), and ``n_missing`` (number of NaN in ``data``; None
+            with ``lazy=True``). Names of patients are not read.
         covariates : DataFrame
             ``age`` (years, 90 where it is hidden as over 89) and ``sex`` (0 male, 1 female), NaN
             where unknown. The table of ``data`` with ``lazy=True``.
         age_over_89 : ndarray of bool of shape (n_records,)
-            Whose age is hidden so.
+            True where the age is hidden as over 89.
         sampling_rate : float or None
             Rate of ``data`` in Hz; None when the recordings differ.
         lead_names : list of str
@@ -159,9 +161,12 @@ def load_ecg(
     FileNotFoundError
         When a path does not exist, or a folder or pattern leads to no recording. One of several
         paths is left out instead, with ``on_error="warn"``.
+    TypeError
+        When ``source`` is not a path or a list of paths.
     ValueError
-        When no recording at all can be read, with ``on_error="raise"`` at the first that cannot,
-        and with ``lazy=True`` for recordings that differ in rate or length.
+        For a parameter that is not allowed, when no recording at all can be read, with
+        ``on_error="raise"`` at the first that cannot, and with ``lazy=True`` for recordings that
+        differ in rate or length.
 
     Warns
     -----
@@ -179,8 +184,8 @@ def load_ecg(
 
     Notes
     -----
-    A file is a stranger's: what its format does not allow, an unknown unit, a wrong checksum or a
-    missing lead is a reason to leave it out and never a guess. The other files are not affected.
+    What the format of a file does not allow, an unknown unit, a wrong checksum or a missing lead is
+    a reason to leave the file out. Nothing is guessed, and the other files are not affected.
 
     Examples
     --------
@@ -265,25 +270,19 @@ def _paths(source) -> tuple[str, list[str]]:
         raise ValueError("source is an empty list; give at least one file or folder.")
     for path in paths:
         if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
-            raise TypeError(f"source contains {path!r}; a recording is given by its path.")
+            raise TypeError(
+                f"source contains {path!r}; a recording is given by its path. Give paths of files "
+                "or folders."
+            )
     return name, [os.path.abspath(expanded(path)) for path in paths]
 
 
 def _options(leads, file_sampling_rate, file_unit, file_leads, verify) -> ReadOptions:
-    for name, value in (("leads", leads), ("file_leads", file_leads)):
-        if value is not None and (not value or not all(isinstance(lead, str) for lead in value)):
-            raise ValueError(f"{name}={value!r} is not allowed; give names such as ['I', 'II'].")
-    if file_unit is not None:
-        millivolt_factor(file_unit)
-    wanted = tuple(lead_name(lead) for lead in leads)
+    wanted = checked_leads("leads", leads)
     if len(set(wanted)) < len(wanted):
-        raise ValueError(f"leads={leads!r} names a lead more than once.")
-    return ReadOptions(
-        sampling_rate=file_sampling_rate,
-        unit=file_unit,
-        leads=None if file_leads is None else tuple(lead_name(lead) for lead in file_leads),
-        wanted=wanted,
-        verify=verify,
+        raise ValueError(f"leads={leads!r} names a lead more than once. Name each once.")
+    return replace(
+        read_options(file_sampling_rate, file_unit, file_leads, verify=verify), wanted=wanted
     )
 
 
@@ -296,8 +295,8 @@ def _data(loaded: list[Loaded], wanted: Wanted, covariates: pd.DataFrame, lazy: 
     uniform = len(shapes) == 1 and rate is not None
     if lazy and not uniform:
         raise ValueError(
-            f"The records differ ({differences(ecgs)}), so they are no RecordArray. Give "
-            "sampling_rate= and n_samples= with lazy=True."
+            f"The records differ ({differences(ecgs)}), so a RecordArray cannot hold "
+            "them. Give sampling_rate= and n_samples= with lazy=True."
         )
     if lazy:
         (shape,) = shapes
@@ -350,11 +349,9 @@ def _row(item: Loaded) -> dict:
 
 def _warn_of_left_out(left_out: list[tuple[str, str]], name: str) -> None:
     if left_out:
-        shown = "".join(f"\n{printable(path)}: {reason}" for path, reason in left_out[:_REASONS])
-        more = len(left_out) - _REASONS
         warnings.warn(
             f"{len(left_out)} files or recordings in {name} are left out; left_out has all of "
-            f"them:{shown}{f'{chr(10)}... and {more} more' if more > 0 else ''}",
+            f"them:{listed_reasons(left_out)}",
             RecordsLeftOutWarning,
             stacklevel=stacklevel_of_user(),
         )
@@ -371,7 +368,7 @@ def _warn_of_doubts(loaded: list[Loaded]) -> None:
             for doubt, paths in doubtful.items()
         )
         warnings.warn(
-            f"Recordings with a doubt, which metadata['doubts'] has for each of them:{kinds}.",
+            f"Recordings are uncertain; metadata['doubts'] has the reasons for each:{kinds}.",
             UserWarning,
             stacklevel=stacklevel_of_user(),
         )

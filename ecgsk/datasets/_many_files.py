@@ -17,7 +17,7 @@ from ecgsk._formats.processes import Processes, n_processes
 from ecgsk._formats.registry import format_named
 from ecgsk._formats.stored import Format, ReadOptions, StoredECG
 
-# Files that a thread takes at a time: enough to hide the way to it, few enough for the bar to move.
+# Files for a thread at a time: enough to hide the cost of a call, few enough for the bar to move.
 _CHUNK = 16
 # So many files take less time than the start of a process.
 _FEW = 64
@@ -25,7 +25,7 @@ _FEW = 64
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the recordings are brought to."""
+    """The leads, rate and length that recordings are converted to."""
 
     leads: tuple[str, ...]
     unify: Unify
@@ -63,7 +63,7 @@ class Loaded:
     signal: np.ndarray | None = None
 
 
-_UNIT = "its amplitude is unlikely for mV; give file_unit if its unit is another one"
+_UNIT = "its amplitude is unlikely for mV; give file_unit if it has another unit"
 
 Result = Loaded | RecordError
 
@@ -86,7 +86,11 @@ def load_files(
     load = partial(_load, wanted=wanted, lazy=lazy)
 
     def lost(file: tuple[str, Format]) -> list[Result]:
-        return [RecordError(file[0], "the process that decoded it ended; it may need more memory")]
+        return [
+            RecordError(
+                file[0], "it ended the process that decoded it, by a crash or by too much memory"
+            )
+        ]
 
     with tqdm(total=len(files), disable=not progress, unit="file") as bar:
         for in_processes in (False, True):
@@ -142,7 +146,7 @@ def _recordings(path: str, kind: Format, wanted: Wanted, lazy: bool) -> Iterator
         yield RecordError(path, f"it cannot be read ({error.strerror or error})")
     except MemoryError:
         yield RecordError(path, "it does not fit into memory")
-    except Exception as error:  # a stranger's bytes can fail in any way; the others must not
+    except Exception as error:  # untrusted bytes can fail in any way; the others must not
         yield RecordError(path, f"it cannot be decoded ({type(error).__name__}: {error})")
 
 

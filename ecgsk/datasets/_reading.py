@@ -9,14 +9,16 @@ from joblib import Parallel, delayed
 
 from ecgsk._core.calling_line import stacklevel_of_user
 from ecgsk._core.public import public
-from ecgsk._core.record_error import RecordError
+from ecgsk._core.record_error import RecordError, printable
 from ecgsk._core.records import RecordArray, batches
+from ecgsk._core.signal import lead_name, millivolt_factor
+from ecgsk._formats.stored import ReadOptions
 from ecgsk._wfdb.header import Header
 from ecgsk._wfdb.signal import read_signal
 
 _CHUNK = 64
-# Examples that a message names.
-_NAMED = 5
+# Examples that a message names, and reasons.
+_NAMED, _REASONS = 5, 20
 
 
 @public("ecgsk.datasets")
@@ -24,8 +26,39 @@ class RecordsLeftOutWarning(UserWarning):
     """Some records were left out; the message has their number and the reasons."""
 
 
+def checked_leads(parameter: str, leads: Sequence[str]) -> tuple[str, ...]:
+    """Return names of leads in the spelling of STANDARD_LEADS; ValueError for other values."""
+    if not leads or not all(isinstance(lead, str) and lead.strip() for lead in leads):
+        raise ValueError(f"{parameter}={leads!r} is not allowed; give names such as ['I', 'II'].")
+    return tuple(map(lead_name, leads))
+
+
+def read_options(
+    sampling_rate: float | None, unit: str | None, leads: Sequence[str] | None, *, verify: bool
+) -> ReadOptions:
+    """Return the options for the parameters ``file_...`` of a loader; ValueError for wrong ones."""
+    if unit is not None:
+        try:
+            millivolt_factor(unit)
+        except ValueError as error:
+            raise ValueError(f"file_unit: {error}") from None
+    return ReadOptions(
+        sampling_rate=sampling_rate,
+        unit=unit,
+        leads=None if leads is None else checked_leads("file_leads", leads),
+        verify=verify,
+    )
+
+
+def listed_reasons(reasons: Sequence[tuple[str, str]]) -> str:
+    """Return a line for each path and reason, and the number of those that are not shown."""
+    lines = [f"\n{printable(path)}: {reason}" for path, reason in reasons[:_REASONS]]
+    n_more = len(reasons) - len(lines)
+    return "".join(lines) + (f"\n... and {n_more} more" if n_more else "")
+
+
 def attempt(function: Callable, items: Sequence, *, n_jobs: int | None, on_error: str) -> list:
-    """Call a function on each item, in threads; a RecordError stands where a result failed.
+    """Call a function on each item, in threads; a RecordError replaces a result that failed.
 
     With ``on_error="raise"`` the first RecordError ends it instead. The function may write into
     arrays that it shares with the caller.

@@ -207,7 +207,7 @@ def load_wfdb(
     uniform = len(set(shapes)) == 1 and len(set(rates)) == 1
     if lazy and headers and not uniform:
         raise ValueError(
-            f"The records differ ({differences(headers)}), so they are no RecordArray. Give "
+            f"The records differ ({differences(headers)}), so a RecordArray cannot hold them. Give "
             "sampling_rate= and n_samples= with lazy=True."
         )
     data: np.ndarray | list[np.ndarray] | RecordArray = []

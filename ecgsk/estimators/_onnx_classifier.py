@@ -120,7 +120,7 @@ class ONNXClassifier(ClassifierMixin, ONNXState):
     network reads.
 
     An ONNX file runs no code of its own. Files with operators that need another library, or with
-    weights in other files, are refused. A stranger's file can take much memory or time.
+    weights in other files, are refused. A crafted file can take much memory or time.
 
     Examples
     --------
@@ -357,9 +357,9 @@ class ONNXClassifier(ClassifierMixin, ONNXState):
         Raises
         ------
         ImportError
-            Without the extra ``onnx``.
+            When the extra ``onnx`` is missing.
         FileNotFoundError
-            When there is no such file, and the classifier does not contain it.
+            When the file does not exist, and the classifier does not contain it.
         ValueError
             When the file and the parameters do not state how to use the network, recordings do
             not fit it, or its outputs are not what the parameters state.

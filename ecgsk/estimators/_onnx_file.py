@@ -15,7 +15,7 @@ from ecgsk._training.backends import OnnxRuntime
 
 # What a message of protobuf, and so a file without external data, can hold.
 _LARGEST_FILE = 2**31
-# Operators of these are part of ONNX Runtime; others would need a library with code.
+# ONNX Runtime contains the operators of these; others would need a library with code.
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 _FLOATS: dict[int, np.dtype] = {
     1: np.dtype(np.float32),
@@ -117,12 +117,12 @@ def onnx_file(content: bytes, source: str) -> ONNXFile:
 
 
 def read_onnx_file(path: str | os.PathLike) -> ONNXFile:
-    """Read a file; FileNotFoundError if there is none, ValueError if it is too large."""
+    """Read a file; FileNotFoundError if it does not exist, ValueError if it is too large."""
     place = expanded(path)
     if not place.is_file():
-        kind = "a folder or a device" if place.exists() else "not there"
+        problem = "is a folder or a device" if place.exists() else "does not exist"
         raise FileNotFoundError(
-            f"path={os.fspath(path)!r} is {kind}. Give the path of an ONNX file, usually with the "
+            f"path={os.fspath(path)!r} {problem}. Give the path of an ONNX file, usually with the "
             "suffix .onnx."
         )
     size = place.stat().st_size

@@ -82,7 +82,7 @@ def read_statements(found: ONNXDescription, source: str) -> dict | None:
             "first_rate": first_rate,
             "activation": _ACTIVATION_OF[about["target"]],
         }
-    # The metadata are those of a stranger, in any form.
+    # The metadata may come from anybody, in any form.
     except Exception as error:
         raise ValueError(
             f"{source} has metadata of ecgsk that are not valid: {type(error).__name__}: "

@@ -155,5 +155,5 @@ def test_leads_that_cannot_be_told_are_refused(names, said):
 
 def test_units():
     assert [millivolt_factor(u) for u in ("mV", "uV", "µV", "V")] == [1.0, 1e-3, 1e-3, 1e3]
-    with pytest.raises(ValueError, match="'mmHg' is not a voltage"):
+    with pytest.raises(ValueError, match="'mmHg' is not allowed; give a voltage"):
         millivolt_factor("mmHg")

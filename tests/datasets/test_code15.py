@@ -84,15 +84,15 @@ def test_exams_of_missing_parts_and_numbers_are_left_out(own):
     signals = code15_signals()
     write_part(own / "exams_part0.hdf5", [signals[0], np.zeros((12, 0))], [101, 102])
     with pytest.warns(
-        RecordsLeftOutWarning, match="1 exams were loaded.*2 are not there, 1 cannot"
+        RecordsLeftOutWarning, match="1 exams were loaded.*2 were not found, 1 cannot"
     ):
         ecgs = load_code15(own)
     assert ecgs.metadata.index.tolist() == [101]
     assert ecgs.left_out == {"not_found": 2, "unreadable": 1, "shorter": 0}
     reasons = [reason for _, reason in ecgs.unreadable]
-    assert reasons[0] == "exam_id 103 is not there"
+    assert reasons[0] == "exam_id 103 is not in it"
     assert "cannot be opened" in reasons[1] and reasons[2] == "exam_id 102 has only zeros"
-    with pytest.raises(ValueError, match="exam_id 103 is not there"):
+    with pytest.raises(ValueError, match="exam_id 103 is not in it"):
         load_code15(own, on_error="raise")
 
 
@@ -102,7 +102,7 @@ def test_numbers_that_occur_twice_are_left_out(own):
     with pytest.warns(RecordsLeftOutWarning):
         ecgs = load_code15(own)
     assert ecgs.metadata.index.tolist() == [101, 104]
-    assert "exam_id 102 is there more than once" in str(ecgs.unreadable)
+    assert "exam_id 102 occurs more than once" in str(ecgs.unreadable)
 
 
 def test_files_that_are_something_else_are_left_out(own):
@@ -158,7 +158,7 @@ def test_a_table_that_a_spreadsheet_saved_is_read(own):
 
 
 def test_errors_name_what_is_missing(own, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"holds no exams\.csv"):
+    with pytest.raises(FileNotFoundError, match=r"contains no exams\.csv"):
         load_code15(tmp_path)
     exams().drop(columns=["AF", "patient_id"]).to_csv(own / "exams.csv", index=False)
     with pytest.raises(ValueError, match="no column patient_id, AF"):

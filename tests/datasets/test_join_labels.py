@@ -481,7 +481,7 @@ def test_numbers_of_sex_need_their_meaning():
 
 def test_covariates_that_are_no_numbers_or_the_target():
     table = frame(file=["r1", "r2"], ef=[30, 50], bnp=["<20", "high"], age=[50, -1], sex=["w", "m"])
-    with pytest.raises(ValueError, match="'age' are no ages from 0 to 120 years: '-1' in row 1"):
+    with pytest.raises(ValueError, match="'age' are not ages from 0 to 120 years: '-1' in row 1"):
         join_labels(ecgs(*THREE), table, on="file", covariates=["age"])
     with pytest.raises(ValueError, match="'sex' are neither male nor female: 'w' in row 0"):
         join_labels(ecgs(*THREE), table, on="file", covariates=["sex"])
@@ -615,7 +615,7 @@ def test_dates(dates, day):
     table = frame(mrn="P1", echo=dates, y=[1, 1])
     keys = {"patient": "mrn", "date": "echo"}
     if day is None:
-        with pytest.raises(ValueError, match="no dates with a clear order.*Write dates as 2024"):
+        with pytest.raises(ValueError, match="not dates with a clear order.*Write dates as 2024"):
             join_labels(dated(), table, on=keys, target="y")
     else:
         assert numbers(left(dated(), table, on=keys, target="y", within="1 day")[0]) == [0]

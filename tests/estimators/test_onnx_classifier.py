@@ -382,7 +382,7 @@ def test_inputs_of_other_shapes(tmp_path):
 
 
 def test_files_that_are_not_networks(tmp_path):
-    with pytest.raises(FileNotFoundError, match="path='nowhere.onnx' is not there"):
+    with pytest.raises(FileNotFoundError, match="path='nowhere.onnx' does not exist"):
         ONNXClassifier("nowhere.onnx").predict(X)
     with pytest.raises(FileNotFoundError, match="is a folder"):
         ONNXClassifier(tmp_path).predict(X)
@@ -537,7 +537,7 @@ def test_statements_of_an_export_count(tmp_path):
     assert_allclose(faster.predict_proba(double), resampled, atol=1e-5)
 
 
-def test_metadata_of_a_stranger(tmp_path):
+def test_metadata_that_are_not_valid(tmp_path):
     def forged(**changes):
         about = {
             "target": '"multilabel"', "classes": "null", "label_names": '["a", "b", "c"]',

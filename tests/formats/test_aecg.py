@@ -134,7 +134,7 @@ def test_the_negative_of_a_lead_is_another_lead(tmp_path):
     ("edit", "error"),
     [
         (changed('<scale value="2.5"', "<scale"), "amplitude of lead I is unknown"),
-        (changed('<scale value="2.5"', '<scale value="0"'), "no gain for lead I"),
+        (changed('<scale value="2.5"', '<scale value="0"'), "gain of lead I is not possible"),
         (changed('<scale value="2.5"', '<scale value="inf"'), "scale is 'inf'"),
         (changed('(<scale[^>]*)unit="uV"', r"\1"), "unit ''"),
         (changed('(<scale[^>]*)unit="uV"', r'\1unit="mm"'), "unit 'mm'"),

@@ -571,7 +571,7 @@ def drop_channel_element(lead, keyword):
     [
         (set_group(NumberOfWaveformSamples=599), "bytes of samples; 12 channels of 599 samples"),
         (set_group(NumberOfWaveformSamples=601), "14400 bytes of samples; 12 channels of 601"),
-        (set_group(NumberOfWaveformSamples=4_000_000_000), "are more than is read"),
+        (set_group(NumberOfWaveformSamples=4_000_000_000), "at most 100000000 samples are read"),
         (set_group(NumberOfWaveformSamples=0), "contain no samples"),
         (set_group(NumberOfWaveformChannels=13), "states 13 channels and describes 12"),
         (set_group(NumberOfWaveformChannels=0), "states 0 channels and describes 12"),
@@ -587,7 +587,7 @@ def drop_channel_element(lead, keyword):
         (set_channel("V3", ChannelSensitivityCorrectionFactor=0), "V3 has a sensitivity of 0"),
         (
             set_channel("V3", ChannelSensitivity="1e30"),
-            "one count is 1e+27 mV, and count 0 0 mV: no ECG has these",
+            "one count is 1e+27 mV, and count 0 0 mV: an ECG cannot have",
         ),
         (set_channel("V3", ChannelSensitivity="nan"), "ChannelSensitivity is 'nan', which is not"),
         (set_channel("V3", ChannelBaseline=["1", "2"]), "ChannelBaseline is '1 2', which"),

@@ -13,8 +13,8 @@ pytest.importorskip("ecgdatakit")
 @pytest.mark.parametrize(
     ("origin", "old", "new", "reason"),
     [
-        ("muse", "PerBit>5<", "PerBit>1e-308<", "no gain for lead I that is possible"),
-        ("mortara", 'UNITS_PER_MV="200"', 'UNITS_PER_MV="1e-20"', "no gain for lead I that is"),
+        ("muse", "PerBit>5<", "PerBit>1e-308<", "gain of lead I is not possible"),
+        ("mortara", 'UNITS_PER_MV="200"', 'UNITS_PER_MV="1e-20"', "gain of lead I is not possible"),
         ("aecg", f"<digits>{seeds.counts()[0, 0]} ", "<digits>inf ", "infinite samples"),
         ("philips", "</rest", "<a>" * 5000 + "</a>" * 5000 + "</rest", "nested too deeply"),
     ],

@@ -215,7 +215,7 @@ def test_pointers_to_sections_that_are_not_there(tmp_path, number, size, index):
         ({**PLAIN, 3: lead_section(STANDARD_LEADS, N + 1)}, "601 samples in section 3 and 1200"),
         ({**PLAIN, 3: lead_section(STANDARD_LEADS, N, starts=[1] * 6 + [601] * 6)},
          "not recorded at the same time: samples 1 to 600, 601 to 1200"),
-        ({**PLAIN, 3: lead_section(["I", "I", *STANDARD_LEADS[2:]], N)}, "leads I stand more than"),
+        ({**PLAIN, 3: lead_section(["I", "I", *STANDARD_LEADS[2:]], N)}, "leads I occur more than"),
         ({**PLAIN, 6: signal_section(COUNTS, nanovolt=0)}, "no unit"),
         ({**PLAIN, 6: signal_section(COUNTS, interval=0)}, "interval is 0"),
         ({**PLAIN, 6: signal_section(COUNTS, differences=0)[:4] + b"\x07" + PLAIN[6][5:]},

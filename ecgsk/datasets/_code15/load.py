@@ -70,13 +70,13 @@ def load_code15(
         Samples of each exam, 1 to 4096, from its middle. 4000 are 10 s. 4096 are what the files
         hold: exams of 10.24 s, and shorter ones with zeros before and after.
     shorter : {"pad", "leave_out"}, default="pad"
-        Whether exams with fewer than ``n_samples`` recorded samples, such as those of 7 s, have
+        Whether exams with fewer than ``n_samples`` recorded samples, such as those of 7 s, get
         zeros before and after, as in the files, or are left out.
     lazy : bool, default=True
         Whether ``data`` is a `RecordArray` that reads the files when they are needed. All exams
-        take 66 GB. It carries ``sampling_rate``, ``lead_names`` and ``covariates``.
+        take 66 GB. The array carries ``sampling_rate``, ``lead_names`` and ``covariates``.
     on_error : {"warn", "raise"}, default="warn"
-        Whether to leave out exams that are not there, or empty, or have samples that are NaN or
+        Whether to leave out exams that were not found, are empty, or have samples that are NaN or
         infinite, or to stop at the first. With ``lazy=True`` only the ends of each exam are read,
         so that NaN are found when models read them.
     n_jobs : int or None, default=None
@@ -105,7 +105,7 @@ def load_code15(
             ``age`` (years) and ``sex`` (0 male, 1 female), NaN where unknown. The table of
             ``data`` with ``lazy=True``.
         age_over_89 : ndarray of bool of shape (n_records,)
-            Whose age is known only to be over 89; False for all in this data set.
+            True where the age is known only to be over 89; False for all in this data set.
         n_recorded : ndarray of shape (n_records,)
             Samples that were recorded, at most 4096; those of ``data`` around them are 0.
         sampling_rate : int
@@ -128,7 +128,7 @@ def load_code15(
     FileNotFoundError
         When there is no ``exams.csv`` in the folder.
     ImportError
-        Without h5py.
+        When h5py is missing.
     ValueError
         For a parameter that is not allowed, a table without the needed columns, when no exam is
         left, and with ``on_error="raise"`` at the first exam that cannot be read.
@@ -165,7 +165,7 @@ def load_code15(
     >>> load_code15("no-such-folder")
     Traceback (most recent call last):
         ...
-    FileNotFoundError: path='no-such-folder' holds no exams.csv. ...
+    FileNotFoundError: path='no-such-folder' contains no exams.csv. ...
     """
     csv, table, labels, failures = read_exams(expanded(path))
     folder = str(csv.parent.resolve())
@@ -187,7 +187,7 @@ def load_code15(
     if not kept:
         example = f". The first: {failures[0]}" if failures else ""
         raise ValueError(
-            f"no exam is left to load: {left_out.not_found} are not there, {left_out.unreadable} "
+            f"no exam is left to load: {left_out.not_found} were not found, {left_out.unreadable} "
             f"cannot be read, {left_out.shorter} are shorter than n_samples={n_samples}{example}"
         )
     rows = np.array([row for row, _ in kept])
@@ -267,7 +267,7 @@ def _covariates(metadata: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
 
 def _warn(left_out: Bunch, failures, n_kept: int, n_shorter: int, n_samples: int) -> None:
     parts = [
-        (left_out.not_found, "are not there"),
+        (left_out.not_found, "were not found"),
         (left_out.unreadable, "cannot be read"),
         (left_out.shorter, f"are shorter than n_samples={n_samples}"),
     ]

@@ -25,9 +25,9 @@ class Place(NamedTuple):
 def find_exams(
     folder: str, exam_ids: Sequence[int], names: Sequence[str]
 ) -> list[Place | RecordError]:
-    """Return the place of each exam in the file that the table names for it, or why there is none.
+    """Return the place of each exam in the file that the table names for it, or an error.
 
-    Of the files, the numbers of the exams and a few samples of each are read.
+    Only the numbers of the exams and a few samples of each are read.
     """
     files = pd.Series(list(names)).map(lambda name: os.path.join(folder, os.path.basename(name)))
     wanted = np.asarray(exam_ids, dtype=np.int64)
@@ -58,9 +58,9 @@ def _in_file(file: str, exam_ids: np.ndarray) -> list[Place | RecordError]:
     results: list[Place | RecordError] = []
     for exam_id in exam_ids.tolist():
         if exam_id in twice:
-            results.append(RecordError(file, f"exam_id {exam_id} is there more than once"))
+            results.append(RecordError(file, f"exam_id {exam_id} occurs more than once"))
         elif exam_id not in row_of.index:
-            results.append(RecordError(file, f"exam_id {exam_id} is not there", missing=True))
+            results.append(RecordError(file, f"exam_id {exam_id} is not in it", missing=True))
         else:
             row = int(row_of[exam_id])
             start, stop = parts[row]

@@ -23,8 +23,8 @@ def read_exams(path: Path) -> tuple[Path, pd.DataFrame, np.ndarray, list[RecordE
     file = path if path.is_file() else path / CSV
     if not file.is_file():
         raise FileNotFoundError(
-            f"path={str(path)!r} holds no {CSV}. Give the folder of a CODE-15 download, which also "
-            "holds exams_part0.hdf5 or others of its parts."
+            f"path={str(path)!r} contains no {CSV}. Give the folder of a CODE-15 download, which "
+            "also contains exams_part0.hdf5 or others of its parts."
         )
     table = read_csv(file, _NEEDED)
     absent = [column for column in _NEEDED if column not in table]
@@ -47,7 +47,7 @@ def read_exams(path: Path) -> tuple[Path, pd.DataFrame, np.ndarray, list[RecordE
     }.items():
         problems = problems.mask(bad & (problems == ""), f"has no usable {column}")
     again = table["exam_id"].duplicated(keep=False) & table["exam_id"].notna()
-    problems = problems.mask(again & (problems == ""), "is there more than once")
+    problems = problems.mask(again & (problems == ""), "occurs more than once")
     failures = [
         RecordError(str(file), f"row {row} (exam_id {table['exam_id'][row]:.0f}) {problem}")
         for row, problem in problems[problems != ""].items()

@@ -1,4 +1,4 @@
-"""Which row of a table is about which recording."""
+"""The rows of a table that belong to each recording."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
@@ -28,7 +28,7 @@ class Candidates:
     """The best rows for each recording: several where the table repeats itself."""
 
     rows: list[list[int]]
-    keys: list[str]  # what each row of the table is about, "" where missing
+    keys: list[str]  # the name or key in each row of the table, "" where missing
     # Kind and text of why a recording has none, where it is not just that the table has none.
     reasons: dict[int, tuple[str, str]]
     n_ties: int = 0  # recordings with two rows that are equally near in time
@@ -213,6 +213,6 @@ def _dates_of(
     ):
         dates, unread = read_dates(cells)
         bad = [place for place in unread if not is_missing(cells[place])]
-        refuse(cells, bad, row_name, what, "are no dates with a clear order", f"{_DATES}.")
+        refuse(cells, bad, row_name, what, "are not dates with a clear order", f"{_DATES}.")
         found.append(dates)
     return found[0], found[1], texts

@@ -198,7 +198,7 @@ def _answer_of_cells(
     if len(texts) >= _FEW and len(spellings) > len(texts) / 2:
         raise ValueError(
             f"target={question.name!r} has {len(spellings)} different texts for {len(texts)} "
-            f"recordings, such as {texts[0]!r}, so they are no classes. Name another column."
+            f"recordings, such as {texts[0]!r}, so they cannot be classes. Name another column."
         )
     return np.array(texts, dtype=object)
 
