@@ -594,7 +594,7 @@ def test_attributes_of_files_that_cannot_be_read(tmp_path):
     model = ONNXClassifier(tmp_path / "nowhere.onnx")
     for name in ("classes_", "n_features_in_", "sha256_"):
         assert not hasattr(model, name)
-        with pytest.raises(AttributeError, match=f"{name} comes from path=.*not there"):
+        with pytest.raises(AttributeError, match=f"{name} comes from path=.*does not exist"):
             getattr(model, name)
 
 
