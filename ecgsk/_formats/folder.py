@@ -24,7 +24,7 @@ _SIGNALS = (".dat", ".mat")
 _READ = (".hea", ".npy")
 # These are recognized by their endings.
 _NAMED = {".pdf": "a PDF is a picture of a recording: export the recording from its archive"}
-_REMEDY = "its content is in no known format: export it in another one, or convert it to WFDB"
+_REMEDY = "convert it to WFDB, or export it in another format; its content is in no known one"
 _BEGINNING = 1 << 16
 # Names of each kind that a message lists.
 _LISTED = 3
