@@ -5,12 +5,12 @@ The answers of other models as predictors
 A network of your own, one of another group and a table from the manufacturer of the ECG device
 contain different knowledge. Here all three are predictors of one glass box. We will:
 
-1. meet a network of another group: an ONNX file, another sampling rate, microvolt, other leads,
+1. make a network of another group: an ONNX file, another sampling rate, microvolt, other leads,
 2. make it a classifier, and compare it with what its authors computed,
 3. see what is refused,
 4. join a table of the manufacturer, with missing values and decisions in words,
 5. cross-validate all of them by patient, alone and together, and see what the glass box uses,
-6. save everything in one file, which no longer needs the file of the network.
+6. save everything in one file, so that the file of the network is no longer needed.
 
 The recordings are synthetic and the networks small: this shows how the pieces fit together and is
 no result. It needs the extra ``onnx`` and runs in about 20 seconds.
@@ -49,7 +49,7 @@ out.mkdir(parents=True, exist_ok=True)
 
 
 # %%
-# 1. What another group has done. Their network reads 10 s at 200 Hz in microvolt, eight leads that
+# 1. The network of the other group. It reads 10 s at 200 Hz in microvolt, eight leads that
 # begin with V1, and has the samples before the leads. It was trained on their own recordings, and
 # computes probabilities of three findings. All that we get is the file.
 class TheirNetwork(nn.Module):
@@ -123,7 +123,7 @@ with torch.inference_mode():
 print(f"largest difference {np.abs(probabilities[:20] - expected.numpy()).to_numpy().max():.0e}")
 
 # %%
-# 3. What cannot be right is an error.
+# 3. Parameters that contradict the file or the recordings are errors.
 for wrong in (
     {"label_names": ["CLBBB", "LVH"]},
     {"activation": "sigmoid"},
@@ -155,9 +155,9 @@ print(table.head(3))
 X = RecordArray.wrap(cohort.data, table=table, sampling_rate=250)
 
 # %%
-# 5. Side by side. Networks that are used as they are learn nothing here, so nothing leaks; with
-# ``memory`` each recording goes through them once. interpret warns of missing values, because its
-# plots do not show them; those of ecgsk do.
+# 5. Compare them side by side. The networks are not fitted here, so nothing leaks. With ``memory``
+# each recording goes through them once. interpret warns of missing values, because its plots do not
+# show them; the plots of ecgsk do.
 warnings.filterwarnings("ignore", "Missing values detected")
 extractors = {"ours": "mtecg", "theirs": other}
 covariates = ["age", "QRS duration", "abnormal ECG", "score"]
@@ -194,7 +194,7 @@ with config_context(enable_metadata_routing=True):
         print(f"{name:<14} AUROC {scores['test_score'].mean():.3f}")
 
 # %%
-# What the glass box makes of them. Names begin with the source of the predictor: ``ours__``,
+# The importances in the glass box. Names begin with the source of the predictor: ``ours__``,
 # ``theirs__``, and ``patient__`` for the table.
 model = glass_box(extractors, covariates)
 model.fit(X, cohort.target, classifier__groups=cohort.groups)

@@ -204,7 +204,7 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
     add("--leads", metavar="NAME,...", type=_names,
         help="leads that the model takes, in its order (default: stored in the model)")  # fmt: skip
     add("--crop", action="store_true",
-        help="use the beginning of recordings that are too long, with a doubt")  # fmt: skip
+        help="use the beginning of recordings that are too long, and add a doubt")  # fmt: skip
     _add_jobs(parser)
     add("--table", metavar="FILE", type=_path,
         help="CSV, parquet or xlsx file with the covariates that the model needs, by names of "

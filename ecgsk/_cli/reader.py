@@ -1,4 +1,4 @@
-"""Recordings as a model takes them, from files in any format. It works in other processes, too."""
+"""Reads recordings in any format as a model needs them, also in other processes."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -42,12 +42,12 @@ class Recording:
 class RecordReader:
     """Reads recordings and brings them to the rate, length and preprocessing of a model.
 
-    What the model reads besides the signal is not examined. ``crop`` uses the beginning of
+    Covariates are not examined. ``crop`` uses the beginning of
     recordings that are too long.
     """
 
     def __init__(self, model_input: ModelInput, options: ReadOptions, *, crop: bool = False):
-        # Parts of a model are large, and other processes do not need them.
+        # The model's parts are large, and other processes do not need them.
         self._model_input = replace(model_input, covariates=())
         # One second more keeps the end of the resampled recording free of artifacts.
         seconds = model_input.seconds + 1 if crop else None

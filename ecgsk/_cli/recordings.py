@@ -47,7 +47,7 @@ class Recordings:
         n_jobs: int = 1,
     ):
         self.model_input = model_input
-        # Models without names of leads take arrays, whose leads have no names either.
+        # Models without names of leads read arrays without names of leads.
         leads = model_input.leads or tuple(f"lead {i + 1}" for i in range(model_input.n_leads))
         options = ReadOptions(
             sampling_rate=sampling_rate,

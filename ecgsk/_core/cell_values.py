@@ -37,7 +37,7 @@ _LISTED = 5
 
 
 class Interval(NamedTuple):
-    """What a cell states about a number: low and high are equal where it states the number."""
+    """The range of a number in a cell; low and high are equal where the cell is a number."""
 
     low: float
     high: float
@@ -80,15 +80,15 @@ def read_interval(text: str, decimal_comma: bool = False) -> Interval | None:
             return None
     else:
         return None
-    # Of a bound, one end is infinite; of a number such as 1e400, both are.
+    # A bound has one infinite end; a number such as 1e400 has two.
     is_known = low <= high and (np.isfinite(low) or np.isfinite(high))
     return Interval(float(low), float(high)) if is_known else None
 
 
 def read_intervals(texts: Sequence[str], decimal_comma: bool = False) -> list[Interval | None]:
-    """Return what each cell of a column states, see `read_interval`.
+    """Return the interval of each cell of a column, see `read_interval`.
 
-    A comma that can only be decimal, such as "35,5", settles those of the whole column. Shares
+    A comma that can only be decimal, such as "35,5", decides for the whole column. Shares
     such as "0.35" next to percent such as "35 %" are not understood.
     """
     decimal_comma = decimal_comma or any(

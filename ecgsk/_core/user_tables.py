@@ -21,9 +21,9 @@ _WORKBOOK = b"PK\x03\x04"
 _OLD_WORKBOOK = b"\xd0\xcf\x11\xe0"
 _PARQUET = b"PAR1"
 _SAVE_AS_CSV = "Save it as CSV in UTF-8"
-# What a spreadsheet makes of an identifier that it takes for a large number.
+# An identifier that a spreadsheet has read as a large number.
 _DAMAGED = re.compile(r"\d(?:[.,]\d+)?E\+?\d{1,3}", re.IGNORECASE)
-# How exports keep a spreadsheet from doing so.
+# Exports write identifiers like this to prevent it.
 _FORMULA = re.compile(r'="(.*)"', re.DOTALL)
 _PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:\.\d{1,15})?")
 _LARGEST_EXACT = 2**53

@@ -2,7 +2,7 @@
 
 pydicom keeps about a kilobyte for each element, and inflates files to any size: a small file can
 take up all memory. Here only the elements that describe a recording are kept, and the number of
-reads, of which each element needs at least one, is limited.
+reads is limited, because each element needs at least one.
 """
 
 import io

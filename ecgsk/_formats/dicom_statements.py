@@ -1,4 +1,4 @@
-"""What DICOM files state besides the samples: patient, date, device, measurements, findings."""
+"""Contents of DICOM files besides the samples: patient, date, device, measurements, findings."""
 
 import re
 from datetime import datetime

@@ -19,7 +19,7 @@ _UNCLOSED = "the device did not close the file, so that its end may be missing"
 _BEGINNINGS = (b"0       ", b"\xffBIOSEMI")
 # The beginning of a data record's annotations is its time in seconds.
 _ONSET = re.compile(rb"([+-]\d+(?:\.\d*)?)\x14")
-_MOST_RECORDS = 1_000_000  # with times, each of which is compared; a day of 0.1 s has 864,000
+_MOST_RECORDS = 1_000_000  # with times, which are all compared; a day of 0.1 s has 864,000
 
 
 class EDF(WholeFileFormat):

@@ -35,7 +35,7 @@ _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:E[+-]?\d+)?", re.IGNORECASE)
 _PATIENT = re.compile(r"(\S+) ([MFX]) (\d{1,2}-[A-Z]{3}-\d{4}|X) \S.*", re.IGNORECASE)
 _DATE = re.compile(r"(\d{1,2})[.-](\d{1,2}|[a-z]{3})[.-](\d{4}|\d{2})")
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
-# What programs write in place of a date that is hidden.
+# Programs write this where a date is hidden.
 _HIDDEN = "01.01.85"
 
 

@@ -1,4 +1,4 @@
-"""The list of files of recordings: what the given paths lead to, each once."""
+"""The files of recordings that the given paths lead to, each once."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -89,8 +89,8 @@ def _sources(given: str, headers: "_Headers", argument: str, keep_missing: bool)
     except FileNotFoundError:
         if not keep_missing:
             raise
-        there = os.path.isdir(given)
-        reason = "the folder contains no recording" if there else "it does not exist"
+        is_folder = os.path.isdir(given)
+        reason = "the folder contains no recording" if is_folder else "it does not exist"
         return [Source(given, None, reason, unread=True)]
 
 

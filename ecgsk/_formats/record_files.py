@@ -26,7 +26,7 @@ class RecordFile:
 
     @property
     def state(self) -> str:
-        """What changes when the file is replaced, as text."""
+        """The size and time of the file, which differ when it is replaced, as text."""
         try:
             about = os.stat(self.source.path)
         except OSError:
@@ -37,7 +37,7 @@ class RecordFile:
 def list_files(
     given: Iterable[str], options: ReadOptions, *, argument: str
 ) -> tuple[list[RecordFile], list[str]]:
-    """Do what `list_sources` does, and open the files that may contain several recordings."""
+    """Return the sources as `list_sources` does, with the number of recordings in each."""
     sources, repeated = list_sources(given, argument=argument)
     return [_counted(source, options) for source in sources], repeated
 

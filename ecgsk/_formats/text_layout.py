@@ -1,4 +1,4 @@
-"""How a table of samples is written: what separates its columns, where it starts, its names."""
+"""The layout of a table of samples: separator of columns, first row, and names."""
 
 import csv
 import re
@@ -14,7 +14,7 @@ _SEPARATORS = (";", "\t", "|", ",", BLANKS)
 _FIRST_LINES = 8
 _MOST_COLUMNS = 100
 _LONGEST_NAME = 100
-# From which on a text may be a table of samples in an unknown layout.
+# Texts with as many may be tables of samples in an unknown layout.
 _FEWEST_NAMES, _FEWEST_COLUMNS, _FEWEST_ROWS = 3, 8, 4
 _UNIT = re.compile(r"[\s_/]*[(\[]\s*([nmuµμ]?v)\s*[)\]]$|[\s_/]+([nmuµμ]v)$", re.IGNORECASE)
 # Leads besides the standard ones. Other columns, such as respiration, are not leads.
@@ -33,7 +33,7 @@ MISSING = frozenset(("", "na", "nan", "n/a", "#n/a", "null", "none"))
 
 @dataclass(frozen=True)
 class TextLayout:
-    """How a table is written."""
+    """The layout of a table."""
 
     separator: str  # a character, or BLANKS
     start: int  # of the first row with samples in the text
@@ -112,6 +112,7 @@ def lead_and_unit(cell: str) -> tuple[str, str | None]:
 
 
 def is_lead(name: str) -> bool:
+    """Return whether a name is that of a lead, standard or not."""
     return name in STANDARD_LEADS or _OTHER_LEAD.fullmatch(name) is not None
 
 

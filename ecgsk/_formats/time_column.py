@@ -39,7 +39,7 @@ def step_of_times(times: np.ndarray, name: str) -> tuple[float, float]:
     length = float(times[-1] - times[0])
     step = length / (len(times) - 1)
     digits = range(_MOST_DIGITS)
-    # What the times are rounded to.
+    # The last digit to which the times are rounded.
     exact = (k for k in digits if np.allclose(np.round(times, k), times, rtol=0, atol=1e-3 / 10**k))
     rounding = 10.0 ** -next(exact, _MOST_DIGITS)
     # Each of two times is off by up to half of it.

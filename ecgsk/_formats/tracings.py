@@ -10,7 +10,7 @@ CODE_RATE, CODE_SAMPLES = 400.0, 4096  # Hz
 _PADDINGS = (0, 48, 648)
 _BLOCK = 512
 _EXAMINED = 5
-# No voltage in any unit; its square is a number.
+# Too large for a voltage in any unit; its square is finite.
 _LARGEST = 1e9
 
 

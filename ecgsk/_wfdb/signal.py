@@ -70,7 +70,7 @@ def scan_record(path: str, leads: tuple[str, ...], *, verify: bool = True) -> He
 
 
 def check_record(header: Header, leads: tuple[str, ...]) -> Header:
-    """Do what `scan_record` does with a header that has been read."""
+    """Check a header that has been read, as `scan_record` does."""
     path = header.path
     if header.data_file is None:
         n_samples = _read_with_wfdb(header, leads).shape[1]

@@ -8,10 +8,10 @@ import numpy as np
 
 from ecgsk._core.files import write_file
 
-# The count below the lowest one stands for samples that were not recorded.
+# The lowest count of 16 bits stands for samples that were not recorded.
 _MISSING, _LARGEST = -32768, 32767
 _LARGEST_BASELINE = 2**30
-# mV; larger values are no voltages of a heart, and need gains that readers refuse.
+# mV; larger values cannot be those of a heart, and need gains that readers refuse.
 _LARGEST_AMPLITUDE = 1e9
 
 

@@ -181,7 +181,7 @@ def convert_to_wfdb(
 
 
 class _Result(NamedTuple):
-    """Why a recording was not converted, or what is uncertain about it."""
+    """The error of a recording that was not converted, or the doubts about it."""
 
     error: str = ""
     doubts: tuple[str, ...] = ()
@@ -248,7 +248,7 @@ def _write(ecg: StoredECG, read: Callable, path: str) -> None:
     except ValueError:
         if not (standard and others):
             raise
-        # Others may be a temperature, or have no names of their own.
+        # The others may be temperatures, or several leads of one name.
         leads, left_out = standard, others
         signal = plan_leads(ecg.leads, leads).apply(read(used))
     except OSError as error:
@@ -280,9 +280,9 @@ def _contains(ecg: StoredECG, lead: str) -> bool:
 
 
 def _usual_resolution(signal: np.ndarray) -> float:
-    """Return 1 uV, or less for recordings that would have only few counts then.
+    """Return 1 uV, in mV, or less for recordings with too few counts of that size.
 
-    These may be in V, although read as mV: rounded to 1 uV they would be lost.
+    Those may be in V, although read as mV: rounding to 1 uV would lose them.
     """
     largest = np.abs(np.nan_to_num(signal)).max(initial=0.0)
     resolution = _RESOLUTION

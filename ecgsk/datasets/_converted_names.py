@@ -1,4 +1,4 @@
-"""Names of the files into which recordings are converted, and what these must not replace."""
+"""Names of the WFDB files of a conversion, and checks of what they would replace."""
 
 import os
 import re
@@ -24,7 +24,7 @@ class Task:
 def check_folder(paths: Iterable[str], target: Path) -> None:
     """Raise ValueError for a target that is a file, or whose files get mixed with the sources."""
     if os.path.lexists(target) and not target.is_dir():
-        raise ValueError(f"folder={os.fspath(target)!r} is a file. Name a folder.")
+        raise ValueError(f"folder={os.fspath(target)!r} is a file. Give the path of a folder.")
     inner = Path(os.path.realpath(target))
     for path in paths:
         outer = Path(os.path.realpath(base_folder(path)))
@@ -32,7 +32,7 @@ def check_folder(paths: Iterable[str], target: Path) -> None:
         if inner == outer or (os.path.isdir(path) and nested):
             raise ValueError(
                 f"folder={os.fspath(target)!r} contains {path!r}, or is in it: recordings and "
-                "their conversions would get mixed. Name another folder."
+                "their conversions would get mixed. Give another folder."
             )
 
 
@@ -44,7 +44,7 @@ def base_folder(path: str) -> str:
 
 
 def plan_names(files: Sequence[RecordFile], bases: Sequence[str]) -> list[Task]:
-    """Return each file with the names of its records, which differ also without capitals.
+    """Return each file with the names of its records, which differ in more than capitals.
 
     Files that are not read have one empty name.
     """
@@ -87,6 +87,6 @@ def check_existing(tasks: Sequence[Task], target: Path) -> None:
     if existing:
         raise FileExistsError(
             f"{len(existing)} of the files to be written exist already in {os.fspath(target)!r}, "
-            f"for example {existing[-1]!r}. Name another folder, or replace them with "
+            f"for example {existing[-1]!r}. Give another folder, or replace them with "
             "overwrite=True (--overwrite)."
         )

@@ -1,4 +1,4 @@
-"""An exported network of somebody else as a scikit-learn classifier."""
+"""A network in an ONNX file as a scikit-learn classifier."""
 
 import os
 from contextlib import suppress
@@ -82,9 +82,9 @@ class ONNXClassifier(ClassifierMixin, ONNXState):
     output : str or None, default=None
         Name of the output with the logits or probabilities; None if there is only one.
     activation : {"auto", "none", "sigmoid", "softmax"}, default="auto"
-        What makes probabilities of the outputs: "sigmoid" or "softmax" of logits, "none" where
-        they are probabilities. ``"auto"`` works for files whose last operator is one of the two,
-        and for those of ``export``.
+        The function that computes probabilities from the outputs: "sigmoid" or "softmax" for
+        logits, "none" where the outputs are probabilities. ``"auto"`` works for files whose last
+        operator is one of the two, and for those of ``export``.
     missing : {"error", "zero"}, default="error"
         Whether NaN and infinite samples are refused or read as 0 mV.
     batch_size : int, default=32
@@ -112,7 +112,7 @@ class ONNXClassifier(ClassifierMixin, ONNXState):
 
     Notes
     -----
-    What cannot be right is an error: a number of names that is not the number of outputs,
+    Contradictions are errors: a number of names that is not the number of outputs,
     probabilities outside [0, 1], classes that do not add up to 1, an activation that the file
     applies already, and recordings of another length, or that carry another rate. A wrong unit,
     rate or order of leads that fits the network's input cannot be detected: compare some

@@ -1,4 +1,4 @@
-"""An ONNX file: what it contains, whether it may be computed, and its outputs."""
+"""ONNX files: their description, checks of what they contain, and their outputs."""
 
 import hashlib
 import os

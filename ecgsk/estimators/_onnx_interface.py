@@ -1,4 +1,4 @@
-"""What an ONNX network reads and returns: from the parameters, and from what its file states."""
+"""Input and output of an ONNX network, from the parameters and the metadata of its file."""
 
 import re
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from ecgsk.estimators._onnx_outputs import (
 )
 
 _LARGEST_BATCH = 2**30
-# Recordings within the preprocessing may be so many times longer than before and after it.
+# Limit for recordings within the preprocessing: times their length before or after it.
 _LONGEST = 100
 _UNIT = re.compile(r"\s*(\d[\d.]*(?:e[+-]?\d+)?)?\s*(\S+)\s*", re.IGNORECASE)
 

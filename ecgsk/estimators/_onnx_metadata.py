@@ -1,4 +1,4 @@
-"""What the files of ``export`` state about their network: written, and read again."""
+"""Metadata of the files of ``export``: written, and read again."""
 
 import json
 from math import inf, isclose

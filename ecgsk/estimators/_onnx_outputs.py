@@ -15,7 +15,7 @@ from ecgsk.estimators._onnx_file import ONNXDescription
 ACTIVATIONS = ("none", "sigmoid", "softmax")
 # Rounding of networks that compute probabilities, and of their sums over classes.
 _OUTSIDE, _SUM = 1e-6, 1e-3
-# Values of logits that are not in [0, 1] all by chance.
+# So many logits are not all in [0, 1] by chance.
 _ENOUGH = 20
 
 
@@ -36,7 +36,7 @@ class ONNXColumns:
 
     @property
     def in_words(self) -> str:
-        """Return how many there are and where that is from."""
+        """Return the number of names and their parameter as text."""
         what = "label_names" if self.multilabel else "classes"
         return f"{what} has {len(self.classes)} names"
 

@@ -43,7 +43,7 @@ class ONNXState(BaseEstimator):
     def __getstate__(self):
         store = being_saved()
         if store is not None:
-            self._file()  # elsewhere it is not there
+            self._file()  # it may not exist where the model is loaded
         state = {k: as_pure_path(v) for k, v in super().__getstate__().items()}
         loaded = state.pop("_loaded", None)
         if store is not None:

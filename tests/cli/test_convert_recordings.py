@@ -39,9 +39,11 @@ def test_what_is_not_converted_is_named_and_the_status_says_it(folder, capsys):
     (folder / "in" / "scan.pdf").touch()
     (folder / "in" / "0" / "r4.dat").write_bytes(b"")
     convert("in", "-o", "out", "--sampling-rate", 100, status=1)
-    said = capsys.readouterr()
-    assert "Written: 21 of 23" in said.out and "2 of 23 recordings, or files" in said.err
-    assert "in/scan.pdf: a PDF" in said.err and "r4.hea: r4.dat is truncated: 0 of" in said.err
+    printed = capsys.readouterr()
+    assert "Written: 21 of 23" in printed.out and "2 of 23 recordings, or files" in printed.err
+    assert (
+        "in/scan.pdf: a PDF" in printed.err and "r4.hea: r4.dat is truncated: 0 of" in printed.err
+    )
 
 
 @pytest.mark.parametrize(
@@ -55,7 +57,7 @@ def test_what_is_not_converted_is_named_and_the_status_says_it(folder, capsys):
         (["nowhere", "-o", "out"], "must end in .safetensors or .ecgsk"),
     ],
 )
-def test_what_cannot_be_done_is_said(folder, words, match, capsys):
+def test_what_cannot_be_done_is_an_error(folder, words, match, capsys):
     (folder / "old").mkdir()
     (folder / "old" / "r2.dat").touch()
     convert(*words, status=2)

@@ -56,9 +56,9 @@ def test_all_formats_have_one_row_each_and_equal_recordings_equal_predictions(
     folder, tmp_path, capsys
 ):
     predict(folder, "-o", tmp_path / "a.csv", status=1)
-    said = capsys.readouterr().err
-    assert "2 of 14 recordings have no prediction" in said
-    assert "1 of them are not read: 1 .pdf ('scan.pdf')" in said
+    printed = capsys.readouterr().err
+    assert "2 of 14 recordings have no prediction" in printed
+    assert "1 of them are not read: 1 .pdf ('scan.pdf')" in printed
     rows = rows_of(tmp_path / "a.csv")
     assert "PDF" in rows.pop("scan.pdf")["error"] and rows.pop("broken.xml")["error"]
     assert len(rows) == 12 and not any(row["error"] for row in rows.values())

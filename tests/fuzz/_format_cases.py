@@ -1,4 +1,4 @@
-"""Files of each format that are broken on purpose: lies, bombs, encodings, wrong checksums."""
+"""Files of each format, broken on purpose: wrong lengths, bombs, encodings, checksums."""
 
 import base64
 import codecs
@@ -312,18 +312,18 @@ def _dicom():
 
 
 def _arrays():
-    def told(shape, descr="<f4", data=bytes(9600)):
+    def stating(shape, descr="<f4", data=bytes(9600)):
         text = f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape}, }}".ljust(117)
         return b"\x93NUMPY\x01\0" + struct.pack("<H", 118) + text.encode() + b"\n" + data
 
     for shape in ((12, 2**40), (2**62, 4), (12, -200), (12, 0), (0, 12, 200), "'x'", (200,), ()):
-        yield "npy", f"shape {shape}", told(shape), "error"
-        yield "npz", f"shape {shape}", seeds.npz(ecg=told(shape)), "error"
+        yield "npy", f"shape {shape}", stating(shape), "error"
+        yield "npz", f"shape {shape}", seeds.npz(ecg=stating(shape)), "error"
     for descr in ("|O", "<c8", "<M8[s]", "|S4", "|V4", ">f4", "<f2", "|b1", "O4", "__import__"):
-        yield "npy", f"type {descr}", told((12, 200), descr), "either"
-        yield "npz", f"type {descr}", partial(seeds.npz, ecg=told((12, 200), descr)), "either"
+        yield "npy", f"type {descr}", stating((12, 200), descr), "either"
+        yield "npz", f"type {descr}", partial(seeds.npz, ecg=stating((12, 200), descr)), "either"
     yield "npz", "300 MB of nothing", lambda: seeds.npz(
-        ecg=told((12, 6_250_000), data=bytes(300_000_000))), "either"  # fmt: skip
+        ecg=stating((12, 6_250_000), data=bytes(300_000_000))), "either"  # fmt: skip
     yield "npz", "100 arrays", seeds.npz(**{f"a{i}": seeds.npy() for i in range(100)}), "either"
     yield "npz", "no array", seeds.npz(x=b"hello"), "error"
     yield "npz", "an array and a pickle", seeds.npz(ecg=seeds.npy(), x=b"cos\nsystem\n."), "either"

@@ -35,7 +35,7 @@ def _good() -> dict[str, bytes]:
 
 def _build(origin: str, content, folder: Path) -> Path:
     write(folder, _good())
-    # With checksums that are made for it, other samples are no mistake.
+    # Where a file's checksums were computed for its samples, other samples are right.
     path = folder / f"{'made-' * callable(content)}{origin}.{seeds.SUFFIXES[origin]}"
     path.write_bytes(content() if callable(content) else content)
     return path
@@ -54,7 +54,7 @@ def _build_random(origin: str, name: str, folder: Path) -> Path:
 
 
 def _with_number(content: bytes, random: np.random.Generator) -> bytes:
-    """Return content with a number that lies, mostly in the first part, where lengths are."""
+    """Return content with a wrong number, mostly in the first part, where lengths are."""
     size = int(2 ** random.integers(0, 4))
     number = [0, -1, 2 ** (8 * size - 1) - 1, -(2 ** (8 * size - 1)), 1][random.integers(0, 5)]
     end = len(content) if random.integers(0, 3) == 0 else min(len(content), 2048)
@@ -96,7 +96,7 @@ def _build_hand_made(name: str, folder: Path) -> Path:
 
 
 def warm_up() -> None:
-    """Import what is imported once: nobody, as whom inputs are read, may not be able to."""
+    """Import what is imported once: the user who reads inputs may not be able to."""
     for codec in ("ascii", "cp1252", "latin-1", "utf-16", "utf-32", "utf-7"):
         codecs.lookup(codec)
     for origin, content in seeds.originals().items():
@@ -128,7 +128,7 @@ def read(path: Path):
         except RecordError as caught:
             alone, error = [], str(caught)
         except Exception as caught:
-            # Folders would end in it, and users would not learn which file is bad.
+            # It would stop a whole folder, and users would not see which file is bad.
             raise RuntimeError(f"{path}: {type(caught).__name__}: {caught}") from caught
         ecgs = load_ecg(
             path.parent,

@@ -53,7 +53,7 @@ def choose_rows(
 def _choose_row(
     candidates: Sequence[int], used: Mapping[str, list[str]], table: UserTable
 ) -> tuple[int, str]:
-    """Return the row with all that equal rows state, or -1 and why they contradict each other.
+    """Return the row with all values of equal rows, or -1 and why they contradict each other.
 
     ``used`` are the cells of the columns that matter.
     """

@@ -39,7 +39,7 @@ def set_covariates(
 ) -> list[str]:
     """Set the covariates of a Bunch to those of its files and of its rows in a table.
 
-    Values of the table win where it has them. Return in words which ones differ.
+    Values of the table win where it has them. Return a text for each covariate that differs.
     """
     n_records = len(rows)
     of_table, over_89 = read_table_covariates(columns, table, rows, sex_one_is, _STATE_CODING)
@@ -79,9 +79,9 @@ def set_covariates(
 def compare_patients(
     of_files: Sequence | None, of_table: np.ndarray, names: Sequence[str]
 ) -> list[str]:
-    """Return in words where the patients of files and table contradict each other.
+    """Return texts on patients of files and table that contradict each other.
 
-    Their identifiers may differ, so what counts is which recordings have the same patient.
+    Their identifiers may differ, so the groups of recordings are compared.
     """
     if of_files is None:
         return []

@@ -90,10 +90,10 @@ def join_labels(
         column "mrn". With a date, such as ``{"patient": "mrn", "date": "echo_date"}``, rows have
         to be from the same day (the same time, if both have times), or see ``within``.
     target : str, list of str or None, default=None
-        What ``target`` is: a column, or a comparison such as ``"lvef<=40"`` (also ``<``, ``>``,
+        The target: a column, or a comparison such as ``"lvef<=40"`` (also ``<``, ``>``,
         ``>=``, ``==``, ``!=``), which is 1 where it is true. Columns of yes and no, true and false,
-        or 1 and 0 become 0 and 1; numbers stay; other texts are classes. A comparison takes "35 %",
-        and ranges such as "35-40" and "<20" where both ends have one answer. A list gives a
+        or 1 and 0 become 0 and 1; numbers stay; other texts are classes. A comparison reads "35 %",
+        and ranges such as "35-40" and "<20" where both ends have the same answer. A list gives a
         column of 0 and 1 for each. None keeps the target of ``bunch``.
     patient : str or None, default=None
         The column of the table with the patients, which become ``groups``. None keeps those of
@@ -152,8 +152,8 @@ def join_labels(
         When a package that reads the file is missing.
     ValueError
         When a column does not exist, when no recording has a row or a label, when cells cannot be
-        understood (with row and value), when a spreadsheet has made identifiers numbers, and with
-        ``on_error="raise"``.
+        understood (the error has rows and values), when a spreadsheet has made identifiers numbers,
+        and with ``on_error="raise"`` at the first recording that it concerns.
 
     Warns
     -----
@@ -161,7 +161,8 @@ def join_labels(
         When recordings or rows were left over, or files and table contradict each other: the
         summary.
     UserWarning
-        When all recordings have the same answer to a comparison: its unit may be wrong.
+        When all recordings have the same label, so that the unit of a threshold may be wrong. When
+        numbers look like codes of unknown values.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What joining labels to recordings left over, in numbers and in words."""
+"""The summary of a join: counts, and what was left over, as text."""
 
 import os
 from collections import Counter

@@ -37,7 +37,7 @@ _CORRECT = "Correct these cells, or empty those of unknown values"
 
 @dataclass(frozen=True)
 class Question:
-    """What a label states about the cell of a column; the cell itself without a comparison."""
+    """A label: a comparison with the cell of a column, or the cell itself."""
 
     column: str
     name: str
