@@ -8,7 +8,7 @@ exec((HERE / "ecgsk" / "_version.py").read_text(encoding="utf-8"), VERSION)
 
 EXTRAS = {
     # Recordings of devices and archives: DICOM, XML, SCP-ECG, EDF and others.
-    "formats": ["ecgdatakit>=2.0.3", "pydicom>=2.4", "h5py>=3.10"],
+    "formats": ["ecgdatakit>=2.0.3", "pydicom>=3.0", "h5py>=3.10"],
     "hub": ["huggingface_hub>=0.23"],
     # The EBM itself comes with interpret-core; this adds interpret's interactive dashboards.
     "interpret": ["interpret>=0.7.4"],

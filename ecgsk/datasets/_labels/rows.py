@@ -147,6 +147,7 @@ def find_by_keys(
     if without_times(times) or without_times(of_table):
         days = [dates.astype("datetime64[D]") for dates in (times, of_table)]
         times, of_table = (dates.astype("datetime64[s]") for dates in days)
+    zero = np.timedelta64(0, "s")
     limit = np.timedelta64(0 if within is None else int(within.total_seconds()), "s")
     n_ties = 0
     for place, candidates in enumerate(rows):
@@ -155,7 +156,7 @@ def find_by_keys(
             rows[place] = []
             continue
         apart = of_table[candidates] - times[place]
-        wrong_side = apart > 0 if direction == "before" else apart < 0
+        wrong_side = apart > zero if direction == "before" else apart < zero
         near = (np.abs(apart) <= limit) & ~(wrong_side & (direction != "nearest"))  # NaT: False
         if not near.any():
             if candidates:
@@ -170,7 +171,7 @@ def find_by_keys(
         nearest &= near
         if len(set(apart[nearest].tolist())) > 1:
             n_ties += 1
-            nearest &= apart < 0
+            nearest &= apart < zero
         rows[place] = [row for row, keep in zip(candidates, nearest, strict=True) if keep]
     return Candidates(rows, shown, reasons, n_ties)
 
