@@ -3,13 +3,13 @@
     python benchmarks/predict_formats.py [--records 10000] [--jobs 2] [--out FILE] [--folder DIR]
 
 Writes 20 synthetic 12-lead ECGs of ten seconds at 500 Hz as GE MUSE XML, DICOM and WFDB files each,
-and gives them so many names by hard links that a folder has --records files of each format. Then
-the commands process the folder in a process of their own, and before that one with a hundredth of
-the files: what grows with their number is told from what does not. The resident memory of the
-process and of those that it starts is added up every 50 ms; pages that processes share count for
-each. Times include the start, and depend on what else the machine does. The model is small and has
-learned next to nothing: neither depends on it. Needs the extra formats, psutil and the tests'
-writers of files.
+and gives them so many names by hard links that a folder has --records files of each format. The
+commands process, each in a process of its own, first a folder with a hundredth of the files, then
+this one: the difference shows what grows with their number. The resident memory of the process and
+of those that it starts is added up every 50 ms; pages that processes share count for each. Times
+include the start, and depend on what else the machine does. The model is small and has learned
+almost nothing, which changes neither memory nor time. Needs the extra formats, psutil and the
+tests' writers of files.
 """
 
 import argparse

@@ -94,7 +94,7 @@ autosummary_context = {"homes": HOMES, "constants": CONSTANTS}
 sphinx_gallery_conf = {
     "examples_dirs": str(HERE.parent / "examples"),
     "gallery_dirs": "auto_examples",
-    # What is no example of the gallery: services, and scripts that others start.
+    # These are not examples of the gallery: services, and scripts that others start.
     "ignore_pattern": r"(^|/)(?!plot_)[^/]+\.py$",
     "filename_pattern": f"(?!{'|'.join(NOT_RUN) or '$'})plot_",
     "within_subsection_order": "FileNameSortKey",

@@ -38,7 +38,7 @@ def coded(value: str, meaning: str = "", scheme: str = "") -> list:
 
 
 def mdc_source(lead: str) -> list:
-    """Return a channel's source by its code of MDC, of which the meaning need not be understood."""
+    """Return a channel's source by its MDC code, whose meaning need not be understood."""
     return coded(f"2:{_NUMBERS[lead]}", "a lead", "MDC")
 
 

@@ -116,7 +116,7 @@ def _recording(
     complete = [part for part in parts.values() if _needed(part, wanted)]
     doubts: tuple[str, ...] = ()
     if sum(not _is_short(part) for part in complete) > 1:
-        doubts = ("it contains several recordings, of which the first was read",)
+        doubts = ("it contains several recordings; the first was read",)
     everything = list(chain(*parts.values()))
     chosen = min(complete, key=_is_short) if complete else everything
     needed = _needed(chosen, wanted)

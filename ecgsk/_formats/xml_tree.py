@@ -196,7 +196,7 @@ def _decode_head(data: bytes) -> str:
 
 
 def text_of(element: Element | None, path: str = "") -> str:
-    """Return the text below an element, with single blanks; "" where there is none.
+    """Return the text below an element, with single blanks; "" where it is missing.
 
     ``path`` leads to a child. Dashes alone, "---", count as empty.
     """

@@ -35,7 +35,7 @@ def test_folders_become_folders_of_the_same_files_with_several_processes(folder,
     assert filecmp.cmpfiles("one", "two", files, shallow=False) == (files, [], [])
 
 
-def test_what_is_not_converted_is_named_and_the_status_says_it(folder, capsys):
+def test_what_is_not_converted_is_named_and_the_status_is_1(folder, capsys):
     (folder / "in" / "scan.pdf").touch()
     (folder / "in" / "0" / "r4.dat").write_bytes(b"")
     convert("in", "-o", "out", "--sampling-rate", 100, status=1)

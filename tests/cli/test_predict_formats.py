@@ -108,7 +108,7 @@ def test_covariates_are_those_of_the_file(tmp_path):
 
 
 def test_a_recording_that_is_too_long_names_the_remedy(tmp_path):
-    """Files of Philips have 11 s, of which a model of 10 s takes the first."""
+    """Files of Philips have 11 s; a model of 10 s reads the beginning."""
     muse(tmp_path / "a.xml", 0)
     short = ModelInput(RATE, 1.5, STANDARD_LEADS, 12)
     (refused,) = read(tmp_path / "a.xml", model_input=short)

@@ -160,7 +160,7 @@ def test_leads_are_the_standard_ones_in_order_and_then_the_others(write):
     assert "Leads left out: X X" in [line.strip() for line in doubled.comments]
 
 
-def test_leads_that_are_no_voltage_are_named_and_left_out(tmp_path):
+def test_leads_that_are_not_voltages_are_named_and_left_out(tmp_path):
     leads = ["I", "II", "Resp"]
     write_record(tmp_path / "in", "a", random_counts(0, 3), leads=leads, unit=["/mV", "/mV", "/l"])
     table = convert_to_wfdb(tmp_path / "in", tmp_path / "out")
@@ -182,7 +182,7 @@ def test_names_are_valid_and_differ(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have only names of UTF-8")
-def test_a_name_that_is_no_text_is_converted(tmp_path):
+def test_a_name_that_is_not_text_is_converted(tmp_path):
     (tmp_path / "in").mkdir()
     np.save(os.fsdecode(os.fsencode(tmp_path / "in" / "a") + b"\xff.npy"), X[0])
     table = convert_to_wfdb(tmp_path / "in", tmp_path / "out", file_sampling_rate=250)

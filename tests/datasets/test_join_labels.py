@@ -201,7 +201,7 @@ def test_a_workbook_without_its_package(tmp_path, monkeypatch):
         join_labels(ecgs("r1"), tmp_path / "t.xlsx", on="file")
 
 
-def test_files_that_are_no_tables(tmp_path):
+def test_files_that_are_not_tables(tmp_path):
     with pytest.raises(FileNotFoundError, match="does not exist"):
         join_labels(ecgs("r1"), tmp_path / "no.csv", on="file")
     with pytest.raises(FileNotFoundError, match="is a folder"):
@@ -275,7 +275,7 @@ def test_files_of_one_name_in_many_folders():
         join_labels(bunch, frame(file=["ecg.xml"] * 2000, y=1), on="file")
 
 
-def test_the_last_number_of_a_name_is_no_ending(tmp_path):
+def test_the_last_number_of_a_name_is_not_an_ending(tmp_path):
     for number in range(2):
         with open(tmp_path / f"1.2.840.{number}", "wb") as file:
             np.save(file, make_ecg(1, sampling_rate=100, random_state=number)[0])
@@ -417,7 +417,7 @@ def test_a_fraction_among_percentages(values):
     )
 
 
-def test_texts_that_are_no_classes():
+def test_texts_that_are_not_classes():
     many = [f"r{number}.xml" for number in range(10)]
     with pytest.raises(ValueError, match="'sr' in row 1 .*'y==SR', which ignores capitals"):
         join_labels(ecgs(*many), frame(file=many, y=["SR", "sr"] * 5), on="file", target="y")
@@ -479,7 +479,7 @@ def test_numbers_of_sex_need_their_meaning():
         )
 
 
-def test_covariates_that_are_no_numbers_or_the_target():
+def test_covariates_that_are_not_numbers_or_are_the_target():
     table = frame(file=["r1", "r2"], ef=[30, 50], bnp=["<20", "high"], age=[50, -1], sex=["w", "m"])
     with pytest.raises(ValueError, match="'age' are not ages from 0 to 120 years: '-1' in row 1"):
         join_labels(ecgs(*THREE), table, on="file", covariates=["age"])

@@ -227,7 +227,7 @@ def test_paths_come_from_any_collection(folder):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have only names of UTF-8")
-def test_names_that_are_no_text_cost_nothing(folder):
+def test_names_that_are_not_text_are_kept(folder):
     for name in (b"b.xml", b"wfdb/a.hea"):
         old = os.path.join(os.fsencode(folder), name)
         os.rename(old, old.replace(b".", b"\xff."))

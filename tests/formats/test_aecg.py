@@ -105,7 +105,7 @@ def test_the_first_of_several_recordings_is_read(tmp_path, part):
     digits = write_aecg(tmp_path / "a.xml", signal, edit=edit)
     ecg, read = decode(tmp_path / "a.xml")
     np.testing.assert_array_equal(np.rint(read / 0.0025), digits)
-    assert ecg.doubts == ("it contains several recordings, of which the first was read",)
+    assert ecg.doubts == ("it contains several recordings; the first was read",)
 
 
 def test_series_and_sets_with_other_leads_of_the_same_time_are_one_recording(tmp_path):
@@ -120,7 +120,7 @@ def test_series_and_sets_with_other_leads_of_the_same_time_are_one_recording(tmp
     np.testing.assert_array_equal(np.rint(signal[:4] / 0.0025), digits)
 
 
-def test_other_sequences_are_no_leads(tmp_path):
+def test_other_sequences_are_not_leads(tmp_path):
     write_aecg(tmp_path / "a.xml", MV, edit=changed("MDC_ECG_LEAD_V6", "MDC_RESP"))
     assert decode(tmp_path / "a.xml")[0].leads == TWELVE_LEADS[:-1]
 

@@ -77,7 +77,7 @@ def test_a_given_file_in_no_format_is_named_among_others_that_are_read(folder):
         listed("in/labels.csv", "in/deep/z.pdf")
 
 
-def test_segments_of_a_record_are_no_recordings_of_their_own(folder):
+def test_segments_of_a_record_are_not_recordings(folder):
     write_record(folder / "long", "a", random_counts(0))
     write_record(folder / "long", "b", random_counts(1))
     (folder / "long" / "all.hea").write_text("all/2 12 500 100\na 50\nb 50\n")

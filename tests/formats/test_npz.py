@@ -99,15 +99,15 @@ def test_a_changed_byte_is_found_by_the_checksum(tmp_path, save):
         assert np.count_nonzero(read != X) == 1
 
 
-def test_sizes_that_lie_are_refused(tmp_path):
+def test_wrong_sizes_are_refused(tmp_path):
     """A header with a huge shape, and more content than the archive states."""
     path = saved(tmp_path / "x.npz", np.savez_compressed, data=np.zeros((40, 12, 5000), "f4"))
     content = (tmp_path / "x.npz").read_bytes()
     assert len(content) < 20_000
     with zipfile.ZipFile(path) as archive:
         size = archive.getinfo("data.npy").file_size
-    lies = content.replace(size.to_bytes(4, "little"), (size - 4).to_bytes(4, "little"))
-    (tmp_path / "x.npz").write_bytes(lies)
+    changed = content.replace(size.to_bytes(4, "little"), (size - 4).to_bytes(4, "little"))
+    (tmp_path / "x.npz").write_bytes(changed)
     with pytest.raises(RecordError, match="its header states"):
         FORMAT.scan(path, ReadOptions(sampling_rate=500))
     header = (

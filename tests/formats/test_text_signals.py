@@ -228,7 +228,7 @@ def test_tables_in_unknown_layouts_are_named_and_those_of_patients_are_not(
     assert all("in an unknown layout" in item.reason for item in unread)
 
 
-def test_rows_without_values_after_the_last_one_are_no_samples(tmp_path):
+def test_rows_without_values_at_the_end_are_not_samples(tmp_path):
     (tmp_path / "x.csv").write_text(f"{HEADER}\n{ROWS}{',' * 11}\n{',' * 11}\n", encoding="utf-8")
     ecg, signal = TextTable().decode_file(str(tmp_path / "x.csv"), ReadOptions(sampling_rate=20))
     assert ecg.n_samples == 20 and (signal == 0.125).all()

@@ -65,7 +65,7 @@ def signals(seed: int, n: int = 1) -> np.ndarray:
 
 
 def good_files() -> dict[str, bytes]:
-    """Return what has to be answered, whatever lies beside it."""
+    """Return files that need predictions, with any others in their folder."""
     long = record("zz", n_samples=N_SAMPLES * 5)
     return {"aa.npy": _npy(signals(1)[0]), "ab.npy": _npy(signals(2, 3)), **long}
 

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-# Address space beyond what the process has: who asks for more is told no, and caught.
+# Address space beyond what the process has: larger allocations fail, which is found.
 _ADDRESSES = 1 << 30
 _NOBODY = 65534
 # What no reader has any business with. "exec" of text is looked at apart.
@@ -97,7 +97,7 @@ def examine(watch: Watch, kind, case, folder: Path) -> dict:
     """
     path = case.build(folder)
     size = sum(p.lstat().st_size for p in folder.rglob("*") if p.is_file())
-    size = min(size, 1 << 30)  # sparse files are no excuse
+    size = min(size, 1 << 30)  # sparse files do not raise the limit
     answer = error = None
     gc.collect()
     with _limited() as before, _as_nobody():
@@ -148,7 +148,7 @@ def _unreadable(message: str, path: Path) -> list[str]:
     if not all(c.isprintable() or c == "\n" for c in bare) or bare.count("\n") > 8:
         found.append("the error has unprintable characters")
     if "MemoryError" in message or "allocate" in message:
-        found.append("asked for memory that is not to be had")
+        found.append("tried to allocate too much memory")
     if "recursion" in message.lower():
         found.append("ended by recursion")
     return found

@@ -137,7 +137,7 @@ def test_columns_of_a_vendors_table_are_predictors(cohort, classifier, tmp_path)
     save(pipeline, tmp_path / "model.ecgsk")
     expected = pipeline.predict_proba(X)
     np.testing.assert_array_equal(load(tmp_path / "model.ecgsk").predict_proba(X), expected)
-    # The same decisions in other words, and one that is none.
+    # The same decisions in other words, and a text that is not a decision.
     words = table.replace({"ischemia?": {"Yes": "positive", "no": "FALSE"}})
     np.testing.assert_array_equal(
         pipeline.predict_proba(RecordArray.wrap(cohort.data, table=words)), expected
@@ -213,7 +213,7 @@ def test_groups_reach_the_bags_through_cross_validation(cohort, records, monkeyp
 
 
 def patients_by_heart(rng, n_patients=120, n_each=10, n_columns=40):
-    """Return a table of which each patient's rows are alike and say nothing of the question."""
+    """Return a table in which each patient's rows are alike and independent of the target."""
     groups = np.repeat(np.arange(n_patients), n_each)
     column = rng.normal(size=(n_patients, n_columns))[groups]
     X = column + rng.normal(0, 0.01, column.shape)
