@@ -254,6 +254,25 @@ def test_rows_that_repeat_others_count_once_and_contradictions_are_left_out():
         join_labels(ecgs("r2"), table[2:4], on="file", target="ef<=40")
 
 
+def test_rows_of_one_recording_with_equal_answers_count_once():
+    table = frame(
+        file=["r1", "r1", "r2", "r2", "r3", "r3"],
+        ef=["60,7", "61,1", "30", "20-35", "50", "40"],
+        grade=["a", "b", "severe", "Severe", "mild", ""],
+        age=["60", "60", "70", "", "80", "80"],
+    )
+    joined, summary = left(ecgs(*THREE), table, on="file", target="ef<=45", covariates=["age"])
+    assert numbers(joined) == [0, 1] and joined.target.tolist() == [0, 1]
+    assert "ef is '50' and '40'" in summary and joined.matches.n_repeated_rows == 2
+    joined = silent(ecgs(*THREE), table, on="file", target="grade==severe")
+    assert joined.target.tolist() == [0, 1, 0]  # "" is unknown and contradicts nothing
+    table["age"] = ["60", "61", "70", "", "80", "80"]
+    joined, summary = left(ecgs(*THREE), table, on="file", target="ef<=45", covariates=["age"])
+    assert numbers(joined) == [1] and "age is '60' and '61'" in summary
+    with pytest.raises(ValueError, match="ef is '60,7' and '61,1'"):
+        join_labels(ecgs(*THREE), table, on="file", target="ef", on_error="raise")
+
+
 def test_a_row_that_fits_several_recordings_is_not_used():
     bunch = ecgs("a/r1.xml", "b/r1.xml", "c/r2.xml", "c/r2.dcm")
     table = frame(file=["r1", "r2.xml"], y=[1, 0])
@@ -366,8 +385,13 @@ def test_numbers_as_people_write_them(text, target, answer):
         with pytest.raises(
             ValueError, match=r"1 cells of the column 'ef'.*row 1 \(counted"
         ) as caught:
-            join_labels(ecgs(*THREE), table, on="file", target=target)
+            join_labels(ecgs(*THREE), table, on="file", target=target, on_error="raise")
         assert repr(text) in str(caught.value)
+        joined, summary = left(ecgs(*THREE), table, on="file", target=target)
+        assert numbers(joined) == [0, 2] and f"no clear answer: 1 ('r2'). The first: {text!r}" in (
+            summary
+        )
+        assert joined.left_out[-1][1].startswith(f"{text!r} in row 1 (counted from 0)")
     else:
         assert silent(ecgs(*THREE), table, on="file", target=target).target[1] == answer
 
@@ -375,9 +399,17 @@ def test_numbers_as_people_write_them(text, target, answer):
 def test_mixed_answers_are_refused():
     table = frame(file=["r1", "r2", "r3"], y=["yes", "no", "maybe"], ef=["0.35", "40 %", "60 %"])
     with pytest.raises(ValueError, match="neither yes nor no: 'maybe' in row 2"):
-        join_labels(ecgs(*THREE), table, on="file", target="y")
+        join_labels(ecgs(*THREE), table, on="file", target="y", on_error="raise")
     with pytest.raises(ValueError, match="'0.35' in row 0"):
-        join_labels(ecgs(*THREE), table, on="file", target="ef<=45")
+        join_labels(ecgs(*THREE), table, on="file", target="ef<=45", on_error="raise")
+    joined, _ = left(ecgs(*THREE), table, on="file", target=["y==no", "ef<=45"])
+    assert numbers(joined) == [1, 2] and joined.target.tolist() == [[1, 1], [0, 0]]
+    joined, summary = left(ecgs(*THREE), table, on="file", target="y")
+    assert joined.target.tolist() == [1, 0] and "'maybe' in row 2" in summary
+    for column, target in [(["normal", "40-50", "60"], "y<=45"), (["1", "II", "III"], "y")]:
+        wrong = frame(file=["r1", "r2", "r3"], y=column)
+        with pytest.raises(ValueError, match="2 cells .* more than half, so check that this is"):
+            join_labels(ecgs(*THREE), wrong, on="file", target=target)
     with pytest.raises(ValueError, match="each of several labels has to be yes or no"):
         join_labels(ecgs(*THREE), frame(file=["r1"], ef=[35], y=[1]), on="file", target=["ef", "y"])
     with pytest.raises(ValueError, match="which is not a number"):

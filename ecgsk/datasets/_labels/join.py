@@ -14,7 +14,7 @@ from ecgsk._core.public import public
 from ecgsk._core.record_names import IGNORABLE
 from ecgsk._core.sklearn_compat import StrOptions, validate_params
 from ecgsk._core.user_tables import open_table
-from ecgsk.datasets._labels.choice import STOPPING, choose_rows
+from ecgsk.datasets._labels.choice import STOPPING, UsedColumn, choose_rows
 from ecgsk.datasets._labels.covariates import columns_of, compare_patients, set_covariates
 from ecgsk.datasets._labels.parts import add_columns, cut
 from ecgsk.datasets._labels.report import explain_no_match, find_hints, summarize
@@ -29,8 +29,10 @@ from ecgsk.datasets._labels.rows import (
 )
 from ecgsk.datasets._labels.target import (
     Question,
+    answers_of_rows,
     column_of,
     has_target,
+    leave_out_unclear,
     make_target,
     parse_questions,
 )
@@ -93,8 +95,9 @@ def join_labels(
         The target: a column, or a comparison such as ``"lvef<=40"`` (also ``<``, ``>``,
         ``>=``, ``==``, ``!=``), which is 1 where it is true. Columns of yes and no, true and false,
         or 1 and 0 become 0 and 1; numbers stay; other texts are classes. A comparison reads "35 %",
-        and ranges such as "35-40" and "<20" where both ends have the same answer. A list gives a
-        column of 0 and 1 for each. None keeps the target of ``bunch``.
+        and ranges such as "35-40" and "<20" where both ends have the same answer. Several rows of a
+        recording may differ in the column if their answers are equal. A list gives a column of 0
+        and 1 for each. None keeps the target of ``bunch``.
     patient : str or None, default=None
         The column of the table with the patients, which become ``groups``. None keeps those of
         ``bunch``, or takes those of ``on``.
@@ -116,7 +119,8 @@ def join_labels(
         Whether the row may be from before the recording, from after it, or both ("nearest").
     on_error : {"warn", "raise"}, default="warn"
         Whether to leave out recordings whose rows contradict each other, whose row fits several
-        recordings, or has no patient, or to stop at the first of them.
+        recordings, has no patient, or has no clear answer, such as "40-50" for ``"lvef<=45"``, or
+        to stop at the first of them. If more than half of the cells are unclear, it is an error.
 
     Returns
     -------
@@ -151,8 +155,9 @@ def join_labels(
     ImportError
         When a package that reads the file is missing.
     ValueError
-        When a column does not exist, when no recording has a row or a label, when cells cannot be
-        understood (the error has rows and values), when a spreadsheet has made identifiers numbers,
+        When a column does not exist, when no recording has a row or a label, when most cells of the
+        target, or any of a covariate, a date or a patient, cannot be understood (the error has rows
+        and values), when a spreadsheet has made identifiers numbers,
         and with ``on_error="raise"`` at the first recording that it concerns.
 
     Warns
@@ -207,12 +212,20 @@ def join_labels(
     if not any(found.rows):
         raise ValueError(explain_no_match(bunch, on, keys, found, opened, hints))
 
-    used = [*(question.column for question in questions), *columns.values()]
+    used = [
+        UsedColumn(
+            question.column, opened.texts(question.column), answers_of_rows(question, opened)
+        )
+        for question in questions
+    ]
+    used += [UsedColumn(column, opened.texts(column)) for column in columns.values()]
     rows, reasons = choose_rows(found, opened, used, labeled, patients)
     if on_error == "raise":
         stopping = [text for _, kind, text in reasons if kind in STOPPING]
         if stopping:
             raise ValueError(f"{stopping[0]}. Leave such recordings out with on_error='warn'.")
+    else:
+        reasons = sorted([*reasons, *leave_out_unclear(questions, opened, rows)])
     kept = np.flatnonzero(rows >= 0)
     rows = rows[kept]
     if not len(kept):

@@ -3,7 +3,7 @@
 import operator
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +33,7 @@ _COMPARE = {
 # Fewer recordings may each have a class of their own.
 _FEW = 10
 _CORRECT = "Correct these cells, or empty those of unknown values"
+UNANSWERED = "because their cells have no clear answer"
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,43 @@ def has_target(questions: Sequence[Question], table: UserTable) -> np.ndarray:
     return known
 
 
+def answers_of_rows(question: Question, table: UserTable) -> list[int | None] | None:
+    """Return what each row answers to a comparison, None where that is unclear or missing.
+
+    None for a question without a comparison.
+    """
+    if not question.comparison:
+        return None
+    cells = _Cells.read(question, table, np.arange(len(table)))
+    answer, unclear = cells.compare()
+    unclear |= [is_missing(text) for text in cells.texts]
+    return [None if no else int(yes) for yes, no in zip(answer, unclear, strict=True)]
+
+
+def leave_out_unclear(
+    questions: Sequence[Question], table: UserTable, rows: np.ndarray
+) -> list[tuple[int, str, str]]:
+    """Set rows with an unclear cell to -1; return the places, with kind and text of the reason.
+
+    Raises ValueError if more than half of the cells are unclear.
+    """
+    reasons = []
+    for question in questions:
+        places = np.flatnonzero(rows >= 0)
+        cells = _Cells.read(question, table, rows[places])
+        unclear, _, problem = cells.find_unclear()
+        if 2 * unclear.sum() > len(places):
+            cells.refuse_unclear()
+        for number in np.flatnonzero(unclear):
+            text = (
+                f"{cells.texts[number]!r} in {table.row_names(cells.rows[number])} of the column "
+                f"{question.column!r} {problem}"
+            )
+            reasons.append((int(places[number]), UNANSWERED, text))
+        rows[places[unclear]] = -1
+    return reasons
+
+
 def make_target(
     questions: Sequence[Question], is_matrix: bool, table: UserTable, rows: np.ndarray
 ) -> tuple[np.ndarray, list[str]]:
@@ -118,86 +156,137 @@ def _names(question: Question, answer: np.ndarray) -> list[str]:
     return [question.name] if answer.dtype != object else sorted(set(answer))
 
 
-def _answer(question: Question, table: UserTable, rows: np.ndarray) -> np.ndarray:
-    texts = table.texts(question.column)
-    texts = [texts[row] for row in rows]
+@dataclass(frozen=True)
+class _Cells:
+    """The cells of some rows in the column of a question."""
 
-    def check(bad, problem: str, remedy: str = f"{_CORRECT}.") -> None:
-        refuse(
-            texts, bad, lambda place: table.row_names(rows[place]), question.column, problem, remedy
+    question: Question
+    table: UserTable
+    rows: np.ndarray
+    texts: list[str]
+    intervals: list[Interval | None]
+
+    @classmethod
+    def read(cls, question: Question, table: UserTable, rows: np.ndarray) -> "_Cells":
+        texts = table.texts(question.column)
+        intervals = read_intervals(texts, table.decimal_comma)  # the whole column decides
+        return cls(
+            question, table, rows, [texts[row] for row in rows], [intervals[row] for row in rows]
         )
 
-    if isinstance(question.value, str) and question.comparison:
-        same = np.array([text.casefold() == question.value.casefold() for text in texts])
-        if question.comparison == "==" and not same.any():
-            others = ", ".join(map(repr, sorted(set(texts))[:8]))
+    @property
+    def truth(self) -> np.ndarray:
+        return np.array([read_truth(text) for text in self.texts])
+
+    @property
+    def is_number(self) -> np.ndarray:
+        return np.array([item is not None and item.is_number for item in self.intervals], bool)
+
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        low = np.array([np.nan if item is None else item.low for item in self.intervals])
+        return low, np.array([np.nan if item is None else item.high for item in self.intervals])
+
+    def compare(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the answers to a comparison, and which of them are unclear."""
+        comparison, value = self.question.comparison, self.question.value
+        if isinstance(value, str):
+            same = np.array([text.casefold() == value.casefold() for text in self.texts], bool)
+            return (same if comparison == "==" else ~same), np.zeros(len(same), bool)
+        low, high = self.bounds()
+        answer = _COMPARE[comparison](low, value)
+        # A range such as "35-40" has one answer if both of its ends have it.
+        unclear = np.isnan(low) | (answer != _COMPARE[comparison](high, value))
+        if comparison in ("==", "!="):
+            unclear |= low != high
+        return answer, unclear
+
+    def find_unclear(self) -> tuple[np.ndarray, str, str]:
+        """Return which cells are unclear, and what is wrong with several and with one of them."""
+        if self.question.comparison:
+            problem = f"no clear answer to {self.question.name!r}"
+            return self.compare()[1], f"have {problem}", f"has {problem}"
+        truth, is_number = self.truth, self.is_number
+        if np.isnan(truth).any():
+            if len(set(truth[~np.isnan(truth) & ~is_number])) == 2:
+                return np.isnan(truth), "are neither yes nor no", "is neither yes nor no"
+            if is_number.any():
+                return ~is_number, "are not numbers", "is not a number"
+        return np.zeros(len(truth), bool), "", ""
+
+    def refuse(self, bad, problem: str, remedy: str) -> None:
+        refuse(
+            self.texts,
+            bad,
+            lambda place: self.table.row_names(self.rows[place]),
+            self.question.column,
+            problem,
+            remedy,
+        )
+
+    def refuse_unclear(self) -> None:
+        """Raise ValueError if cells are unclear."""
+        unclear, problem, _ = self.find_unclear()
+        remedy = _CORRECT
+        if problem == "are not numbers":
+            remedy += f", or compare the column with a number: '{self.question.column}<=...'"
+        if 2 * unclear.sum() > len(unclear):
+            remedy += ". They are more than half, so check that this is the right column"
+        else:
+            remedy += ", or leave such recordings out with on_error='warn'"
+        self.refuse(np.flatnonzero(unclear), problem, f"{remedy}.")
+
+
+def _answer(question: Question, table: UserTable, rows: np.ndarray) -> np.ndarray:
+    cells = _Cells.read(question, table, rows)
+    cells.refuse_unclear()
+    if not question.comparison:
+        answer = _answer_of_cells(cells)
+        _warn_if_constant(
+            question, answer, "If empty cells of the column mean no, write 0 or no into them."
+        )
+        return answer
+    answer = cells.compare()[0].astype(np.int64)
+    if isinstance(question.value, str):
+        if question.comparison == "==" and not answer.any():
+            others = ", ".join(map(repr, sorted(set(cells.texts))[:8]))
             raise ValueError(
                 f"target={question.name!r}: no matched row has {question.value!r} in the column "
                 f"{question.column!r}, which has {others}."
             )
-        return (same if question.comparison == "==" else ~same).astype(np.int64)
-
-    intervals = read_intervals(texts, table.decimal_comma)
-    if question.comparison:
-        compare = _COMPARE[question.comparison]
-        low = np.array([np.nan if i is None else i.low for i in intervals])
-        high = np.array([np.nan if i is None else i.high for i in intervals])
-        answer = compare(low, question.value)
-        # A range such as "35-40" has one answer if both of its ends have it.
-        unclear = np.isnan(low) | (answer != compare(high, question.value))
-        if question.comparison in ("==", "!="):
-            unclear |= low != high
-        check(
-            np.flatnonzero(unclear),
-            f"have no clear answer to {question.name!r}",
-        )
-        warn_of_codes(low[low == high], question.column)
-        _warn_if_constant(
-            question,
-            answer.astype(np.int64),
-            f"The column {question.column!r} has values from {low.min():g} to {high.max():g}: is "
-            "the threshold in its unit?",
-        )
-        return answer.astype(np.int64)
-
-    answer = _answer_of_cells(question, texts, intervals, check)
+        return answer
+    low, high = cells.bounds()
+    warn_of_codes(low[low == high], question.column)
     _warn_if_constant(
-        question, answer, "If empty cells of the column mean no, write 0 or no into them."
+        question,
+        answer,
+        f"The column {question.column!r} has values from {low.min():g} to {high.max():g}: is "
+        "the threshold in its unit?",
     )
     return answer
 
 
-def _answer_of_cells(
-    question: Question, texts: list[str], intervals: Sequence[Interval | None], check: Callable
-) -> np.ndarray:
-    """Return what cells state without a comparison: 0 and 1, other numbers, or classes."""
-    truth = np.array([read_truth(text) for text in texts])
+def _answer_of_cells(cells: _Cells) -> np.ndarray:
+    """Return what clear cells state without a comparison: 0 and 1, other numbers, or classes."""
+    truth, texts, column = cells.truth, cells.texts, cells.question.column
     if not np.isnan(truth).any():
         return truth.astype(np.int64)
-    is_number = np.array([item is not None and item.is_number for item in intervals])
-    is_word = ~np.isnan(truth) & ~is_number
-    if len(set(truth[is_word])) == 2:
-        check(np.flatnonzero(np.isnan(truth)), "are neither yes nor no")
-    if is_number.any():
-        compared = f"{_CORRECT}, or compare the column with a number: '{question.column}<=...'."
-        check(np.flatnonzero(~is_number), "are not numbers", compared)
-        numbers = np.array([item.low for item in intervals if item is not None])
-        warn_of_codes(numbers, question.column)
+    if cells.is_number.any():
+        numbers = cells.bounds()[0]
+        warn_of_codes(numbers, column)
         whole = numbers.astype(np.int64) if np.abs(numbers).max() < 2**53 else numbers
         return whole if (whole == numbers).all() else numbers
     spellings = dict.fromkeys(texts)
     first: dict[str, str] = {}
     for text in spellings:
         first.setdefault(text.casefold(), text)
-    check(
+    cells.refuse(
         [place for place, text in enumerate(texts) if first[text.casefold()] != text],
         "have other capitals than the same class in other cells",
-        "Write them alike, or compare the column: "
-        f"'{question.column}=={texts[0]}', which ignores capitals.",
+        f"Write them alike, or compare the column: '{column}=={texts[0]}', which ignores capitals.",
     )
     if len(texts) >= _FEW and len(spellings) > len(texts) / 2:
         raise ValueError(
-            f"target={question.name!r} has {len(spellings)} different texts for {len(texts)} "
+            f"target={cells.question.name!r} has {len(spellings)} different texts for {len(texts)} "
             f"recordings, such as {texts[0]!r}, so they cannot be classes. Name another column."
         )
     return np.array(texts, dtype=object)
