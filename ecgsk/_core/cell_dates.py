@@ -11,6 +11,7 @@ _TIME = r"(?:[T ]\s*(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?\s*([ap]m)?)?"
 _YEAR_FIRST = re.compile(rf"(\d{{4}})[-/.](\d{{1,2}})[-/.](\d{{1,2}}){_TIME}", re.IGNORECASE)
 _DIGITS = re.compile(rf"((?:19|20)\d\d)(\d\d)(\d\d){_TIME}", re.IGNORECASE)
 _YEAR_LAST = re.compile(rf"(\d{{1,2}})([-/.])(\d{{1,2}})\2(\d{{4}}){_TIME}", re.IGNORECASE)
+_SHORT_YEAR = re.compile(rf"\d{{1,2}}([-/.])\d{{1,2}}\1\d{{2}}{_TIME}", re.IGNORECASE)
 _WORDS = re.compile(rf"(\d{{1,2}})[- .]+([a-z]{{3}})[a-z]*[- .,]+(\d{{4}}){_TIME}", re.IGNORECASE)
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 
@@ -28,6 +29,11 @@ def read_dates(texts: Sequence[str]) -> tuple[np.ndarray, list[int]]:
     day_first = None if first == second else first
     dates = np.array([_date(text.strip(), day_first) for text in texts], dtype="datetime64[s]")
     return dates, np.flatnonzero(np.isnat(dates)).tolist()
+
+
+def has_short_year(text: str) -> bool:
+    """Return whether a text is a date whose year has two digits, which `read_dates` refuses."""
+    return bool(_SHORT_YEAR.fullmatch(text.strip()))
 
 
 def as_text(value) -> str:

@@ -210,7 +210,7 @@ def join_labels(
     ignorable = IGNORABLE if by_name else ("case", "zeros")
     hints = find_hints(find, found, ignored, ignorable)
     if not any(found.rows):
-        raise ValueError(explain_no_match(bunch, on, keys, found, opened, hints))
+        raise ValueError(explain_no_match(bunch, on, keys, found, opened, window, hints))
 
     used = [
         UsedColumn(

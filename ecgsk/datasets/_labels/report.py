@@ -3,13 +3,14 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 import numpy as np
 from sklearn.utils import Bunch
 
 from ecgsk._core.record_names import plain_key
 from ecgsk._core.user_tables import UserTable
-from ecgsk.datasets._labels.rows import NO_ROW, Candidates, metadata_of
+from ecgsk.datasets._labels.rows import NO_KEY, NO_ROW, TOO_FAR, Candidates, metadata_of
 
 _LISTED = 5
 
@@ -52,7 +53,11 @@ def summarize(
     for kind, count in Counter(kind for _, kind, _ in reasons).most_common():
         those = [(names[place], text) for place, other, text in reasons if other == kind]
         line = f"Recordings left out {kind}: {count} ({_first([name for name, _ in those])})."
-        lines.append(line if kind == NO_ROW else f"{line} The first: {those[0][1]}.")
+        lines.append(
+            line
+            if kind == NO_ROW or kind.startswith(NO_KEY)
+            else f"{line} The first: {those[0][1]}."
+        )
     if matches.rows_left:
         lines.append(
             f"Rows without a recording: {len(matches.rows_left)} ({_first(matches.rows_left)})."
@@ -98,26 +103,45 @@ def find_hints(
 
 
 def explain_no_match(
-    bunch: Bunch, on, keys: dict[str, str], candidates: Candidates, table: UserTable, hints
+    bunch: Bunch,
+    on,
+    keys: dict[str, str],
+    candidates: Candidates,
+    table: UserTable,
+    within: timedelta | None,
+    hints: Sequence[str],
 ) -> str:
     """Return the error for a join without any match, with names of both sides."""
     metadata = metadata_of(bunch)
-    recordings = [
-        " ".join(str(metadata[name].iloc[place]) for name in keys)
-        for place in range(min(2, len(metadata)))
-    ]
+    known = np.flatnonzero(metadata[list(keys)].notna().all(axis=1))
+    recordings = [" ".join(str(metadata[name].iloc[place]) for name in keys) for place in known[:2]]
     rows = [key for key in candidates.keys if key][:2]
     text = (
         f"on={on!r}: no recording has a row in {table.source}. The recordings have "
         f"{_both(recordings)}, the rows {_both(rows)}."
     )
+    kinds = Counter(kind for kind, _ in candidates.reasons.values())
+    text += "".join(
+        f" Recordings without a value: {count}, {kind}."
+        for kind, count in kinds.most_common()
+        if kind.startswith(NO_KEY)
+    )
     hints = list(hints) or _other_columns(bunch, keys, table)
-    reasons = [reason for _, reason in candidates.reasons.values()][:1]
-    return " ".join([text, *(f"The first: {reason}." for reason in reasons), *hints])
+    reasons = [pair for pair in candidates.reasons.values() if not pair[0].startswith(NO_KEY)]
+    far = [reason for kind, reason in reasons if kind == TOO_FAR]
+    if far:
+        wider = "a wider within=" if within is not None else "within=, such as within='14 days'"
+        text += (
+            f" For {len(far)} recordings the table has rows with other dates. The first: {far[0]}. "
+            f"If rows of other days may count, give {wider}."
+        )
+    elif reasons:
+        text += f" The first: {reasons[0][1]}."
+    return " ".join([text, *hints])
 
 
 def _both(names: Sequence[str]) -> str:
-    return " and ".join(map(repr, names)) or "no names"
+    return " and ".join(map(repr, names)) or "no values to compare"
 
 
 def _other_columns(bunch: Bunch, keys: dict[str, str], table: UserTable) -> list[str]:

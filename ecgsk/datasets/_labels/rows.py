@@ -1,14 +1,14 @@
 """The rows of a table that belong to each recording."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from ecgsk._core.cell_dates import as_text, read_dates, without_times
+from ecgsk._core.cell_dates import as_text, has_short_year, read_dates, without_times
 from ecgsk._core.cell_values import is_missing, refuse
 from ecgsk._core.record_names import match_names, plain_key
 from ecgsk._core.user_tables import UserTable
@@ -16,11 +16,12 @@ from ecgsk._core.user_tables import UserTable
 # Kinds of reasons for which a recording is left out; each completes "were left out ".
 NO_ROW = "because the table has no row for them"
 UNCLEAR = "because a row fits several"
-_NO_KEY = "because their metadata has no value to compare"
-_TOO_FAR = "because their rows are too far away in time"
+NO_KEY = "because their metadata has no"
+TOO_FAR = "because their rows are too far away in time"
 _REASON = "the table has no row for it"
 NAMES = ("record", "path")
 _DATES = "Write dates as 2024-03-01, without a time zone"
+_FOUR_DIGITS = "Write the year with four digits, such as 2024-03-01."
 
 
 @dataclass
@@ -130,16 +131,16 @@ def find_by_keys(
         if all(parts) and usable[row]:
             groups[tuple(plain_key(part, ignore) for part in parts)].append(row)
 
-    reasons = {}
+    absent: dict[int, list[str]] = {}
     for place, parts in enumerate(of_records):
         if not all(parts):
-            reasons[place] = (_NO_KEY, f"its metadata has no {same[parts.index('')]}")
+            absent[place] = [name for name, part in zip(same, parts, strict=True) if not part]
     rows = [
-        [] if place in reasons else groups.get(tuple(plain_key(p, ignore) for p in parts), [])
+        [] if place in absent else groups.get(tuple(plain_key(p, ignore) for p in parts), [])
         for place, parts in enumerate(of_records)
     ]
     if not dated:
-        return Candidates(rows, shown, reasons)
+        return Candidates(rows, shown, _reasons_of_absent(absent))
 
     name = dated[0]
     times, of_table, texts = _dates_of(metadata[name], name, table, keys[name])
@@ -149,11 +150,13 @@ def find_by_keys(
         times, of_table = (dates.astype("datetime64[s]") for dates in days)
     zero = np.timedelta64(0, "s")
     limit = np.timedelta64(0 if within is None else int(within.total_seconds()), "s")
+    for place in np.flatnonzero(np.isnat(times)).tolist():
+        absent.setdefault(place, []).append(name)
+        rows[place] = []
+    reasons = _reasons_of_absent(absent)
     n_ties = 0
     for place, candidates in enumerate(rows):
-        if np.isnat(times[place]):
-            reasons.setdefault(place, (_NO_KEY, f"its metadata has no {name}"))
-            rows[place] = []
+        if place in absent:
             continue
         apart = of_table[candidates] - times[place]
         wrong_side = apart > zero if direction == "before" else apart < zero
@@ -164,7 +167,7 @@ def find_by_keys(
                 if within is not None:
                     when = f"within {_in_words(within)} {_SIDES[direction]} it"
                 who = f" of {' '.join(of_records[place])!r}" if same else ""
-                reasons[place] = (_TOO_FAR, f"none of the rows{who} is {when}")
+                reasons[place] = (TOO_FAR, f"none of the rows{who} is {when}")
             rows[place] = []
             continue
         nearest = np.abs(apart) == np.abs(apart[near]).min()
@@ -174,6 +177,15 @@ def find_by_keys(
             nearest &= apart < zero
         rows[place] = [row for row, keep in zip(candidates, nearest, strict=True) if keep]
     return Candidates(rows, shown, reasons, n_ties)
+
+
+def _reasons_of_absent(absent: Mapping[int, Sequence[str]]) -> dict[int, tuple[str, str]]:
+    """Return kind and text of the reason for recordings without some of the values compared."""
+    listed = {place: " and no ".join(names) for place, names in absent.items()}
+    return {
+        place: (f"{NO_KEY} {names}", f"its metadata has no {names}")
+        for place, names in listed.items()
+    }
 
 
 _SIDES = {"nearest": "of", "before": "before", "after": "after"}
@@ -214,6 +226,8 @@ def _dates_of(
     ):
         dates, unread = read_dates(cells)
         bad = [place for place in unread if not is_missing(cells[place])]
+        short = [place for place in bad if has_short_year(cells[place])]
+        refuse(cells, short, row_name, what, "are dates whose year has two digits", _FOUR_DIGITS)
         refuse(cells, bad, row_name, what, "are not dates with a clear order", f"{_DATES}.")
         found.append(dates)
     return found[0], found[1], texts
