@@ -206,7 +206,7 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
     add("--crop", action="store_true",
         help="use the beginning of recordings that are too long, and add a doubt")  # fmt: skip
     _add_jobs(parser)
-    add("--table", metavar="FILE", type=_path,
+    add("--table", metavar="FILE", type=_path, action=_Once,
         help="CSV, parquet or xlsx file with the covariates that the model needs, by names of "
         "recordings (folders and endings may be absent); they come before the age and sex in "
         "files of recordings")  # fmt: skip
@@ -268,6 +268,15 @@ def _add_trust(parser: argparse.ArgumentParser) -> None:
 
 def _names(text: str) -> list[str]:
     return text.split(",")
+
+
+class _Once(argparse.Action):
+    """An option that is given once; of several, argparse would use the last one only."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        if getattr(namespace, self.dest) is not None:
+            parser.error(f"{option_string} is given twice; join the tables to one file first.")
+        setattr(namespace, self.dest, values)
 
 
 def _path(text: str) -> str:

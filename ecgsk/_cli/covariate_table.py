@@ -34,6 +34,13 @@ class CovariateTable:
         present = {str(name).casefold() for name in table.frame.columns}
         columns = {name: table.find(name, "") for name in wanted if name.casefold() in present}
         self.columns = list(columns)
+        if wanted and not columns:
+            raise ValueError(
+                f"--table {path!r} has none of the covariates that MODEL reads, "
+                f"{', '.join(wanted)}; its columns are "
+                f"{', '.join(map(str, table.frame.columns))}. Rename its columns, or leave out "
+                "--table."
+            )
         names = table.identifiers(key, (record for _, record, _ in _recordings(files)))
         found = match_names(names, ((record, p) for _, record, p in _recordings(files)), {"suffix"})
         rows = np.array([row for several in found.rows.values() for row in several], dtype=int)

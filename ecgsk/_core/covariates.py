@@ -24,7 +24,11 @@ _BOUND = re.compile(
     rf"(?:>=?|≥|over|above|more than|older than|at least)\s*(\d+)\s*{_UNIT}"
     rf"|(\d+)\s*{_UNIT}\s*(?:\+|(?:or|and|&)\s*(?:older|over|above|more))"
 )
-_MALE, _FEMALE = {"male", "m"}, {"female", "f"}
+# In English, German, French, Spanish, Portuguese and Italian.
+_MALE = {"male", "m", "man", "männlich", "maennlich", "mann", "masculin", "homme", "masculino",
+         "hombre", "maschile", "maschio"}  # fmt: skip
+_FEMALE = {"female", "f", "woman", "w", "weiblich", "frau", "féminin", "feminin", "femme",
+           "femenino", "femenina", "mujer", "feminino", "femminile", "femmina"}  # fmt: skip
 _EXAMPLES = 5
 
 

@@ -8,6 +8,8 @@ from scipy.signal import resample_poly
 # The filter is 20 times as long as the larger number of the ratio. Rates that are nearly equal
 # must not make it longer than recordings are.
 _LARGEST_NUMBER = 10_000
+# Difference of two lengths that has no effect, s.
+_TOLERANCE = 0.05
 
 
 def rate_ratio(sampling_rate: float, new_sampling_rate: float) -> Fraction:
@@ -74,6 +76,13 @@ class Unify:
     def n_samples_of(self, n_samples: int, sampling_rate: float) -> int:
         """Return the number of samples of the result."""
         return self.n_samples or n_resampled(n_samples, self._ratio(sampling_rate))
+
+    def pads(self, n_samples: int, sampling_rate: float) -> bool:
+        """Return whether a recording gets more 0 mV at its end than a rounding of its length."""
+        if self.n_samples is None:
+            return False
+        wanted = self.n_samples / (self.sampling_rate or sampling_rate)
+        return wanted - n_samples / sampling_rate > _TOLERANCE
 
     def __call__(self, signal: np.ndarray, sampling_rate: float) -> np.ndarray:
         ratio = self._ratio(sampling_rate)

@@ -39,6 +39,7 @@ class WFDB(Format):
                 raise RecordError(header.path, str(error)) from None
         header = check_record(replace(header, verify=options.verify), leads)
         found = record_metadata(header, None)
+        comments = {key.lower(): text for key, text in found["comments"].items()}
         return StoredECG(
             path=header.path,
             format=self.name,
@@ -49,11 +50,17 @@ class WFDB(Format):
                 patient=found["patient"],
                 age_text=found["age_text"],
                 sex_text=found["sex_text"],
+                date=found["date"],
+                # As `convert_to_wfdb` writes them.
+                device=comments.get("device"),
+                statements=_listed(comments.get("statements")),
+                measurements=_measurements(comments.get("measurements", "")),
                 dx=tuple(found["dx"]),
                 comments=found["comments"],
             ),
             handle=header,
             resolutions=_resolutions(header),
+            doubts=_listed(comments.get("doubts")),
         )
 
     def read(self, ecg: StoredECG, leads: Sequence[str], options: ReadOptions) -> np.ndarray:
@@ -63,6 +70,19 @@ class WFDB(Format):
             header = replace(header, n_samples=n_samples)
         out = np.empty((len(leads), n_samples), dtype=np.float32)
         return read_signal(header, tuple(leads), out)
+
+
+def _listed(text: str | None) -> tuple[str, ...]:
+    return tuple(text.split("; ")) if text else ()
+
+
+def _measurements(text: str) -> dict[str, float]:
+    found = {}
+    for part in text.split(", "):
+        name, _, value = part.partition(" ")
+        with suppress(ValueError):
+            found[name] = float(value)
+    return found
 
 
 def _resolutions(header: Header) -> tuple[float, ...]:

@@ -18,7 +18,7 @@ _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 
 _RECORD_LINE = re.compile(
     rf"(?P<name>[^\s/]+)(?:/(?P<n_segments>\d+))?\s+(?P<n_signals>\d+)"
-    rf"(?:\s+(?P<rate>{_NUMBER})(?:/\S+)?(?:\s+(?P<n_samples>\d+)(?:\s.*)?)?)?",
+    rf"(?:\s+(?P<rate>{_NUMBER})(?:/\S+)?(?:\s+(?P<n_samples>\d+)(?:\s+(?P<start>.*))?)?)?",
     re.ASCII,
 )
 
@@ -54,7 +54,8 @@ class Header:
     are the names and lengths of the pieces of a multi-segment record. ``files`` are name, format
     and samples a frame of the signal files that are not plain. ``checksums`` has the sum of each
     signal's counts modulo 65536; it is empty where the header has none. ``n_stored`` is the number
-    of samples in the files, which stays where a part of them is read.
+    of samples in the files, which stays where a part of them is read. ``start`` is the time and
+    date of the recording, as in the record line.
     """
 
     path: str
@@ -68,6 +69,7 @@ class Header:
     files: tuple[tuple[str, str, int], ...] = ()
     checksums: tuple[int, ...] = ()
     n_stored: int | None = None
+    start: str = ""
     verify: bool = True
 
     @property
@@ -130,6 +132,7 @@ def _parse(text: str, path: str) -> Header:
         n_samples=int(record["n_samples"] or 0) or None,
         signals=Signals((), (), (), ()),
         comments=tuple(comments),
+        start=record["start"] or "",
     )
     if record["n_segments"] is not None:
         return replace(header, segments=_segments(lines[1:], int(record["n_segments"])))

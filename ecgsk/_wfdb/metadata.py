@@ -2,6 +2,8 @@
 
 import os
 import re
+from contextlib import suppress
+from datetime import datetime
 
 import numpy as np
 
@@ -28,6 +30,7 @@ def record_metadata(header: Header, signal: np.ndarray | None) -> dict:
         "age_text": found.get("age"),
         "sex_text": found.get("sex"),
         "sex": sex_name(found.get("sex")),
+        "date": _date(header.start, found.get("date", "")),
         "dx": _codes(found.get("dx", "")),
         "patient": next((v for k, v in comments.items() if _PATIENT.fullmatch(k)), None),
         "comments": comments,
@@ -43,6 +46,17 @@ def header_comments(header: Header) -> dict[str, str]:
         if match:
             comments.setdefault(match[1].strip(), match[2].strip())
     return comments
+
+
+def _date(start: str, comment: str) -> datetime | None:
+    """Return the date from the record line, "10:11:12 14/03/2013", or of an ISO comment."""
+    clock, _, day = start.strip().partition(" ")
+    for layout in ("%H:%M:%S.%f", "%H:%M:%S", "%H:%M", "%M:%S"):
+        with suppress(ValueError):
+            return datetime.strptime(f"{clock} {day.strip()}", f"{layout} %d/%m/%Y")
+    with suppress(ValueError):
+        return datetime.fromisoformat(comment)
+    return None
 
 
 def _codes(text: str) -> list[str]:

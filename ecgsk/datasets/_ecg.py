@@ -342,7 +342,7 @@ def _row(item: Loaded) -> dict:
         "dx": list(states.dx),
         "comments": dict(states.comments),
         "derived": list(item.derived),
-        "doubts": list(ecg.doubts),
+        "doubts": list(item.doubts),
         "n_missing": None if item.signal is None else int(np.isnan(item.signal).sum()),
     }
 
@@ -360,7 +360,7 @@ def _warn_of_left_out(left_out: list[tuple[str, str]], name: str) -> None:
 def _warn_of_doubts(loaded: list[Loaded]) -> None:
     doubtful: dict[str, list[str]] = {}
     for item in loaded:
-        for doubt in item.ecg.doubts:
+        for doubt in item.doubts:
             doubtful.setdefault(doubt, []).append(item.ecg.path)
     if doubtful:
         kinds = "".join(

@@ -61,9 +61,14 @@ class Loaded:
     ecg: StoredECG
     derived: tuple[str, ...]
     signal: np.ndarray | None = None
+    doubts: tuple[str, ...] = ()  # of the file and about its use
 
 
 _UNIT = "its amplitude is unlikely for mV; give file_unit if it has another unit"
+_PADDED = (
+    "it is shorter than n_samples and ends with 0 mV, which models read as a flat line; leave it "
+    "out, or use a smaller n_samples"
+)
 
 Result = Loaded | RecordError
 
@@ -131,9 +136,12 @@ def _recordings(path: str, kind: Format, wanted: Wanted, lazy: bool) -> Iterator
                 signal = None if read is None else wanted.finish(ecg, read)
                 if signal is not None and kind.name != "WFDB":
                     ecg = replace(ecg, handle=None, crc=fingerprint(signal))
+                doubts = list(ecg.doubts)
                 if signal is not None and not kind.states_unit and _is_of_another_unit(signal):
-                    ecg = replace(ecg, doubts=(*ecg.doubts, _UNIT))
-                yield Loaded(ecg, wanted.derived(ecg), signal)
+                    doubts.append(_UNIT)
+                if wanted.unify.pads(ecg.n_samples, ecg.sampling_rate):
+                    doubts.append(_PADDED)
+                yield Loaded(ecg, wanted.derived(ecg), signal, tuple(doubts))
             except RecordError as error:
                 yield error
             except ValueError as error:

@@ -11,6 +11,7 @@ from ecgsk._core.calling_line import stacklevel_of_user
 from ecgsk._core.public import public
 from ecgsk._core.record_error import RecordError, printable
 from ecgsk._core.records import RecordArray, batches
+from ecgsk._core.sampling_rate import Unify
 from ecgsk._core.signal import lead_name, millivolt_factor
 from ecgsk._formats.stored import ReadOptions
 from ecgsk._wfdb.header import Header
@@ -189,3 +190,18 @@ def warn_of_differences(records: Sequence) -> None:
         UserWarning,
         stacklevel=stacklevel_of_user(),
     )
+
+
+def warn_of_padding(unify: Unify, records: Sequence) -> None:
+    """Warn of recordings, with ``path``, that are shorter than what they are brought to."""
+    short = [r for r in records if unify.pads(r.n_samples or 0, r.sampling_rate)]
+    if short:
+        first = short[0]
+        warnings.warn(
+            f"{len(short)} of {len(records)} recordings are shorter than "
+            f"n_samples={unify.n_samples} and end with 0 mV, such as {printable(first.path)} of "
+            f"{first.n_samples / first.sampling_rate:g} s. Models read this as a flat line: leave "
+            "these recordings out, or use a smaller n_samples.",
+            UserWarning,
+            stacklevel=stacklevel_of_user(),
+        )

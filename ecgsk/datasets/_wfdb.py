@@ -33,6 +33,7 @@ from ecgsk.datasets._reading import (
     read_into,
     warn_of_copies,
     warn_of_differences,
+    warn_of_padding,
 )
 
 
@@ -122,8 +123,8 @@ def load_wfdb(
             A row per record: ``record``, ``path``, ``sampling_rate`` (Hz) and ``n_samples`` of the
             file, ``age`` (years, as in ``covariates``), ``sex`` ("male", "female" or None),
             ``age_text`` and ``sex_text`` (as in the header), ``dx`` (list of codes), ``patient``
-            (text, None where the header names none), ``comments`` (a dict of all comments of the
-            form "key: value"), and ``n_missing``, the number of NaN in
+            (text, None where the header names none), ``date`` (of the recording), ``comments`` (a
+            dict of all comments of the form "key: value"), and ``n_missing``, the number of NaN in
             ``data`` (None with ``lazy=True``).
         groups : ndarray of shape (n_records,), or None
             Patients, for splitters that keep a patient's records together: where each header has
@@ -238,6 +239,7 @@ def load_wfdb(
             stacklevel=3,
         )
     left_out += _unread(source, headers, [file.removesuffix(".hea") for file, _ in left_out])
+    warn_of_padding(unify, headers)
     if not uniform:
         warn_of_differences(headers)
     warn_of_copies((header_key(header), header.path) for header in headers)

@@ -254,7 +254,7 @@ def _steps(preprocessing, stated: dict | None, rate: float) -> tuple[tuple, floa
     if not isclose(present, network_rate, rel_tol=SAME_RATE):
         raise ValueError(
             f"preprocessing ends at {present:g} Hz, but the network reads {network_rate:g} Hz. Add "
-            f"ecgsk.preprocessing.Resample({present:g}, {network_rate:g}), or correct "
-            "sampling_rate."
+            f"ecgsk.preprocessing.Resample({present:g}, {network_rate:g}) to the parameter "
+            "preprocessing of ONNXClassifier, or correct sampling_rate."
         )
     return (*given, *own), float(first)

@@ -107,8 +107,14 @@ def test_sexes_have_one_code(one_is, expected):
     np.testing.assert_array_equal(found, expected)
 
 
+def test_sexes_may_be_words_of_other_languages():
+    values = ["W", "weiblich", "m", "Männlich", "femme", "Homme", "mujer", "maschile"]
+    found = read_sexes(values, values, one_is=None, source="a", stacklevel=1)
+    assert found.tolist() == [1, 1, 0, 0, 1, 0, 1, 0]
+
+
 def test_unknown_sexes_are_nan_and_odd_ones_named():
-    values = ["unknown", None, np.nan, "", "other", "2", "W"]
-    with pytest.warns(UserWarning, match=r"2 records have a sex .* nor 1, .*'2' \(2\), 'W' \(W\)"):
+    values = ["unknown", None, np.nan, "", "other", "2", "Z"]
+    with pytest.warns(UserWarning, match=r"2 records have a sex .* nor 1, .*'2' \(2\), 'Z' \(Z\)"):
         found = read_sexes(values, values, one_is="female", source="a", stacklevel=1)
     assert np.isnan(found).all()

@@ -11,7 +11,7 @@ import pytest
 import ecgsk
 from ecgsk import load_ecg, make_ecg
 from ecgsk._formats.muse import MuseXML
-from ecgsk.datasets import RecordsLeftOutWarning
+from ecgsk.datasets import RecordsLeftOutWarning, convert_to_wfdb
 from ecgsk.preprocessing import Resample
 from tests._wfdb_files import LEADS, edit_header, random_counts, write_record
 from tests._xml_files import EIGHT_LEADS, write_muse
@@ -282,3 +282,62 @@ def test_an_unlikely_amplitude_is_named_where_files_state_no_unit(tmp_path, fact
     with pytest.warns(UserWarning, match="1, such as .*b.npy: its amplitude is unlikely for mV"):
         ecgs = load_ecg(tmp_path, file_sampling_rate=RATE)
     assert ecgs.metadata["doubts"].map(len).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_recordings_that_are_padded_are_named(folder, lazy):
+    write_muse(folder / "short.xml", MV[0][EIGHT][:, :400], RATE, units_per_bit="1")
+    with pytest.warns(UserWarning, match="1, such as .*short.xml: it is shorter than n_samples"):
+        ecgs = load_ecg(folder, n_samples=500, lazy=lazy)
+    doubtful = ecgs.metadata.set_index("record")["doubts"].map(len)
+    assert doubtful[doubtful > 0].index.tolist() == ["short"]
+    load_ecg(folder / "b.xml", n_samples=505, lazy=lazy)  # a rounding
+
+
+def test_padded_wfdb_records_are_named(tmp_path):
+    write_record(tmp_path, "a", random_counts(1, n_samples=500))
+    write_record(tmp_path, "b", random_counts(2, n_samples=400))
+    with pytest.warns(
+        UserWarning, match="1 of 2 recordings are shorter than n_samples=500 .*b.hea"
+    ):
+        ecgsk.load_wfdb(tmp_path, n_samples=500)
+
+
+@pytest.mark.parametrize(
+    ("line", "comment", "date"),
+    [
+        ("10:11:12 14/03/2013", "", "2013-03-14 10:11:12"),
+        ("10:11:12.250 14/03/2013", "", "2013-03-14 10:11:12.250"),
+        ("10:11 14/03/2013", "", "2013-03-14 10:11:00"),
+        ("10:11:12", "# Date: 2013-03-14T09:00:00", "2013-03-14 09:00:00"),
+        ("", "# Date: 2013-03-14", "2013-03-14"),
+        ("10:11:12", "", None),
+        ("99:11:12 14/13/2013", "# Date: yesterday", None),
+    ],
+)
+def test_dates_of_wfdb_records(tmp_path, line, comment, date):
+    first = f"a 12 500 50 {line}".strip()
+    write_record(tmp_path, "a", random_counts(1), first_line=first, comments=[comment])
+    for load in (load_ecg, ecgsk.load_wfdb):
+        (found,) = load(tmp_path).metadata["date"]
+        assert pd.isna(found) if date is None else found == pd.Timestamp(date)
+
+
+def test_what_files_state_survives_a_conversion(folder, tmp_path_factory):
+    converted = tmp_path_factory.mktemp("converted")
+    convert_to_wfdb(folder, converted)
+    before = load_ecg([folder / "b.xml", folder / "deep.er"]).metadata
+    after = load_ecg(converted).metadata
+    after = after[after["record"] != "a"].reset_index(drop=True)
+    for column in (
+        "record",
+        "date",
+        "device",
+        "statements",
+        "measurements",
+        "age",
+        "sex",
+        "patient",
+    ):
+        assert after[column].equals(before[column]), column
+    assert before["date"].notna().all() and before["measurements"].map(len).all()
