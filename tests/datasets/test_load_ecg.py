@@ -330,7 +330,6 @@ def test_what_files_state_survives_a_conversion(folder, tmp_path_factory):
     after = load_ecg(converted).metadata
     after = after[after["record"] != "a"].reset_index(drop=True)
     for column in (
-        "record",
         "date",
         "device",
         "statements",
