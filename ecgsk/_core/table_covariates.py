@@ -20,6 +20,7 @@ from ecgsk._core.user_tables import UserTable
 _SEXES = {"male": 0.0, "female": 1.0}
 # Count as unknown.
 _OTHER = {"other", "o", "u", "unk", "none"}
+_RECODE = "Write male and female instead of the numbers, or 0 and 1."
 _CORRECT = "Correct these cells, or empty those of unknown values."
 
 
@@ -56,14 +57,20 @@ def read_table_covariates(
         elif name == "sex":
             numbers = [place for place, text in enumerate(texts) if read_interval(text)]
             if sex_one_is is None:
-                check(numbers, "state a sex as a number", remedy)
+                is_binary = all(np.isfinite(read_truth(t)) for t in all_texts if read_interval(t))
+                check(numbers, "state a sex as a number", remedy if is_binary else _RECODE)
             codes = [read_truth(texts[place]) for place in numbers]
             wrong = [place for place, code in zip(numbers, codes, strict=True) if np.isnan(code)]
-            check(wrong, "are neither 0 nor 1", "Write male and female, or 0 and 1.")
+            check(wrong, "are neither 0 nor 1", _RECODE)
             sexes = np.array([_SEXES.get(sex_name(text) or "", np.nan) for text in texts])
             sexes[numbers] = np.abs(np.array(codes) - (sex_one_is == "male"))
             others = np.array([text.strip().lower() in _OTHER for text in texts])
-            check(np.flatnonzero(known & ~others & np.isnan(sexes)), "are neither male nor female")
+            wrong = np.flatnonzero(known & ~others & np.isnan(sexes)).tolist()
+            check(
+                wrong,
+                "are neither male nor female",
+                f"Write male and female, or M and F. {_CORRECT}",
+            )
             values[name] = sexes
         else:
             truth = np.array([read_truth(text) for text in texts])
@@ -72,7 +79,10 @@ def read_table_covariates(
                 continue
             intervals = read_intervals(texts, table.decimal_comma)
             is_number = np.array([item is not None and item.is_number for item in intervals])
-            check(np.flatnonzero(known & ~is_number), "are not numbers")
+            wrong = np.flatnonzero(known & ~is_number).tolist()
+            is_sex = any(sex_name(texts[place]) for place in wrong)
+            naming = f" If it is the sex, name it: covariates={{'sex': {column!r}}}."
+            check(wrong, "are not numbers", _CORRECT + naming * is_sex)
             values[name] = np.array([np.nan if i is None else i.low for i in intervals])
             warn_of_codes(values[name], column)
     return pd.DataFrame(values, index=range(len(rows)), dtype=float), over_89

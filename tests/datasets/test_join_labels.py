@@ -494,6 +494,9 @@ def test_numbers_of_sex_need_their_meaning():
     table = frame(file=["r1", "r2", "r3"], Sex=[1, 0, 1])
     with pytest.raises(ValueError, match="Give sex_one_is='female' or sex_one_is='male'"):
         join_labels(ecgs(*THREE), table, on="file", covariates="Sex")
+    with pytest.raises(ValueError, match="'1' in row 0.*Write male and female") as caught:
+        join_labels(ecgs(*THREE), table.assign(Sex=[1, 2, 1]), on="file", covariates="Sex")
+    assert "sex_one_is" not in str(caught.value)
     for one_is, expected in (("female", [1, 0, 1]), ("male", [0, 1, 0])):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -512,15 +515,20 @@ def test_numbers_of_sex_need_their_meaning():
 
 
 def test_covariates_that_are_not_numbers_or_are_the_target():
-    table = frame(file=["r1", "r2"], ef=[30, 50], bnp=["<20", "high"], age=[50, -1], sex=["z", "m"])
+    table = frame(file=["r1", "r2"], ef=[30, 50], bnp=["<20", "high"], age=[50, -1], sex=["x", "m"])
     with pytest.raises(ValueError, match="'age' are not ages from 0 to 120 years: '-1' in row 1"):
         join_labels(ecgs(*THREE), table, on="file", covariates=["age"])
-    with pytest.raises(ValueError, match="'sex' are neither male nor female: 'z' in row 0"):
+    with pytest.raises(
+        ValueError, match="'sex' are neither male nor female: 'x' in row 0.*or M and F"
+    ):
         join_labels(ecgs(*THREE), table, on="file", covariates=["sex"])
     with pytest.raises(
         ValueError, match="2 cells of the column 'bnp' are not numbers: '<20' in row 0"
     ):
         join_labels(ecgs(*THREE), table, on="file", covariates=["bnp"])
+    unnamed = frame(file=["r1", "r2"], Geschlecht=["w", "m"])
+    with pytest.raises(ValueError, match="are not numbers.*name it: covariates={'sex': 'Geschl"):
+        join_labels(ecgs(*THREE), unnamed, on="file", covariates=["Geschlecht"])
     with pytest.raises(ValueError, match="would see the answer"):
         join_labels(ecgs(*THREE), table, on="file", target="ef<=40", covariates=["ef"])
 
