@@ -51,7 +51,8 @@ def header_comments(header: Header) -> dict[str, str]:
 def _date(start: str, comment: str) -> datetime | None:
     """Return the date from the record line, "10:11:12 14/03/2013", or of an ISO comment."""
     clock, _, day = start.strip().partition(" ")
-    for layout in ("%H:%M:%S.%f", "%H:%M:%S", "%H:%M", "%M:%S"):
+    # Two numbers are minutes and seconds, one is seconds.
+    for layout in ("%H:%M:%S.%f", "%H:%M:%S", "%M:%S.%f", "%M:%S", "%S.%f", "%S"):
         with suppress(ValueError):
             return datetime.strptime(f"{clock} {day.strip()}", f"{layout} %d/%m/%Y")
     with suppress(ValueError):

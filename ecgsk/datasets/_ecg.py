@@ -16,7 +16,7 @@ from ecgsk._core.covariates import read_age, read_covariates, sex_name
 from ecgsk._core.files import expanded
 from ecgsk._core.frames import frame_of_rows
 from ecgsk._core.public import public
-from ecgsk._core.record_error import RecordError, printable
+from ecgsk._core.record_error import RecordError
 from ecgsk._core.record_names import without_ending
 from ecgsk._core.records import RecordArray
 from ecgsk._core.sampling_rate import Unify
@@ -215,6 +215,7 @@ def load_ecg(
     if failures and on_error == "raise":
         raise failures[0]
     loaded = [result for result in results if isinstance(result, Loaded)]
+    del results  # `_data` gives back the memory of each recording, one after another
     if not loaded:
         first = f" The first: {failures[0]}" if failures else ""
         raise ValueError(f"none of the {len(files)} files in {name} could be read.{first}")
@@ -314,7 +315,8 @@ def _data(loaded: list[Loaded], wanted: Wanted, covariates: pd.DataFrame, lazy: 
         return [item.signal for item in loaded], rate
     (shape,) = shapes
     data = np.empty((len(loaded), *shape), dtype=np.float32)
-    for place in range(len(loaded)):
+    # From the last one: the memory allocator gives back what is at its end.
+    for place in reversed(range(len(loaded))):
         data[place] = loaded[place].signal
         loaded[place] = replace(loaded[place], signal=None)  # not twice in memory
     return data, rate
@@ -363,12 +365,10 @@ def _warn_of_doubts(loaded: list[Loaded]) -> None:
         for doubt in item.doubts:
             doubtful.setdefault(doubt, []).append(item.ecg.path)
     if doubtful:
-        kinds = "".join(
-            f"\n{len(paths)}, such as {printable(paths[0])}: {doubt}"
-            for doubt, paths in doubtful.items()
-        )
+        kinds = [(f"{len(paths)}, such as {paths[0]}", d) for d, paths in doubtful.items()]
         warnings.warn(
-            f"Recordings are uncertain; metadata['doubts'] has the reasons for each:{kinds}.",
+            "Recordings are uncertain; metadata['doubts'] has the reasons for each:"
+            f"{listed_reasons(kinds)}.",
             UserWarning,
             stacklevel=stacklevel_of_user(),
         )
@@ -379,7 +379,7 @@ def _keys(loaded: list[Loaded]) -> Iterator[tuple[Hashable, str]]:
     mixed = len({item.ecg.format for item in loaded}) > 1
     for item in loaded:
         key: Hashable = item.ecg.crc
-        if item.ecg.format == "WFDB" and not mixed:
+        if item.ecg.format == "WFDB" and (not mixed or item.signal is None):
             key = header_key(item.ecg.handle)
         elif key is None and item.signal is not None:
             key = fingerprint(item.signal)

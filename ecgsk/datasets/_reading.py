@@ -53,7 +53,7 @@ def read_options(
 
 def listed_reasons(reasons: Sequence[tuple[str, str]]) -> str:
     """Return a line for each path and reason, and the number of those that are not shown."""
-    lines = [f"\n{printable(path)}: {reason}" for path, reason in reasons[:_REASONS]]
+    lines = [f"\n{printable(path)}: {printable(reason)}" for path, reason in reasons[:_REASONS]]
     n_more = len(reasons) - len(lines)
     return "".join(lines) + (f"\n... and {n_more} more" if n_more else "")
 

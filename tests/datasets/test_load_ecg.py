@@ -308,7 +308,7 @@ def test_padded_wfdb_records_are_named(tmp_path):
     [
         ("10:11:12 14/03/2013", "", "2013-03-14 10:11:12"),
         ("10:11:12.250 14/03/2013", "", "2013-03-14 10:11:12.250"),
-        ("10:11 14/03/2013", "", "2013-03-14 10:11:00"),
+        ("10:11 14/03/2013", "", "2013-03-14 00:10:11"),
         ("10:11:12", "# Date: 2013-03-14T09:00:00", "2013-03-14 09:00:00"),
         ("", "# Date: 2013-03-14", "2013-03-14"),
         ("10:11:12", "", None),
@@ -340,3 +340,22 @@ def test_what_files_state_survives_a_conversion(folder, tmp_path_factory):
     ):
         assert after[column].equals(before[column]), column
     assert before["date"].notna().all() and before["measurements"].map(len).all()
+
+
+def test_wfdb_copies_are_named_in_a_lazy_folder_of_several_formats(folder):
+    write_record(folder, "again", COUNTS[0], rate=RATE)
+    for name in ("again", "wfdb/a"):
+        for lead, counts in zip(LEADS, COUNTS[0], strict=True):
+            edit_header(folder / name, f" 0 0 {lead}\n", f" {counts.sum() % 65536} 0 {lead}\n")
+    with pytest.warns(UserWarning, match=r"occur twice \(1\): .*a.hea and .*again.hea"):
+        load_ecg(folder, lazy=True)
+
+
+def test_many_doubts_are_cut_and_cannot_move_the_cursor(tmp_path):
+    for number in range(25):
+        comment = f"# Doubts: doubt {number:02d}\x1b[2J"
+        write_record(tmp_path, f"r{number:02d}", random_counts(number), comments=[comment])
+    with pytest.warns(UserWarning, match="Recordings are uncertain") as caught:
+        load_ecg(tmp_path)
+    (text,) = [str(w.message) for w in caught if "uncertain" in str(w.message)]
+    assert "\x1b" not in text and "... and 5 more" in text
